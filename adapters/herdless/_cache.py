@@ -1,0 +1,271 @@
+"""What a cache is in every runtime: all that neither parks a caller nor calls a loader.
+
+An adapter adds those two, and the four small orders that depend on them (`_board`, `_settle`, `_cancel`, `_arm`). The
+order of work is the same everywhere: inside `self._lock` the keyspace takes one step, its effects are carried out and
+the caller is registered as a waiter; after it, the one load that the step may have ordered is launched. Nothing is
+awaited and no loader runs inside the lock.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from threading import Lock
+from time import monotonic_ns
+from typing import Any, Final, Generic, Literal, NoReturn, TypeAlias, TypeVar, Unpack, final
+
+from herdless_core import (
+    NANOSECONDS_PER_SECOND,
+    Answer,
+    CancelLoad,
+    Effects,
+    Failure,
+    Forget,
+    Join,
+    Keyspace,
+    LoadCancelled,
+    Loaded,
+    Observer,
+    Outcome,
+    Policy,
+    PolicyError,
+    PolicyOptions,
+    Rearm,
+    Refuse,
+    RunningLoad,
+    Save,
+    Settle,
+    StartLoad,
+    Stats,
+    Step,
+    TooManyWaiters,
+    Value,
+)
+
+K = TypeVar("K")
+V = TypeVar("V")
+V_co = TypeVar("V_co", covariant=True)
+F = TypeVar("F", bound="Flight")
+T = TypeVar("T")
+
+Clock: TypeAlias = Callable[[], int]
+
+LOADING: Final[ContextVar[RunningLoad | None]] = ContextVar("herdless.loading", default=None)
+"""The load inside which this code runs, of whatever cache: what ReentrantLoad is found by."""
+
+LOGGER: Final = logging.getLogger("herdless")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Lookup(Generic[V_co]):
+    """What a lookup gave, and how it came by it."""
+
+    value: V_co
+    outcome: Literal["hit", "stale", "joined", "loaded"]
+    """`loaded`: this lookup started the load; `joined`: it waited for one in flight; `stale`: past its ttl."""
+    age: float
+    """Seconds since the load of the value started."""
+
+
+class Flight:
+    """The adapter's side of a flight that is not settled yet: its waiters, and what it needs to run the load."""
+
+    __slots__ = ("due_at", "generation", "running")
+
+    def __init__(self, order: StartLoad, running: RunningLoad) -> None:
+        self.generation: Final = order.generation
+        self.due_at: Final = order.due_at
+        self.running: Final = running
+
+
+class BaseCache(ABC, Generic[K, V, F]):
+    """The part of a cache that is the same in every runtime."""
+
+    def __init__(
+        self,
+        *,
+        maxsize: int | None = None,
+        clock: Clock = monotonic_ns,
+        observe: Observer | None = None,
+        policy: Policy | None = None,
+        **options: Unpack[PolicyOptions],
+    ) -> None:
+        if policy is not None and options:
+            raise PolicyError(f"policy={policy!r} is not accepted beside {', '.join(options)}: give one or the other")
+        if type(clock()) is not int:
+            raise PolicyError(f"clock={clock!r} is not accepted: give a callable that returns integer nanoseconds")
+        self._clock: Final = clock
+        self._lock = Lock()
+        self._keyspace: Final = Keyspace[K](
+            policy or Policy(**options), maxsize=maxsize, observe=None if observe is None else _Guarded(observe)
+        )
+        # Entries, of which only those before their `hit_until` are read here, and these have a value.
+        self._hot: Final[dict[K, Any]] = self._keyspace.hot
+        self._flights: Final[dict[int, F]] = {}
+        """The flights that are not settled, by generation."""
+        self._hits = 0
+
+    # Requests that never wait
+
+    def peek(self, key: K, default: T | None = None) -> V | T | None:
+        """The value that a lookup would be answered with at once, a stale one included, or `default`; loads nothing."""
+        with self._lock:
+            outcome = self._keyspace.peek(key, self._clock())
+        return outcome.value if isinstance(outcome, Value) else default
+
+    def put(self, key: K, value: V | Loaded[V]) -> None:
+        """Store a value. Callers who wait for a load of the key get it too, and that load is cancelled."""
+        with self._lock:
+            self._carry_out(key, self._keyspace.put(key, value, self._clock(), random.random()))
+
+    def invalidate(self, key: K) -> None:
+        """From now on nobody is served what was known of the key, nor what a load in flight will say of it.
+
+        Callers who joined that load before get its result; later ones start a new load.
+        """
+        with self._lock:
+            self._carry_out(key, self._keyspace.invalidate(key, self._clock()))
+
+    def expire(self, key: K) -> None:
+        """Make a fresh value stale: it is loaded again at the next lookup and served meanwhile as the policy says."""
+        with self._lock:
+            self._carry_out(key, self._keyspace.expire(key, self._clock()))
+
+    def refresh(self, key: K) -> None:
+        """Start loading the key without waiting for it, unless a load is in flight."""
+        self._require_runtime()
+        with self._lock:
+            flight = self._carry_out(key, self._keyspace.refresh(key, self._clock()))
+        if flight is not None:
+            self._launch(key, flight)
+
+    def clear(self) -> None:
+        """Invalidate every key, those being loaded included."""
+        with self._lock:
+            self._carry_out(None, self._keyspace.clear(self._clock()))
+
+    def stats(self) -> Stats:
+        """What the cache has done, and what it holds."""
+        with self._lock:
+            return self._keyspace.stats(hits=self._hits)
+
+    def __contains__(self, key: K) -> bool:
+        """Whether a lookup would be answered at once."""
+        with self._lock:
+            return isinstance(self._keyspace.peek(key, self._clock()), Value)
+
+    def __len__(self) -> int:
+        """How many values are held."""
+        return self.stats().size
+
+    # What an adapter carries out
+
+    def _carry_out(self, key: Any, effects: Effects) -> F | None:
+        """Carry the effects out in their order. A flight that is to start is boarded and returned: launch it after the
+        lock.
+        """
+        boarded: F | None = None
+        for effect in effects:
+            match effect:
+                case StartLoad():
+                    boarded = self._board(effect, self._keyspace.running_load(effect.generation))
+                    self._flights[effect.generation] = boarded
+                case Settle():
+                    flight = self._flights.pop(effect.generation, None)
+                    if flight is not None:
+                        self._settle(flight, effect.outcome)
+                case CancelLoad():
+                    self._flights.pop(effect.generation, None)
+                    self._cancel(effect.generation)
+                case Rearm():
+                    self._arm(self._flights[effect.generation])
+                case Answer() | Join() | Refuse() | Save() | Forget():
+                    pass  # the caller's reply; and memory is all there is to save to
+        return boarded
+
+    def _require_runtime(self) -> None:
+        """Raise where the runtime could not run a load now, BEFORE a step orders one."""
+
+    @abstractmethod
+    def _board(self, order: StartLoad, running: RunningLoad) -> F:
+        """Make the adapter's side of a flight. Inside the lock."""
+
+    @abstractmethod
+    def _launch(self, key: K, flight: F) -> None:
+        """Call the loader for a boarded flight. Outside of the lock, so another thread may have superseded it
+        already.
+        """
+
+    @abstractmethod
+    def _settle(self, flight: F, outcome: Outcome) -> None:
+        """Answer all waiters. Inside the lock."""
+
+    @abstractmethod
+    def _cancel(self, generation: int) -> None:
+        """Cancel the load if the runtime can. Inside the lock."""
+
+    @abstractmethod
+    def _arm(self, flight: F) -> None:
+        """Set the timer for `flight.due_at`. Inside the lock."""
+
+    # What an adapter reports
+
+    def _succeeded(self, generation: int, value: object) -> None:
+        with self._lock:
+            effects = self._keyspace.load_succeeded(generation, value, self._clock(), random.random())
+            self._carry_out(None, effects)
+
+    def _failed(self, generation: int, key: K, error: BaseException) -> None:
+        """An exception that is no `Exception` stops the one that runs the load; the waiters get LoadCancelled."""
+        if not isinstance(error, Exception):
+            cancelled = LoadCancelled(f"the load of {key!r} ended by {type(error).__name__}")
+            cancelled.__cause__ = error
+            error = cancelled
+        with self._lock:
+            awaited = self._keyspace.waiters(generation)
+            self._carry_out(None, self._keyspace.load_failed(generation, error, self._clock()))
+        if awaited == 0:
+            LOGGER.warning("the refresh of %r failed", key, exc_info=error)
+
+    def _deadline_passed(self, generation: int) -> None:
+        with self._lock:
+            self._carry_out(None, self._keyspace.deadline_passed(generation, self._clock()))
+
+    def _left(self, flight: F, *, can_cancel: bool) -> None:
+        """A caller stopped waiting; one whose flight was settled meanwhile did not leave, it was answered."""
+        with self._lock:
+            if flight.generation in self._flights:
+                effects = self._keyspace.waiter_left(
+                    flight.generation, self._clock(), can_cancel=can_cancel, loading=LOADING.get()
+                )
+                self._carry_out(None, effects)
+
+    def _result(self, outcome: Outcome, how: Literal["hit", "joined", "loaded"]) -> Lookup[V]:
+        if isinstance(outcome, Failure):
+            raise outcome.exception()
+        age = (self._clock() - outcome.loaded_at) / NANOSECONDS_PER_SECOND
+        return Lookup(outcome.value, "stale" if outcome.is_stale else how, age)
+
+
+def refuse(key: object, reply: Refuse) -> NoReturn:
+    """Raise TooManyWaiters."""
+    raise TooManyWaiters(f"max_waiters={reply.max_waiters} callers wait for the load of {key!r} already")
+
+
+@final
+class _Guarded:
+    """An observer that cannot break a step: what it raises is logged."""
+
+    def __init__(self, observe: Observer) -> None:
+        self._observe: Final = observe
+
+    def __call__(self, key: Any, step: Step) -> None:
+        try:
+            self._observe(key, step)
+        except Exception:
+            LOGGER.exception("the observer %r failed", self._observe)

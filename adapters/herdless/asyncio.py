@@ -1,0 +1,261 @@
+"""The cache for asyncio: one task for each flight, one future for each waiter.
+
+A load runs in a task of its own, with a copy of the first caller's context variables, and under nobody's cancellation.
+A cancelled caller takes only itself away; when the last one goes, and no value is being served, the load is cancelled.
+
+The cache may meet several event loops. Values are served in all of them; a flight whose loop was closed is dropped and
+loaded again; one whose loop is alive in another thread raises WrongEventLoop in those who would have to wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from time import monotonic_ns
+from types import TracebackType
+from typing import Final, NoReturn, Self, Unpack, final
+
+from herdless._cache import LOADING, BaseCache, Clock, Flight, K, Lookup, V, refuse
+from herdless._decorator import AsyncCached, P, R
+from herdless_core import (
+    NANOSECONDS_PER_SECOND,
+    NEVER,
+    Answer,
+    Join,
+    LoadCancelled,
+    Loaded,
+    Observer,
+    Outcome,
+    Policy,
+    PolicyError,
+    PolicyOptions,
+    Refuse,
+    RunningLoad,
+    StartLoad,
+    Stats,
+    WrongEventLoop,
+    reply_of,
+)
+
+__all__ = ["Cache", "Loaded", "Lookup", "Policy", "Stats", "cached"]
+
+
+@final
+class _Flight(Flight):
+    __slots__ = ("loop", "timer", "waiters")
+
+    def __init__(self, order: StartLoad, running: RunningLoad, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(order, running)
+        self.loop: Final = loop
+        self.timer: asyncio.TimerHandle | None = None
+        self.waiters: Final[dict[asyncio.Future[Outcome], None]] = {}  # in the order of their coming
+
+
+@final
+class Cache(BaseCache[K, V, _Flight]):
+    """A cache whose misses never start two loads of one key.
+
+    load: an async function from key to value, or to `Loaded(value, ttl=...)`.
+    maxsize: how many values are held at most; None: any number.
+    clock: a callable that returns integer nanoseconds.
+    observe: called with the key and the `herdless_core.Step` at every step; hits take none.
+    policy: a `Policy`, or its fields as keyword arguments: ttl, stale_while_revalidate, stale_if_error, negative_ttl,
+        early_refresh, jitter, load_timeout, refresh_backoff, max_waiters.
+
+    Look up by `get`, `lookup` and `peek`; change by `put`, `invalidate`, `expire`, `refresh` and `clear`; end by
+    `close` or `async with`. Raises PolicyError for an argument out of its range.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[K], Awaitable[V | Loaded[V]]],
+        *,
+        maxsize: int | None = None,
+        clock: Clock = monotonic_ns,
+        observe: Observer | None = None,
+        policy: Policy | None = None,
+        **options: Unpack[PolicyOptions],
+    ) -> None:
+        super().__init__(maxsize=maxsize, clock=clock, observe=observe, policy=policy, **options)
+        if not callable(load):
+            raise PolicyError(f"load={load!r} is not accepted: give an async function of one key")
+        self._load: Final = load
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: Final[dict[int, asyncio.Task[None]]] = {}
+        """Every load that still runs, by generation; the event loop itself holds tasks only weakly."""
+
+    async def get(self, key: K) -> V:
+        """The key's value, loaded if need be.
+
+        Raises what the loader raised, LoadTimeout, LoadCancelled, TooManyWaiters, ReentrantLoad, CacheClosed,
+        WrongEventLoop, and TypeError for an unhashable key. Cancelling this call cancels no load that anybody else
+        waits for.
+        """
+        try:
+            entry = self._hot[key]
+            if self._clock() < entry.hit_until:
+                self._hits += 1
+                return entry.value  # type: ignore[no-any-return]  # the keyspace holds values as Any
+        except (KeyError, TypeError):
+            pass
+        return (await self.lookup(key)).value
+
+    async def lookup(self, key: K) -> Lookup[V]:
+        """Like `get`, with the way in which the value was come by, and its age."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            if loop is not self._loop:
+                self._meet(loop)
+            effects = self._keyspace.get(key, self._clock(), LOADING.get())
+            boarded = self._carry_out(key, effects)
+            reply = reply_of(effects)
+            if isinstance(reply, Join):
+                flight = self._flights[reply.generation]
+                if flight.loop is not loop:
+                    self._turn_away(key, flight)
+                waiter = loop.create_future()
+                flight.waiters[waiter] = None
+        if boarded is not None:
+            self._launch(key, boarded)
+        match reply:
+            case Answer():
+                return self._result(reply.outcome, "hit")
+            case Refuse():
+                refuse(key, reply)
+            case Join():
+                try:
+                    outcome = await waiter
+                except BaseException:
+                    flight.waiters.pop(waiter, None)
+                    self._left(flight, can_cancel=True)
+                    raise
+                return self._result(outcome, "loaded" if reply.leads else "joined")
+
+    async def close(self, *, cancel: bool = False) -> None:
+        """Refuse new lookups (CacheClosed), await the loads that have waiters, cancel the others; `cancel`: cancel
+        all.
+        """
+        with self._lock:
+            self._carry_out(None, self._keyspace.close(self._clock()))
+        if cancel:
+            self._abort()
+        own = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        tasks = [task for task in self._tasks.values() if task is not own and task.get_loop() is loop]
+        try:
+            if tasks:
+                await asyncio.wait(tasks)
+        except BaseException:
+            self._abort()
+            raise
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.close(cancel=kind is not None)
+
+    # What the runtime adds: running loads, parking callers
+
+    def _require_runtime(self) -> None:
+        asyncio.get_running_loop()
+
+    def _board(self, order: StartLoad, running: RunningLoad) -> _Flight:
+        flight = _Flight(order, running, asyncio.get_running_loop())
+        self._arm(flight)
+        return flight
+
+    def _launch(self, key: K, flight: _Flight) -> None:
+        if flight.generation not in self._flights:
+            return
+        task = self._tasks[flight.generation] = flight.loop.create_task(self._run(key, flight))
+        if task.done():  # an eager task may have run to its end
+            self._ended(key, flight)
+        else:
+            task.add_done_callback(lambda _: self._ended(key, flight))
+
+    async def _run(self, key: K, flight: _Flight) -> None:
+        LOADING.set(flight.running)
+        try:
+            value = await self._load(key)
+        except BaseException as error:
+            self._failed(flight.generation, key, error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            self._succeeded(flight.generation, value)
+
+    def _ended(self, key: K, flight: _Flight) -> None:
+        self._tasks.pop(flight.generation, None)
+        if flight.timer is not None:
+            flight.timer.cancel()
+        if flight.generation in self._flights:  # cancelled before its first step, so that `_run` saw nothing of it
+            self._failed(flight.generation, key, asyncio.CancelledError())
+
+    def _settle(self, flight: _Flight, outcome: Outcome) -> None:
+        _call(flight.loop, _wake, flight.waiters, outcome)
+
+    def _cancel(self, generation: int) -> None:
+        task = self._tasks.get(generation)
+        if task is not None:
+            _call(task.get_loop(), task.cancel)
+
+    def _arm(self, flight: _Flight) -> None:
+        if flight.due_at < NEVER:
+            seconds = (flight.due_at - self._clock()) / NANOSECONDS_PER_SECOND
+            flight.timer = flight.loop.call_later(seconds, self._deadline_passed, flight.generation)
+
+    def _abort(self) -> None:
+        with self._lock:
+            self._carry_out(None, self._keyspace.abort(LoadCancelled("the cache was closed"), self._clock()))
+
+    def _meet(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Another loop than last time: what was in flight in closed ones died with them."""
+        self._loop = loop
+        for flight in list(self._flights.values()):
+            if flight.loop.is_closed():
+                self._keyspace.restarted(flight.generation, self._clock())
+                del self._flights[flight.generation]
+                self._tasks.pop(flight.generation, None)
+
+    def _turn_away(self, key: K, flight: _Flight) -> NoReturn:
+        """A flight of another live loop cannot be awaited here: the join is taken back, the flight goes on."""
+        self._keyspace.waiter_left(flight.generation, self._clock(), can_cancel=False, loading=LOADING.get())
+        raise WrongEventLoop(
+            f"{key!r} is being loaded by another event loop, which is alive; give each loop its own cache"
+        )
+
+
+def _wake(waiters: Iterable[asyncio.Future[Outcome]], outcome: Outcome) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(outcome)
+
+
+def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: object) -> None:
+    """Call the function now if this is its loop's own thread, soon otherwise; not at all where the loop is closed."""
+    if loop is asyncio._get_running_loop():
+        function(*args)
+    elif not loop.is_closed():
+        loop.call_soon_threadsafe(function, *args)
+
+
+def cached(
+    *,
+    key: Callable[..., object] | None = None,
+    maxsize: int | None = None,
+    clock: Clock = monotonic_ns,
+    observe: Observer | None = None,
+    policy: Policy | None = None,
+    **options: Unpack[PolicyOptions],
+) -> Callable[[Callable[P, Awaitable[R | Loaded[R]]]], AsyncCached[P, R]]:
+    """Cache an async function or method by its arguments, as they are bound to its signature.
+
+    key: a function of the same arguments that returns what to cache by. All else as for `Cache`. A method's `self` is
+    one of the arguments, and is kept alive by the cache as `functools.lru_cache` does.
+    """
+    return lambda function: AsyncCached(
+        function, key, lambda load: Cache(load, maxsize=maxsize, clock=clock, observe=observe, policy=policy, **options)
+    )

@@ -1,0 +1,299 @@
+"""The cache for threads: the caller that starts a flight runs the load itself, the others wait for it.
+
+A hit takes no lock: it reads one table and one immutable entry. All else is one short critical section, in which no
+loader runs and nobody waits. What cannot be done with threads is to cancel a load: one that nobody waits for any more
+is left to finish, and its value is stored.
+
+A load runs on the caller's own thread, unless it must be possible to leave it behind: with `timeout=` in the call, with
+`load_timeout` in the policy, and in refreshes it runs on a daemon thread, or on `executor=`.
+
+Without the GIL: an entry never changes, tables are only changed inside the lock, and a hit needs one atomic `dict`
+lookup. Only the counter of hits relies on the GIL for exactness; without it, `stats().hits` may miss some.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import functools
+import os
+import time
+from collections.abc import Callable
+from threading import Event, Lock
+from time import monotonic_ns
+from types import TracebackType
+from typing import Any, Final, Self, Unpack, final
+from weakref import WeakSet
+
+from herdless._cache import LOADING, BaseCache, Clock, Flight, K, Lookup, V, refuse
+from herdless._decorator import P, R, SyncCached
+from herdless._workers import Executor, Workers
+from herdless_core import (
+    NANOSECONDS_PER_SECOND,
+    NEVER,
+    Answer,
+    Failure,
+    Join,
+    LoadCancelled,
+    Loaded,
+    Observer,
+    Outcome,
+    Policy,
+    PolicyError,
+    PolicyOptions,
+    Refuse,
+    RunningLoad,
+    StartLoad,
+    Stats,
+    reply_of,
+)
+
+__all__ = ["Cache", "Loaded", "Lookup", "Policy", "Stats", "cached"]
+
+
+@final
+class _Flight(Flight):
+    __slots__ = ("done", "outcome")
+
+    def __init__(self, order: StartLoad, running: RunningLoad) -> None:
+        super().__init__(order, running)
+        self.done: Final = Event()
+        self.outcome: Outcome | None = None
+
+
+@final
+class Cache(BaseCache[K, V, _Flight]):
+    """A cache whose misses never start two loads of one key.
+
+    load: a function from key to value, or to `Loaded(value, ttl=...)`.
+    executor: where loads run that no caller runs itself, anything with `submit(job)`; None: daemon threads of the
+    cache's
+        own. A bounded one can be filled up by loads that wait for each other.
+    maxsize: how many values are held at most; None: any number.
+    clock: a callable that returns integer nanoseconds.
+    observe: called with the key and the `herdless_core.Step` at every step; hits take none.
+    policy: a `Policy`, or its fields as keyword arguments: ttl, stale_while_revalidate, stale_if_error, negative_ttl,
+        early_refresh, jitter, load_timeout, refresh_backoff, max_waiters.
+
+    Look up by `get`, `lookup` and `peek`; change by `put`, `invalidate`, `expire`, `refresh` and `clear`; end by
+    `close` or `with`. After `os.fork()` the child has the values, and no flights. Raises PolicyError for an argument
+    out of its range.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[K], V | Loaded[V]],
+        *,
+        executor: Executor | None = None,
+        maxsize: int | None = None,
+        clock: Clock = monotonic_ns,
+        observe: Observer | None = None,
+        policy: Policy | None = None,
+        **options: Unpack[PolicyOptions],
+    ) -> None:
+        super().__init__(maxsize=maxsize, clock=clock, observe=observe, policy=policy, **options)
+        if not callable(load):
+            raise PolicyError(f"load={load!r} is not accepted: give a function of one key")
+        self._load: Final = load
+        self._executor: Final = executor
+        self._workers = Workers()
+        _CACHES.add(self)
+
+    def get(self, key: K, timeout: float | None = None) -> V:
+        """The key's value, loaded if need be.
+
+        timeout: seconds after which this caller alone gets TimeoutError; the load goes on.
+
+        Raises what the loader raised, TimeoutError, LoadTimeout, LoadCancelled, TooManyWaiters, ReentrantLoad,
+        CacheClosed, and TypeError for an unhashable key.
+        """
+        try:
+            entry = self._hot[key]
+            if self._clock() < entry.hit_until:
+                self._hits += 1
+                return entry.value  # type: ignore[no-any-return]  # the keyspace holds values as Any
+        except (KeyError, TypeError):
+            pass
+        return self.lookup(key, timeout).value
+
+    def lookup(self, key: K, timeout: float | None = None) -> Lookup[V]:
+        """Like `get`, with the way in which the value was come by, and its age."""
+        expires = _expiry(timeout)
+        with self._lock:
+            effects = self._keyspace.get(key, self._clock(), LOADING.get())
+            boarded = self._carry_out(key, effects)
+            reply = reply_of(effects)
+            if isinstance(reply, Join):
+                flight = self._flights[reply.generation]
+        if boarded is not None:
+            if isinstance(reply, Join) and timeout is None and boarded.due_at == NEVER:
+                self._run(key, boarded)
+            else:
+                self._launch(key, boarded, urgent=isinstance(reply, Join))
+        match reply:
+            case Answer():
+                return self._result(reply.outcome, "hit")
+            case Refuse():
+                refuse(key, reply)
+            case Join():
+                try:
+                    outcome = self._wait(flight, expires)
+                except BaseException:
+                    self._left(flight, can_cancel=False)
+                    raise
+                return self._result(outcome, "loaded" if reply.leads else "joined")
+
+    def close(self, *, cancel: bool = False) -> None:
+        """Refuse new lookups (CacheClosed), wait for the loads that have waiters; `cancel`: these get LoadCancelled."""
+        with self._lock:
+            self._carry_out(None, self._keyspace.close(self._clock()))
+            if cancel:
+                self._carry_out(None, self._keyspace.abort(LoadCancelled("the cache was closed"), self._clock()))
+            flights = [flight for flight in self._flights.values() if flight.running is not LOADING.get()]
+        for flight in flights:
+            self._wait(flight, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close(cancel=kind is not None)
+
+    # What the runtime adds: running loads, parking callers
+
+    def _board(self, order: StartLoad, running: RunningLoad) -> _Flight:
+        return _Flight(order, running)
+
+    def _launch(self, key: K, flight: _Flight, *, urgent: bool = False) -> None:
+        job = functools.partial(contextvars.copy_context().run, self._run_aside, key, flight)
+        try:
+            if self._executor is not None:
+                self._executor.submit(job)
+            else:
+                self._workers.submit(job, urgent=urgent)
+        except BaseException as error:
+            self._failed(flight.generation, key, error)
+            if not isinstance(error, Exception):
+                raise
+
+    def _run(self, key: K, flight: _Flight) -> None:
+        token = LOADING.set(flight.running)
+        try:
+            value = self._load(key)
+        except BaseException as error:
+            self._failed(flight.generation, key, error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            self._succeeded(flight.generation, value)
+        finally:
+            LOADING.reset(token)
+
+    def _run_aside(self, key: K, flight: _Flight) -> None:
+        with contextlib.suppress(BaseException):  # an interrupt is reported, and has no business on a worker's thread
+            self._run(key, flight)
+
+    def _wait(self, flight: _Flight, expires: float | None) -> Outcome:
+        while True:
+            outcome = flight.outcome
+            if outcome is not None:
+                return outcome
+            if not flight.done.wait(self._pause(flight, expires)):
+                self._look_at_clocks(flight, expires)
+
+    def _look_at_clocks(self, flight: _Flight, expires: float | None) -> None:
+        if self._clock() >= flight.due_at:
+            self._deadline_passed(flight.generation)
+        elif expires is not None and time.monotonic() >= expires:
+            raise TimeoutError("the caller's timeout passed before the load ended; the load goes on")
+
+    def _pause(self, flight: _Flight, expires: float | None) -> float | None:
+        """Seconds until the waiter has to look at the clocks; None: no need to."""
+        pauses = []
+        if expires is not None:
+            pauses.append(expires - time.monotonic())
+        if flight.due_at < NEVER:
+            pauses.append((flight.due_at - self._clock()) / NANOSECONDS_PER_SECOND)
+        return max(0.0, min(pauses)) if pauses else None
+
+    def _settle(self, flight: _Flight, outcome: Outcome) -> None:
+        flight.outcome = outcome
+        flight.done.set()
+
+    def _cancel(self, generation: int) -> None:
+        """Threads cannot cancel."""
+
+    def _arm(self, flight: _Flight) -> None:
+        """Waiters look at the time themselves; a flight without any is looked at by the next lookup."""
+
+    def _restart(self) -> None:
+        """In a forked child: the threads that ran the flights are not here. Their events may be locked for ever:
+        untouched.
+        """
+        for flight in self._flights.values():
+            self._keyspace.restarted(flight.generation, self._clock())
+            flight.outcome = Failure(LoadCancelled("the process was forked during the load"), None)
+        self._flights.clear()
+        self._workers = Workers()
+
+
+def _expiry(timeout: object) -> float | None:
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
+        raise PolicyError(f"timeout={timeout!r} is not accepted: give None or a number of seconds >= 0")
+    return time.monotonic() + timeout
+
+
+_CACHES: Final[WeakSet[Cache[Any, Any]]] = WeakSet()
+_FORKING: Final = Lock()
+_HELD: Final[list[Cache[Any, Any]]] = []
+
+
+def _before_fork() -> None:
+    """Hold every cache's lock, so that the child finds no step half done."""
+    _FORKING.acquire()
+    _HELD.extend(_CACHES)
+    for cache in _HELD:
+        cache._lock.acquire()
+
+
+def _after_fork_in_parent() -> None:
+    for cache in _HELD:
+        cache._lock.release()
+    _HELD.clear()
+    _FORKING.release()
+
+
+def _after_fork_in_child() -> None:
+    for cache in _HELD:
+        cache._restart()
+    _after_fork_in_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+
+
+def cached(
+    *,
+    key: Callable[..., object] | None = None,
+    executor: Executor | None = None,
+    maxsize: int | None = None,
+    clock: Clock = monotonic_ns,
+    observe: Observer | None = None,
+    policy: Policy | None = None,
+    **options: Unpack[PolicyOptions],
+) -> Callable[[Callable[P, R | Loaded[R]]], SyncCached[P, R]]:
+    """Cache a function or method by its arguments, as they are bound to its signature.
+
+    key: a function of the same arguments that returns what to cache by. All else as for `Cache`. A method's `self` is
+    one of the arguments, and is kept alive by the cache as `functools.lru_cache` does.
+    """
+    return lambda function: SyncCached(
+        function,
+        key,
+        lambda load: Cache(
+            load, executor=executor, maxsize=maxsize, clock=clock, observe=observe, policy=policy, **options
+        ),
+    )

@@ -1,0 +1,272 @@
+"""The cache for trio: one task in the cache's nursery for each flight, one event that wakes its waiters.
+
+Loads belong to the cache, not to the caller who happened to be first, so they run in a nursery that `async with
+Cache(...)` opens. A load that fails never takes it down: the error goes to the waiters. Waking is atomic with respect
+to cancellation: a caller either was woken by its flight or left it.
+
+A hit need not be a checkpoint. `checkpoint="fair"` makes one when the cache's last was more than a millisecond ago,
+which keeps the run loop fair at a twentieth of the price; `"always"` at every lookup, as trio's own functions do;
+`"never"` none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from time import monotonic_ns
+from types import TracebackType
+from typing import Final, Literal, Self, Unpack, final
+
+import trio
+
+from herdless._cache import LOADING, LOGGER, BaseCache, Clock, Flight, K, Lookup, V, refuse
+from herdless._decorator import AsyncCached, P, R
+from herdless_core import (
+    LONG_AGO,
+    NANOSECONDS_PER_SECOND,
+    NEVER,
+    Answer,
+    CacheClosed,
+    Join,
+    LoadCancelled,
+    Loaded,
+    Observer,
+    Outcome,
+    Policy,
+    PolicyError,
+    PolicyOptions,
+    Refuse,
+    RunningLoad,
+    StartLoad,
+    Stats,
+    reply_of,
+)
+
+__all__ = ["Cache", "Loaded", "Lookup", "Policy", "Stats", "cached"]
+
+FAIR_NANOSECONDS: Final = 1_000_000
+"""With `checkpoint="fair"`: so long after the cache's last checkpoint a lookup makes another."""
+
+_FIRST_CHECKPOINT_AT: Final = {"fair": LONG_AGO, "always": LONG_AGO, "never": NEVER}
+
+
+@final
+class _Flight(Flight):
+    __slots__ = ("done", "outcome", "scope", "timer")
+
+    def __init__(self, order: StartLoad, running: RunningLoad) -> None:
+        super().__init__(order, running)
+        self.done: Final = trio.Event()
+        self.outcome: Outcome  # set before `done` is
+        self.scope: Final = trio.CancelScope()
+        self.timer: Final = trio.CancelScope()
+
+
+@final
+class Cache(BaseCache[K, V, _Flight]):
+    """A cache whose misses never start two loads of one key. Use it inside `async with`.
+
+    load: an async function from key to value, or to `Loaded(value, ttl=...)`.
+    checkpoint: when a hit is a trio checkpoint: "fair", "always" or "never".
+    maxsize: how many values are held at most; None: any number.
+    clock: a callable that returns integer nanoseconds.
+    observe: called with the key and the `herdless_core.Step` at every step; hits take none.
+    policy: a `Policy`, or its fields as keyword arguments: ttl, stale_while_revalidate, stale_if_error, negative_ttl,
+        early_refresh, jitter, load_timeout, refresh_backoff, max_waiters.
+
+    Look up by `get`, `lookup` and `peek`; change by `put`, `invalidate`, `expire`, `refresh` and `clear`; end by
+    `close` or by leaving the `async with`. Raises PolicyError for an argument out of its range.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[K], Awaitable[V | Loaded[V]]],
+        *,
+        checkpoint: Literal["fair", "always", "never"] = "fair",
+        maxsize: int | None = None,
+        clock: Clock = monotonic_ns,
+        observe: Observer | None = None,
+        policy: Policy | None = None,
+        **options: Unpack[PolicyOptions],
+    ) -> None:
+        super().__init__(maxsize=maxsize, clock=clock, observe=observe, policy=policy, **options)
+        if not callable(load):
+            raise PolicyError(f"load={load!r} is not accepted: give an async function of one key")
+        if checkpoint not in _FIRST_CHECKPOINT_AT:
+            raise PolicyError(f'checkpoint={checkpoint!r} is not accepted: give "fair", "always" or "never"')
+        self._load: Final = load
+        self._is_fair: Final = checkpoint == "fair"
+        self._checkpoint_at = _FIRST_CHECKPOINT_AT[checkpoint]
+        self._nursery: trio.Nursery | None = None
+        self._nursery_manager: AbstractAsyncContextManager[trio.Nursery, bool | None]
+        self._loads: Final[dict[int, _Flight]] = {}
+        """Every load that still runs, by generation."""
+
+    async def get(self, key: K) -> V:
+        """The key's value, loaded if need be.
+
+        Raises what the loader raised, LoadTimeout, LoadCancelled, TooManyWaiters, ReentrantLoad, CacheClosed, and
+        TypeError for an unhashable key. Cancelling this call cancels no load that anybody else waits for.
+        """
+        now = self._clock()
+        if now >= self._checkpoint_at:
+            now = await self._checkpoint(now)
+        try:
+            entry = self._hot[key]
+            if now < entry.hit_until:
+                self._hits += 1
+                return entry.value  # type: ignore[no-any-return]  # the keyspace holds values as Any
+        except (KeyError, TypeError):
+            pass
+        return (await self._look_up(key)).value
+
+    async def lookup(self, key: K) -> Lookup[V]:
+        """Like `get`, with the way in which the value was come by, and its age."""
+        now = self._clock()
+        if now >= self._checkpoint_at:
+            await self._checkpoint(now)
+        return await self._look_up(key)
+
+    async def _look_up(self, key: K) -> Lookup[V]:
+        self._require_runtime()
+        with self._lock:
+            effects = self._keyspace.get(key, self._clock(), LOADING.get())
+            boarded = self._carry_out(key, effects)
+            reply = reply_of(effects)
+            if isinstance(reply, Join):
+                flight = self._flights[reply.generation]
+        if boarded is not None:
+            self._launch(key, boarded)
+        match reply:
+            case Answer():
+                return self._result(reply.outcome, "hit")
+            case Refuse():
+                refuse(key, reply)
+            case Join():
+                try:
+                    await flight.done.wait()
+                except BaseException:
+                    self._left(flight, can_cancel=True)
+                    raise
+                return self._result(flight.outcome, "loaded" if reply.leads else "joined")
+
+    async def close(self, *, cancel: bool = False) -> None:
+        """Refuse new lookups (CacheClosed), await the loads that have waiters, cancel the others; `cancel`: cancel
+        all.
+        """
+        with self._lock:
+            self._carry_out(None, self._keyspace.close(self._clock()))
+        if cancel:
+            self._abort()
+        flights = [flight for flight in self._flights.values() if flight.running is not LOADING.get()]
+        try:
+            for flight in flights:
+                await flight.done.wait()
+        except BaseException:
+            self._abort()
+            raise
+
+    async def __aenter__(self) -> Self:
+        self._nursery_manager = trio.open_nursery()
+        self._nursery = await self._nursery_manager.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        try:
+            await self.close(cancel=kind is not None)
+        finally:
+            # Not told of the body's exception, which would come out of it wrapped in a group: no load is left to
+            # cancel.
+            await self._nursery_manager.__aexit__(None, None, None)
+
+    # What the runtime adds: running loads, parking callers
+
+    def _board(self, order: StartLoad, running: RunningLoad) -> _Flight:
+        return _Flight(order, running)
+
+    def _launch(self, key: K, flight: _Flight) -> None:
+        nursery = self._open_nursery()
+        self._loads[flight.generation] = flight
+        nursery.start_soon(self._run, key, flight, name=f"herdless load {key!r}")
+        if flight.due_at < NEVER:
+            nursery.start_soon(self._watch, flight, name=f"herdless load_timeout {key!r}")
+
+    async def _run(self, key: K, flight: _Flight) -> None:
+        LOADING.set(flight.running)
+        try:
+            with flight.scope:
+                try:
+                    value = await self._load(key)
+                except BaseException as error:
+                    self._failed(flight.generation, key, error)
+                    if not isinstance(error, Exception):
+                        raise  # to the scope that cancelled it, or, an interrupt, to the nursery
+                else:
+                    self._succeeded(flight.generation, value)
+        except Exception as error:  # noqa: BLE001  # what a cancelled group leaves is reported already
+            LOGGER.debug("what the cancelled load of %r left behind", key, exc_info=error)
+        finally:
+            flight.timer.cancel()
+            del self._loads[flight.generation]
+
+    async def _watch(self, flight: _Flight) -> None:
+        with flight.timer:
+            while flight.generation in self._flights:
+                await trio.sleep(max(0.0, (flight.due_at - self._clock()) / NANOSECONDS_PER_SECOND))
+                self._deadline_passed(flight.generation)
+
+    def _settle(self, flight: _Flight, outcome: Outcome) -> None:
+        flight.outcome = outcome
+        flight.done.set()
+
+    def _cancel(self, generation: int) -> None:
+        if generation in self._loads:
+            self._loads[generation].scope.cancel()
+
+    def _arm(self, flight: _Flight) -> None:
+        """`_watch` sleeps again by itself."""
+
+    def _abort(self) -> None:
+        with self._lock:
+            self._carry_out(None, self._keyspace.abort(LoadCancelled("the cache was closed"), self._clock()))
+
+    def _require_runtime(self) -> None:
+        self._open_nursery()
+
+    def _open_nursery(self) -> trio.Nursery:
+        if self._nursery is None:
+            raise CacheClosed("a trio cache loads inside its own nursery: open it by `async with cache:`")
+        return self._nursery
+
+    async def _checkpoint(self, now: int) -> int:
+        if self._is_fair:
+            self._checkpoint_at = now + FAIR_NANOSECONDS
+        await trio.lowlevel.checkpoint()
+        return self._clock()
+
+
+def cached(
+    *,
+    key: Callable[..., object] | None = None,
+    checkpoint: Literal["fair", "always", "never"] = "fair",
+    maxsize: int | None = None,
+    clock: Clock = monotonic_ns,
+    observe: Observer | None = None,
+    policy: Policy | None = None,
+    **options: Unpack[PolicyOptions],
+) -> Callable[[Callable[P, Awaitable[R | Loaded[R]]]], AsyncCached[P, R]]:
+    """Cache an async function or method by its arguments, as they are bound to its signature.
+
+    Open its cache, `async with function.cache:`, around the calls. key: a function of the same arguments that returns
+    what to cache by. All else as for `Cache`. A method's `self` is one of the arguments, and is kept alive by the cache
+    as `functools.lru_cache` does.
+    """
+    return lambda function: AsyncCached(
+        function,
+        key,
+        lambda load: Cache(
+            load, checkpoint=checkpoint, maxsize=maxsize, clock=clock, observe=observe, policy=policy, **options
+        ),
+    )

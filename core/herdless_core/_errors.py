@@ -1,0 +1,56 @@
+"""What can go wrong, by whose doing.
+
+Two roots under `HerdlessError` keep misuse apart from what happened to a load: `MisuseError` says that
+the caller's code is wrong (retrying cannot help), `LoadError` that this load gave no value (retrying may).
+The loader's own exception is in neither: it reaches the callers as it is.
+"""
+
+from __future__ import annotations
+
+
+class HerdlessError(Exception):
+    """The root of every error that herdless itself raises."""
+
+
+class MisuseError(HerdlessError):
+    """The calling code is wrong; the same call will fail again."""
+
+
+class PolicyError(MisuseError, ValueError):
+    """An argument is outside of what is accepted: names the argument, the value and the accepted range."""
+
+
+class ReentrantLoad(MisuseError):
+    """A loader asked, directly or through other keys, for a key that waits for that very loader."""
+
+
+class CacheClosed(MisuseError):
+    """The cache was closed, or was never opened, where the runtime asks for it."""
+
+
+class WrongEventLoop(MisuseError):
+    """The key is being loaded by another event loop that is still alive, which this one cannot wait for."""
+
+
+class LoadError(HerdlessError):
+    """A load gave neither a value nor an exception of its own."""
+
+
+class LoadTimeout(LoadError, TimeoutError):
+    """The load did not end within `load_timeout`; if it still ends, its result is dropped."""
+
+
+class LoadCancelled(LoadError):
+    """The load was cancelled, or ended by an exception that is not an `Exception`; that one is the `__cause__`."""
+
+
+class TooManyWaiters(LoadError):
+    """`max_waiters` callers wait for this load already."""
+
+
+def is_memorable(error: BaseException) -> bool:
+    """Whether `negative_ttl` may remember this error.
+
+    Only what the loader says of the KEY: not that a load was cut short, nor that the program is wrong.
+    """
+    return isinstance(error, Exception) and not isinstance(error, HerdlessError)

@@ -1,0 +1,104 @@
+"""What can happen to an entry: six requests by callers and five reports of what came of a flight.
+
+Events are facts. A report names the generation of its flight; one that is not the entry's own changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, final
+
+from herdless_core._policy import Lifetime
+
+
+@final
+@dataclass(slots=True)
+class Get:
+    """A caller looks the key up. `generation`: the next unused one, for the flight this may start."""
+
+    generation: Final[int]
+
+
+@final
+@dataclass(slots=True)
+class Put:
+    """A caller gives the value."""
+
+    value: Final[Any]
+    lifetime: Final[Lifetime]
+
+
+@final
+@dataclass(slots=True)
+class Invalidate:
+    """A caller knows the value to be wrong: nobody who asks from now on may be answered with it."""
+
+
+@final
+@dataclass(slots=True)
+class Expire:
+    """A caller wants the value loaded again soon; until then it may be answered as stale."""
+
+
+@final
+@dataclass(slots=True)
+class Refresh:
+    """A caller wants the value loaded now, without waiting. `generation`: the next unused one."""
+
+    generation: Final[int]
+
+
+@final
+@dataclass(slots=True)
+class Evict:
+    """The keyspace wants the room."""
+
+
+@final
+@dataclass(slots=True)
+class LoadSucceeded:
+    """The load of this generation gave a value."""
+
+    generation: Final[int]
+    value: Final[Any]
+    lifetime: Final[Lifetime]
+
+
+@final
+@dataclass(slots=True)
+class LoadFailed:
+    """The load of this generation ended by an exception, of whatever kind."""
+
+    generation: Final[int]
+    error: Final[BaseException]
+
+
+@final
+@dataclass(slots=True)
+class DeadlinePassed:
+    """The adapter's timer for this generation went off. The machine looks at `now` itself, so one too early does no
+    harm.
+    """
+
+    generation: Final[int]
+
+
+@final
+@dataclass(slots=True)
+class WaiterLeft:
+    """A caller stopped waiting: it was cancelled, or its own time was up."""
+
+    generation: Final[int]
+    can_cancel: Final[bool]
+    """Whether the runtime can cancel a load that nobody waits for. Threads cannot: they let it finish, and store it."""
+
+
+@final
+@dataclass(slots=True)
+class Restarted:
+    """Whoever ran the flights is gone (a process, a forked parent, a closed event loop), and their waiters with it."""
+
+
+Request: TypeAlias = Get | Put | Invalidate | Expire | Refresh | Evict
+Report: TypeAlias = LoadSucceeded | LoadFailed | DeadlinePassed | WaiterLeft
+Event: TypeAlias = Request | Report | Restarted

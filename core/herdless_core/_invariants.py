@@ -1,0 +1,390 @@
+"""What herdless promises, as predicates: one definition for every checker.
+
+Each judges one `Step`, by itself, so that the same function serves the stateful tests, CrossHair, the exhaustive
+exploration and the traces of real adapters. They are written from the promises, not from the machine: in terms of ages
+and of what callers get, and without the helpers of `_machine.py`. What spans steps (AnsweredOnce of each caller,
+liveness) or keys (Bounded in size) is built on these in tests/ and specs/.
+
+The names are those of docs/spec/ and of specs/CacheEntryInv.tla.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
+
+from herdless_core._effects import (
+    Answer,
+    CancelLoad,
+    Effect,
+    Forget,
+    Join,
+    Outcome,
+    Refuse,
+    Save,
+    Settle,
+    StartLoad,
+    Value,
+)
+from herdless_core._errors import LoadTimeout
+from herdless_core._events import (
+    DeadlinePassed,
+    Evict,
+    Get,
+    LoadFailed,
+    LoadSucceeded,
+    Put,
+    Refresh,
+    Restarted,
+    WaiterLeft,
+)
+from herdless_core._machine import Step, age, transition
+from herdless_core._policy import LONG_AGO, NEVER, after
+from herdless_core._states import Absent, Entry, Evicted, Failure, Flight, Fresh, Pending, Stale
+
+Invariant: TypeAlias = Callable[[Step], bool]
+
+
+def well_formed(step: Step) -> bool:
+    """An entry says of itself nothing that contradicts itself, before and after."""
+    return _is_well_formed(step.before) and _is_well_formed(step.after)
+
+
+def single_flight(step: Step) -> bool:
+    """A load starts only where none is attached, at most one a step, and it is the one that is attached afterwards."""
+    started = [effect.generation for effect in step.effects if isinstance(effect, StartLoad)]
+    if not started:
+        return True
+    flight = step.after.flight
+    gave_up = _gave_up(step)
+    return (
+        len(started) == 1
+        and flight is not None
+        and flight.generation == started[0]
+        and (_before(step).flight is None or gave_up)
+    )
+
+
+def no_stale_set(step: Step) -> bool:
+    """The value of a load that is not the attached one is never stored; an entry that was removed stores nothing."""
+    if not isinstance(step.event, LoadSucceeded | LoadFailed | DeadlinePassed):
+        return True
+    before = _before(step)
+    current = before.flight is not None and before.flight.generation == step.event.generation
+    if current and not isinstance(before, Evicted):
+        return True
+    return not _stores(step) and _value_of(step.after) is _value_of(before)
+
+
+def no_stale_read(step: Step) -> bool:
+    """A lookup is answered with what the entry holds, and joins only the flight that is attached after the step.
+
+    Together with NoStaleSet and EvictedIsFinal: what was read before an invalidation reaches nobody who asks after it.
+    """
+    if not isinstance(step.event, Get):
+        return True
+    held = _value_of(_before(step))
+    for effect in step.effects:
+        if isinstance(effect, Answer):
+            given = effect.outcome.value if isinstance(effect.outcome, Value) else effect.outcome
+            if given is not held or held is _NO_VALUE:
+                return False
+    return True
+
+
+def answered_once(step: Step) -> bool:
+    """A lookup gets exactly one reply; a flight that leaves the entry with waiters settles them, or stays with the
+    Evicted one.
+
+    And it settles them once.
+    """
+    replies = [effect for effect in step.effects if isinstance(effect, Answer | Join | Refuse)]
+    expected = isinstance(step.event, Get) and not isinstance(step.before, Evicted)
+    if len(replies) != expected:
+        return False
+    settled = _settled(step)
+    if len(settled) != len(set(settled)):
+        return False
+    flight = _before(step).flight
+    if flight is None:
+        return True
+    gone = _is_gone(flight, step.after)
+    if not gone:
+        return flight.generation not in settled
+    left = flight.waiters == 0 or (flight.waiters == 1 and isinstance(step.event, WaiterLeft))
+    return flight.generation in settled or left or isinstance(step.event, Restarted)
+
+
+def same_outcome(step: Step) -> bool:
+    """The waiters of a flight get what its own load gave, what was put, what was kept, or LoadTimeout; all of them the
+    same.
+    """
+    for effect in step.effects:
+        if isinstance(effect, Settle) and not _is_explained(step, effect.outcome):
+            return False
+    return True
+
+
+def no_doomed_join(step: Step) -> bool:
+    """Nobody joins a flight that is cancelled, settled or past its deadline."""
+    joined = [effect.generation for effect in step.effects if isinstance(effect, Join)]
+    if not joined:
+        return True
+    flight = step.after.flight
+    doomed = {effect.generation for effect in step.effects if isinstance(effect, CancelLoad | Settle)}
+    in_time = flight is not None and (step.now < flight.due_at or flight.started_at == step.now)
+    return flight is not None and joined == [flight.generation] and joined[0] not in doomed and in_time
+
+
+def hit_age(step: Step) -> bool:
+    """A hit is younger than its ttl.
+
+    A stale hit is younger than ttl + stale_while_revalidate, or than the longer window while a failed refresh backs
+    off; and a refresh is in flight or backing off.
+    """
+    before = _before(step)
+    for effect in step.effects:
+        if not isinstance(effect, Answer) or not isinstance(effect.outcome, Value):
+            continue
+        if not effect.outcome.is_stale:
+            if not (isinstance(before, Fresh) and step.now < after(before.loaded_at, before.lifetime.ttl)):
+                return False
+        elif not _is_stale_hit_allowed(step):
+            return False
+    return True
+
+
+def stale_if_error(step: Step) -> bool:
+    """A load that fails, or is late, leaves a usable value where it is, and its waiters get that value."""
+    if not isinstance(step.event, LoadFailed | DeadlinePassed):
+        return True
+    before = _before(step)
+    if not isinstance(before, Fresh | Stale):
+        return True
+    if _value_of(step.after) is not before.value:
+        return False
+    mine = before.flight is not None and before.flight.generation == step.event.generation
+    return all(_given(settle.outcome) is before.value for settle in _settles(step)) or not mine
+
+
+def backs_off(step: Step) -> bool:
+    """After a failed refresh no lookup starts another before `refresh_backoff` is over."""
+    before = _before(step)
+    failed = isinstance(before, Fresh | Stale) and _is_gone_by_failure(step, before.flight)
+    if not failed or step.policy.refresh_backoff == 0:
+        return True
+    if isinstance(step.after, Fresh):
+        return step.after.refresh_at >= after(step.now, step.policy.refresh_backoff)
+    return isinstance(step.after, Stale) and step.after.retry_at >= after(step.now, step.policy.refresh_backoff)
+
+
+def generation_monotone(step: Step) -> bool:
+    """A new flight has the number that its request brought, greater than the one before; no other flight appears."""
+    old, new = step.before.flight, step.after.flight
+    if new is None or (old is not None and old.generation == new.generation):
+        return True
+    brought = isinstance(step.event, Get | Refresh) and step.event.generation == new.generation
+    return brought and (old is None or new.generation > old.generation)
+
+
+def evicted_is_final(step: Step) -> bool:
+    """An entry that was removed stays so, with its cause, and never gets a flight or a value."""
+    if not isinstance(step.before, Evicted):
+        return True
+    kept = isinstance(step.after, Evicted) and step.after.cause is step.before.cause
+    return kept and not _stores(step) and not any(isinstance(effect, StartLoad) for effect in step.effects)
+
+
+def pending_is_no_victim(step: Step) -> bool:
+    """Capacity never takes an entry with waiters, nor one that has nothing to give up."""
+    before = _before(step)
+    if not isinstance(step.event, Evict):
+        return True
+    spared = isinstance(before, Pending) or (before.flight is not None and before.flight.waiters > 0)
+    return step.after == before if spared else True
+
+
+def waiter_count(step: Step) -> bool:
+    """The count of a flight grows by one for a join, shrinks by one for a waiter that left, and is else unchanged."""
+    flight = step.after.flight
+    if flight is None:
+        return True
+    old = _before(step).flight
+    before = old.waiters if old is not None and old.generation == flight.generation else 0
+    joined = sum(isinstance(effect, Join) for effect in step.effects)
+    left = isinstance(step.event, WaiterLeft) and step.event.generation == flight.generation and before > 0
+    return flight.waiters == before + joined - left
+
+
+def bounded(step: Step) -> bool:
+    """Never more than `max_waiters` callers join one flight."""
+    flight = step.after.flight
+    joined = any(isinstance(effect, Join) for effect in step.effects)
+    return not joined or flight is None or flight.waiters <= step.policy.max_waiters
+
+
+def save_before_settle(step: Step) -> bool:
+    """Whatever is to be durable is so before anybody is woken; what gets a value is saved, what loses its key is
+    forgotten.
+    """
+    woke = False
+    for effect in step.effects:
+        if isinstance(effect, Settle):
+            woke = True
+        elif isinstance(effect, Save | Forget) and woke:
+            return False
+    return not _stores(step) or any(isinstance(effect, Save) for effect in step.effects)
+
+
+def time_shift(step: Step) -> bool:
+    """Adding a constant to every instant changes nothing: here, one hour."""
+    by = 3_600_000_000_000
+    shifted, effects = transition(shift(step.before, by), step.event, step.now + by, step.policy)
+    return shifted == shift(step.after, by) and _shapes(effects) == _shapes(step.effects)
+
+
+INVARIANTS: Final[Mapping[str, Invariant]] = {
+    "WellFormed": well_formed,
+    "SingleFlight": single_flight,
+    "NoStaleSet": no_stale_set,
+    "NoStaleRead": no_stale_read,
+    "AnsweredOnce": answered_once,
+    "SameOutcome": same_outcome,
+    "NoDoomedJoin": no_doomed_join,
+    "HitAge": hit_age,
+    "StaleIfError": stale_if_error,
+    "BacksOff": backs_off,
+    "GenerationMonotone": generation_monotone,
+    "EvictedIsFinal": evicted_is_final,
+    "PendingIsNoVictim": pending_is_no_victim,
+    "WaiterCount": waiter_count,
+    "Bounded": bounded,
+    "SaveBeforeSettle": save_before_settle,
+    "TimeShift": time_shift,
+}
+
+
+def violated(step: Step) -> list[str]:
+    """The names of the invariants that do not hold of the step."""
+    return [name for name, holds in INVARIANTS.items() if not holds(step)]
+
+
+def shift(entry: Entry, by: int) -> Entry:
+    """The same entry with every instant later by so many nanoseconds; NEVER and LONG_AGO stay where they are."""
+    flight = None if entry.flight is None else _shifted_flight(entry.flight, by)
+    match entry:
+        case Absent():
+            return entry
+        case Pending():
+            return Pending(_shifted_flight(entry.flight, by))
+        case Fresh():
+            refresh_at, hit_until = _shifted(entry.refresh_at, by), _shifted(entry.hit_until, by)
+            return Fresh(entry.value, _shifted(entry.loaded_at, by), entry.lifetime, refresh_at, flight, hit_until)
+        case Stale():
+            loaded_at, retry_at = _shifted(entry.loaded_at, by), _shifted(entry.retry_at, by)
+            stale_until, kept_until = _shifted(entry.stale_until, by), _shifted(entry.kept_until, by)
+            return Stale(entry.value, loaded_at, stale_until, kept_until, retry_at, flight)
+        case Evicted():
+            return Evicted(entry.cause, flight)
+
+
+# Helpers, none of which the machine uses
+
+_NO_VALUE: Final = object()
+
+
+def _before(step: Step) -> Entry:
+    return age(step.before, step.now)
+
+
+def _value_of(entry: Entry) -> object:
+    return entry.value if isinstance(entry, Fresh | Stale) else _NO_VALUE
+
+
+def _given(outcome: Outcome) -> object:
+    return outcome.value if isinstance(outcome, Value) else outcome
+
+
+def _settles(step: Step) -> list[Settle]:
+    return [effect for effect in step.effects if isinstance(effect, Settle)]
+
+
+def _settled(step: Step) -> list[int]:
+    return [settle.generation for settle in _settles(step)]
+
+
+def _stores(step: Step) -> bool:
+    """Whether the step gave the entry a value it did not hold."""
+    return _value_of(step.after) is not _NO_VALUE and _value_of(step.after) is not _value_of(step.before)
+
+
+def _gave_up(step: Step) -> bool:
+    """Whether a lookup found the flight past its deadline, and settled it."""
+    flight = _before(step).flight
+    return flight is not None and step.now >= flight.due_at and flight.generation in _settled(step)
+
+
+def _is_gone(flight: Flight, entry: Entry) -> bool:
+    return entry.flight is None or entry.flight.generation != flight.generation
+
+
+def _is_gone_by_failure(step: Step, flight: Flight | None) -> bool:
+    if flight is None or not _is_gone(flight, step.after) or _stores(step):
+        return False
+    reported = isinstance(step.event, LoadFailed | DeadlinePassed) and step.event.generation == flight.generation
+    return reported or (isinstance(step.event, Get) and step.after.flight is None)
+
+
+def _is_explained(step: Step, outcome: Outcome) -> bool:
+    kept = _value_of(_before(step))
+    match step.event:
+        case Put(value=value) | LoadSucceeded(value=value):
+            return _given(outcome) is value
+        case LoadFailed(error=error):
+            return _given(outcome) is kept or (isinstance(outcome, Failure) and outcome.error is error)
+        case DeadlinePassed() | Get():
+            return _given(outcome) is kept or (isinstance(outcome, Failure) and isinstance(outcome.error, LoadTimeout))
+        case _:
+            return False
+
+
+def _is_stale_hit_allowed(step: Step) -> bool:
+    before, entry = _before(step), step.after
+    if not isinstance(before, Stale) or not isinstance(entry, Stale) or step.now >= before.kept_until:
+        return False
+    backing_off = step.now < entry.retry_at
+    return (step.now < before.stale_until or backing_off) and (entry.flight is not None or backing_off)
+
+
+def _is_well_formed(entry: Entry) -> bool:
+    if entry.flight is not None and entry.flight.waiters < 0:
+        return False
+    match entry:
+        case Fresh():
+            end = after(entry.loaded_at, entry.lifetime.ttl)
+            if isinstance(entry.value, Failure):
+                return entry.hit_until == LONG_AGO
+            return entry.hit_until == (end if entry.flight is not None else min(end, entry.refresh_at))
+        case Stale():
+            return entry.stale_until <= entry.kept_until
+        case _:
+            return True
+
+
+def _shifted(instant: int, by: int) -> int:
+    return instant if instant in (NEVER, LONG_AGO) else instant + by
+
+
+def _shifted_flight(flight: Flight, by: int) -> Flight:
+    return Flight(flight.generation, _shifted(flight.started_at, by), _shifted(flight.due_at, by), flight.waiters)
+
+
+def _shapes(effects: tuple[Effect, ...]) -> list[object]:
+    """The effects without what differs from one step to the next like it: instants, and exceptions made on the way."""
+    shapes: list[object] = []
+    for effect in effects:
+        given = _given(effect.outcome) if isinstance(effect, Answer | Settle) else None
+        shapes.append(
+            (type(effect), getattr(effect, "generation", None), type(given) if isinstance(given, Failure) else given)
+        )
+    return shapes

@@ -1,0 +1,368 @@
+"""The entry state machine: everything that decides, and nothing else.
+
+    transition(entry, event, now, policy) -> (next entry, effects)
+
+It is a function. Every step first ages the entry, so that no timer is needed for correctness, and then does what
+docs/states.md says for its state and the event. All pairs are defined. `read` is the part of it that the hot path
+needs, `peek` the part that neither waits nor starts anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, TypeAlias, assert_never, final
+
+from herdless_core._effects import (
+    FORGET,
+    SAVE,
+    Answer,
+    CancelLoad,
+    Effects,
+    Join,
+    Outcome,
+    Rearm,
+    Refuse,
+    Settle,
+    StartLoad,
+    Value,
+)
+from herdless_core._errors import LoadTimeout, is_memorable
+from herdless_core._events import (
+    DeadlinePassed,
+    Event,
+    Evict,
+    Expire,
+    Get,
+    Invalidate,
+    LoadFailed,
+    LoadSucceeded,
+    Put,
+    Refresh,
+    Restarted,
+    WaiterLeft,
+)
+from herdless_core._policy import LONG_AGO, NANOSECONDS_PER_SECOND, Lifetime, Policy, after
+from herdless_core._states import ABSENT, Absent, Cause, Entry, Evicted, Failure, Flight, Fresh, Pending, Stale
+
+Next: TypeAlias = tuple[Entry, Effects]
+
+NOTHING: Final[Effects] = ()
+
+
+@final
+@dataclass(slots=True)
+class Step:
+    """One step as it happened: what an observer is told and what the invariants judge."""
+
+    before: Final[Entry]
+    event: Final[Event]
+    now: Final[int]
+    policy: Final[Policy]
+    after: Final[Entry]
+    effects: Final[Effects]
+
+
+def transition(entry: Entry, event: Event, now: int, policy: Policy) -> Next:
+    """The next entry, and the effects that the caller MUST carry out in their order once the entry is committed."""
+    entry = age(entry, now)
+    match event:
+        case Get():
+            return _get(entry, event.generation, now, policy)
+        case LoadSucceeded():
+            return _load_succeeded(entry, event)
+        case LoadFailed():
+            return _load_failed(entry, event.generation, event.error, now, policy)
+        case WaiterLeft():
+            return _waiter_left(entry, event)
+        case Put():
+            return _put(entry, event, now)
+        case Invalidate():
+            return _invalidate(entry)
+        case Expire():
+            return _expire(entry, now)
+        case Refresh():
+            return _refresh(entry, event.generation, now, policy)
+        case Evict():
+            return _evict(entry)
+        case DeadlinePassed():
+            return _deadline_passed(entry, event.generation, now, policy)
+        case Restarted():
+            return _without_flight(entry), NOTHING
+    assert_never(event)
+
+
+def read(entry: Entry, now: int) -> Value | None:
+    """The answer to a lookup that is a hit and needs no step; None for any other. Equals `transition(Get)` where it is
+    not None.
+    """
+    if isinstance(entry, Fresh) and now < entry.hit_until:
+        return Value(entry.value, entry.loaded_at, is_stale=False)
+    return None
+
+
+def peek(entry: Entry, now: int) -> Outcome | None:
+    """What a lookup would be answered with at once; None where it would wait. Starts nothing."""
+    entry = age(entry, now)
+    if isinstance(entry, Fresh) or (isinstance(entry, Stale) and _is_answerable(entry, now)):
+        return _outcome(entry)
+    return None
+
+
+def age(entry: Entry, now: int) -> Entry:
+    """The same entry at `now`: Fresh at or past its ttl is Stale, Stale at or past the end of its windows is gone."""
+    if isinstance(entry, Fresh):
+        fresh_until = entry.fresh_until
+        if now < fresh_until:
+            return entry
+        if isinstance(entry.value, Failure):
+            return _without_value(entry)
+        entry = _stale(entry, fresh_until, retry_at=entry.refresh_at)
+    if isinstance(entry, Stale) and now >= entry.kept_until:
+        return _without_value(entry)
+    return entry
+
+
+# Requests
+
+
+def _get(entry: Entry, generation: int, now: int, policy: Policy) -> Next:
+    flight = entry.flight
+    if flight is not None and now >= flight.due_at and not isinstance(entry, Evicted):
+        # No timer was needed to see it; and nobody may join a load that is given up (NoDoomedJoin).
+        given_up, effects = _deadline_passed(entry, flight.generation, now, policy)
+        entry, more = _get(given_up, generation, now, policy)
+        return entry, effects + more
+    match entry:
+        case Absent():
+            return _start_and_join(None, generation, now, policy)
+        case Pending():
+            return _join(entry, entry.flight, policy)
+        case Fresh():
+            answer = Answer(_outcome(entry))
+            if now < entry.refresh_at or entry.flight is not None:
+                return entry, (answer,)
+            return _start_behind(entry, generation, now, policy, answer)
+        case Stale():
+            return _get_stale(entry, generation, now, policy)
+        case Evicted():
+            return entry, NOTHING
+    assert_never(entry)
+
+
+def _get_stale(entry: Stale, generation: int, now: int, policy: Policy) -> Next:
+    if _is_answerable(entry, now):
+        answer = Answer(_outcome(entry))
+        if entry.flight is not None or now < entry.retry_at:
+            return entry, (answer,)
+        return _start_behind(entry, generation, now, policy, answer)
+    if entry.flight is not None:
+        return _join(entry, entry.flight, policy)
+    return _start_and_join(entry, generation, now, policy)
+
+
+def _start_and_join(entry: Fresh | Stale | None, generation: int, now: int, policy: Policy) -> Next:
+    flight = Flight(generation, now, after(now, policy.load_timeout), 1)
+    return _with_flight(entry, flight), (Join(generation, leads=True), StartLoad(generation, flight.due_at))
+
+
+def _start_behind(entry: Fresh | Stale | None, generation: int, now: int, policy: Policy, *first: Answer) -> Next:
+    flight = Flight(generation, now, after(now, policy.load_timeout), 0)
+    return _with_flight(entry, flight), (*first, StartLoad(generation, flight.due_at))
+
+
+def _join(entry: Pending | Stale, flight: Flight, policy: Policy) -> Next:
+    if flight.waiters >= policy.max_waiters:
+        return entry, (Refuse(policy.max_waiters),)
+    return _with_waiters(entry, flight, flight.waiters + 1), (Join(flight.generation, leads=False),)
+
+
+def _put(entry: Entry, event: Put, now: int) -> Next:
+    if isinstance(entry, Evicted):
+        return entry, NOTHING
+    fresh = _fresh(event.value, now, event.lifetime)
+    flight = entry.flight
+    if flight is None:
+        return fresh, (SAVE,)
+    return fresh, (SAVE, Settle(flight.generation, _outcome(fresh)), CancelLoad(flight.generation))
+
+
+def _invalidate(entry: Entry) -> Next:
+    if isinstance(entry, Evicted):
+        return entry, NOTHING
+    flight = entry.flight
+    if flight is None:
+        return Evicted(Cause.INVALIDATED, None), (FORGET,)
+    if flight.waiters > 0:
+        return Evicted(Cause.INVALIDATED, flight), (FORGET,)
+    return Evicted(Cause.INVALIDATED, None), (FORGET, CancelLoad(flight.generation))
+
+
+def _expire(entry: Entry, now: int) -> Next:
+    if not isinstance(entry, Fresh):
+        return entry, NOTHING
+    if isinstance(entry.value, Failure):
+        return _without_value(entry), (FORGET,)
+    return _stale(entry, now, retry_at=now), (SAVE,)
+
+
+def _refresh(entry: Entry, generation: int, now: int, policy: Policy) -> Next:
+    match entry:
+        case Absent():
+            return _start_behind(None, generation, now, policy)
+        case Fresh() | Stale() if entry.flight is None:
+            return _start_behind(entry, generation, now, policy)
+        case _:
+            return entry, NOTHING
+
+
+def _evict(entry: Entry) -> Next:
+    if not isinstance(entry, Fresh | Stale):
+        return entry, NOTHING
+    flight = entry.flight
+    if flight is None:
+        return Evicted(Cause.EVICTED, None), (FORGET,)
+    if flight.waiters > 0:
+        return entry, NOTHING
+    return Evicted(Cause.EVICTED, None), (FORGET, CancelLoad(flight.generation))
+
+
+# Reports
+
+
+def _load_succeeded(entry: Entry, event: LoadSucceeded) -> Next:
+    flight = entry.flight
+    if flight is None or flight.generation != event.generation:
+        # Superseded: not stored (NoStaleSet). Whoever may still wait for it is answered all the same.
+        return entry, (Settle(event.generation, Value(event.value, LONG_AGO, is_stale=True)),)
+    settle = Settle(event.generation, Value(event.value, flight.started_at, is_stale=False))
+    if isinstance(entry, Evicted):
+        return Evicted(entry.cause, None), (settle,)
+    return _fresh(event.value, flight.started_at, event.lifetime), (SAVE, settle)
+
+
+def _load_failed(entry: Entry, generation: int, error: BaseException, now: int, policy: Policy) -> Next:
+    flight = entry.flight
+    failure = Failure(error, error.__traceback__)
+    if flight is None or flight.generation != generation:
+        return entry, (Settle(generation, failure),)
+    match entry:
+        case Pending():
+            if policy.negative_lifetime.ttl > 0 and is_memorable(error):
+                # From now, not from the start of the load: a slow failure needs the rest as much as a quick one.
+                return _fresh(failure, now, policy.negative_lifetime), (SAVE, Settle(generation, failure))
+            return ABSENT, (Settle(generation, failure),)
+        case Fresh() | Stale():
+            kept = _without_refresh(entry, after(now, policy.refresh_backoff))
+            return kept, (Settle(generation, _outcome(entry)),)
+        case Evicted():
+            return Evicted(entry.cause, None), (Settle(generation, failure),)
+        case Absent():
+            return entry, NOTHING
+    assert_never(entry)
+
+
+def _deadline_passed(entry: Entry, generation: int, now: int, policy: Policy) -> Next:
+    flight = entry.flight
+    if flight is not None and flight.generation == generation and now < flight.due_at:
+        return entry, (Rearm(generation, flight.due_at),)
+    seconds = policy.load_timeout / NANOSECONDS_PER_SECOND
+    late = LoadTimeout(f"the load did not end within load_timeout={seconds:g} seconds")
+    entry, effects = _load_failed(entry, generation, late, now, policy)
+    return entry, (*effects, CancelLoad(generation))
+
+
+def _waiter_left(entry: Entry, event: WaiterLeft) -> Next:
+    flight = entry.flight
+    if flight is None or flight.generation != event.generation or flight.waiters == 0:
+        return entry, NOTHING
+    is_last = flight.waiters == 1
+    if is_last and isinstance(entry, Pending) and event.can_cancel:
+        return ABSENT, (CancelLoad(flight.generation),)
+    if is_last and isinstance(entry, Evicted):
+        return Evicted(entry.cause, None), (CancelLoad(flight.generation),)
+    return _with_waiters(entry, flight, flight.waiters - 1), NOTHING
+
+
+# Building the next entry
+
+
+def _fresh(value: object, loaded_at: int, lifetime: Lifetime) -> Fresh:
+    fresh_until = after(loaded_at, lifetime.ttl)
+    # The same integer object where the two are equal: 32 bytes less for each entry.
+    refresh_at = fresh_until if lifetime.early_refresh == lifetime.ttl else after(loaded_at, lifetime.early_refresh)
+    hit_until = LONG_AGO if isinstance(value, Failure) else refresh_at
+    return Fresh(value, loaded_at, lifetime, refresh_at, None, hit_until)
+
+
+def _stale(entry: Fresh, fresh_until: int, *, retry_at: int) -> Stale:
+    lifetime = entry.lifetime
+    stale_until = after(fresh_until, lifetime.stale_while_revalidate)
+    kept_until = after(fresh_until, lifetime.kept)
+    return Stale(entry.value, entry.loaded_at, stale_until, kept_until, retry_at, entry.flight)
+
+
+def _with_flight(entry: Fresh | Stale | None, flight: Flight) -> Entry:
+    match entry:
+        case None:
+            return Pending(flight)
+        case Fresh():
+            hit_until = LONG_AGO if isinstance(entry.value, Failure) else entry.fresh_until
+            return Fresh(entry.value, entry.loaded_at, entry.lifetime, entry.refresh_at, flight, hit_until)
+        case Stale():
+            return Stale(entry.value, entry.loaded_at, entry.stale_until, entry.kept_until, entry.retry_at, flight)
+    assert_never(entry)
+
+
+def _with_waiters(entry: Entry, flight: Flight, waiters: int) -> Entry:
+    flight = Flight(flight.generation, flight.started_at, flight.due_at, waiters)
+    match entry:
+        case Pending():
+            return Pending(flight)
+        case Fresh() | Stale():
+            return _with_flight(entry, flight)
+        case Evicted():
+            return Evicted(entry.cause, flight)
+        case Absent():
+            return entry
+    assert_never(entry)
+
+
+def _without_flight(entry: Entry) -> Entry:
+    match entry:
+        case Absent() | Pending():
+            return ABSENT
+        case Fresh() | Stale():
+            return _without_refresh(entry, LONG_AGO)
+        case Evicted():
+            return Evicted(entry.cause, None)
+    assert_never(entry)
+
+
+def _without_refresh(entry: Fresh | Stale, retry_at: int) -> Entry:
+    """The value kept, the flight gone; no refresh before `retry_at`, nor before it was due anyway."""
+    match entry:
+        case Fresh():
+            refresh_at = max(entry.refresh_at, retry_at)
+            hit_until = LONG_AGO if isinstance(entry.value, Failure) else min(entry.fresh_until, refresh_at)
+            return Fresh(entry.value, entry.loaded_at, entry.lifetime, refresh_at, None, hit_until)
+        case Stale():
+            retry_at = max(entry.retry_at, retry_at)
+            return Stale(entry.value, entry.loaded_at, entry.stale_until, entry.kept_until, retry_at, None)
+    assert_never(entry)
+
+
+def _without_value(entry: Fresh | Stale) -> Entry:
+    return ABSENT if entry.flight is None else Pending(entry.flight)
+
+
+# Looking at an entry
+
+
+def _is_answerable(entry: Stale, now: int) -> bool:
+    return now < entry.stale_until or now < entry.retry_at
+
+
+def _outcome(entry: Fresh | Stale) -> Outcome:
+    if isinstance(entry.value, Failure):
+        return entry.value
+    return Value(entry.value, entry.loaded_at, is_stale=isinstance(entry, Stale))

@@ -1,0 +1,196 @@
+"""What the user allows an entry to do, validated once and kept in integer nanoseconds.
+
+Users say seconds (int or float) or `timedelta`; the machine only adds and compares integers, which is what lets
+CrossHair confirm it over all paths. `Policy` is what holds for every entry of a cache, `Lifetime` what holds for
+one value: the policy's own, unless the loader answered `Loaded(value, ttl=...)` or jitter shortened it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, Generic, TypeAlias, TypedDict, TypeGuard, TypeVar, final
+
+from herdless_core._errors import PolicyError
+
+V = TypeVar("V")
+
+Duration: TypeAlias = int | float | timedelta
+
+NEVER: Final = 2**62 - 1
+"""The instant that does not come, and the duration that does not end: 146 years in nanoseconds. The largest integer
+that stays unboxed when the core is compiled."""
+
+LONG_AGO: Final = -NEVER
+"""The instant that is past at every `now`."""
+
+NANOSECONDS_PER_SECOND: Final = 1_000_000_000
+
+_DURATION: Final = "a number of seconds >= 0 or a timedelta >= 0"
+
+
+def after(instant: int, duration: int) -> int:
+    """The instant `duration` nanoseconds later; `NEVER` when the duration does not end."""
+    return NEVER if duration >= NEVER else instant + duration
+
+
+@final
+@dataclass(slots=True)
+class Lifetime:
+    """How long one value may be answered, counted from the START of its load; nanoseconds."""
+
+    ttl: Final[int]
+    early_refresh: Final[int]
+    """Age from which a hit starts a refresh; equal to `ttl` where early refresh is off."""
+    stale_while_revalidate: Final[int]
+    stale_if_error: Final[int]
+
+    @property
+    def kept(self) -> int:
+        """How long the value is kept past its ttl: the longer of the two stale windows."""
+        return max(self.stale_while_revalidate, self.stale_if_error)
+
+
+class PolicyOptions(TypedDict, total=False):
+    """The keyword arguments of `Policy`, as every `Cache` takes them too."""
+
+    ttl: Duration | None
+    stale_while_revalidate: Duration
+    stale_if_error: Duration
+    negative_ttl: Duration
+    early_refresh: float | None
+    jitter: float
+    load_timeout: Duration | None
+    refresh_backoff: Duration
+    max_waiters: int | None
+
+
+@final
+class Policy:
+    """What the entries of a cache may do. Durations are seconds (int or float) or `timedelta`.
+
+    ttl: how long a value is a hit, from the start of its load; None: until it is removed. A value older is stale.
+    stale_while_revalidate: how long past its ttl a value is still answered while it is refreshed (RFC 5861, section 3).
+    stale_if_error: how long past its ttl a value is still answered when loading it again fails (RFC 5861, section 4).
+    negative_ttl: how long a loader's exception is remembered and raised without a new load; 0: not at all.
+    early_refresh: fraction of the ttl, in ]0, 1[, after which a hit starts a refresh; None: only stale hits do.
+    jitter: fraction of the ttl, in [0, 1[, by which a value's ttl is shortened at random, so that keys loaded together
+        do not expire together. Never lengthened: a hit stays younger than `ttl`.
+    load_timeout: how long a load may take before its callers get `LoadTimeout`; None: as long as it takes.
+    refresh_backoff: how long after a failed refresh the next one may start.
+    max_waiters: how many callers may wait for one load; the next one gets `TooManyWaiters`. None: any number.
+
+    Raises PolicyError, which names the argument, its value and what is accepted.
+    """
+
+    __slots__ = (
+        "_early_refresh",
+        "jitter",
+        "lifetime",
+        "load_timeout",
+        "max_waiters",
+        "negative_lifetime",
+        "refresh_backoff",
+    )
+
+    def __init__(
+        self,
+        *,
+        ttl: Duration | None = None,
+        stale_while_revalidate: Duration = 0,
+        stale_if_error: Duration = 0,
+        negative_ttl: Duration = 0,
+        early_refresh: float | None = None,
+        jitter: float = 0.0,
+        load_timeout: Duration | None = None,
+        refresh_backoff: Duration = 1,
+        max_waiters: int | None = None,
+    ) -> None:
+        self._early_refresh: Final = _early_refresh_fraction(early_refresh)
+        self.jitter: Final = _jitter_fraction(jitter)
+        self.lifetime: Final = self._lifetime_of(
+            _nanoseconds_or_never("ttl", ttl),
+            _nanoseconds("stale_while_revalidate", stale_while_revalidate),
+            _nanoseconds("stale_if_error", stale_if_error),
+        )
+        """Of a value about which the loader says nothing else."""
+        negative_ttl_ns = _nanoseconds("negative_ttl", negative_ttl)
+        self.negative_lifetime: Final = Lifetime(negative_ttl_ns, negative_ttl_ns, 0, 0)
+        """Of a remembered error: never stale, never refreshed early."""
+        self.load_timeout: Final = _nanoseconds_or_never("load_timeout", load_timeout)
+        self.refresh_backoff: Final = _nanoseconds("refresh_backoff", refresh_backoff)
+        self.max_waiters: Final = NEVER if max_waiters is None else check_count("max_waiters", max_waiters, least=1)
+
+    def lifetime_for(self, loaded: object, luck: float) -> Lifetime:
+        """The lifetime of what a loader returned or a caller put; `luck` in [0, 1[ is the jitter's random number."""
+        lifetime = self.lifetime
+        ttl, stale_while_revalidate = lifetime.ttl, lifetime.stale_while_revalidate
+        if isinstance(loaded, Loaded):
+            ttl = ttl if loaded.ttl is None else loaded.ttl
+            if loaded.stale_while_revalidate is not None:
+                stale_while_revalidate = loaded.stale_while_revalidate
+        elif not self.jitter:
+            return lifetime  # shared by all such values: nothing is allocated for it
+        if ttl < NEVER:
+            ttl -= int(ttl * self.jitter * luck)
+        return self._lifetime_of(ttl, stale_while_revalidate, lifetime.stale_if_error)
+
+    def _lifetime_of(self, ttl: int, stale_while_revalidate: int, stale_if_error: int) -> Lifetime:
+        early = ttl if self._early_refresh is None or ttl >= NEVER else int(ttl * self._early_refresh)
+        return Lifetime(ttl, early, stale_while_revalidate, stale_if_error)
+
+
+@final
+class Loaded(Generic[V]):
+    """What a loader may return instead of a bare value, to give that value a lifetime of its own.
+
+    ttl: seconds or timedelta; None: the cache's.
+    stale_while_revalidate: seconds or timedelta; None: the cache's.
+
+    Raises PolicyError for a duration that is not one.
+    """
+
+    __slots__ = ("stale_while_revalidate", "ttl", "value")
+
+    def __init__(
+        self, value: V, *, ttl: Duration | None = None, stale_while_revalidate: Duration | None = None
+    ) -> None:
+        self.value: Final = value
+        self.ttl: Final = None if ttl is None else _nanoseconds("ttl", ttl)
+        self.stale_while_revalidate: Final = (
+            None if stale_while_revalidate is None else _nanoseconds("stale_while_revalidate", stale_while_revalidate)
+        )
+
+
+def check_count(argument: str, value: object, *, least: int) -> int:
+    """The value if it is an integer of at least `least`; PolicyError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise PolicyError(f"{argument}={value!r} is not accepted: give an integer >= {least}, or None for no limit")
+    return value
+
+
+def _nanoseconds_or_never(argument: str, duration: object) -> int:
+    return NEVER if duration is None else _nanoseconds(argument, duration, "None, ")
+
+
+def _nanoseconds(argument: str, duration: object, also: str = "") -> int:
+    seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
+    if not _is_number(seconds) or not seconds >= 0:  # written so that NaN is refused
+        raise PolicyError(f"{argument}={duration!r} is not accepted: give {also}{_DURATION}")
+    return round(seconds * NANOSECONDS_PER_SECOND) if seconds < NEVER // NANOSECONDS_PER_SECOND else NEVER
+
+
+def _early_refresh_fraction(fraction: object) -> float | None:
+    if fraction is None or (_is_number(fraction) and 0 < fraction < 1):
+        return fraction
+    raise PolicyError(f"early_refresh={fraction!r} is not accepted: give None or a fraction with 0 < early_refresh < 1")
+
+
+def _jitter_fraction(fraction: object) -> float:
+    if _is_number(fraction) and 0 <= fraction < 1:
+        return fraction
+    raise PolicyError(f"jitter={fraction!r} is not accepted: give a fraction with 0 <= jitter < 1")
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)

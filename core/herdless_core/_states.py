@@ -1,0 +1,154 @@
+"""The five states of an entry. Theory of operation.
+
+An ENTRY is what a cache knows of one key. Most caches keep two things for a key, the value in one table and the load in
+flight in another, and every stampede is a moment at which the two disagree. Here they are one value of one type:
+
+    Absent    nothing is known, nothing is in flight. The key is in no table.
+    Pending   a flight, and no value that may be answered.
+    Fresh     an outcome within its ttl. Perhaps a flight: a refresh before its time.
+    Stale     a value past its ttl, kept for the stale windows. Perhaps a flight: its refresh.
+    Evicted   no longer the key's entry: removed while callers waited for its flight, which are still to be answered.
+
+Two rules hold everywhere:
+
+1. Everything that decides is in `_machine.py`, in `transition`, which is a function: entry, event, now and policy in;
+   next entry and effects out. Nothing here or there reads a clock, holds a lock, draws a random number or starts
+   anything.
+2. An entry is never changed. Its attributes are `Final`; a step makes the next entry. So a thread that looks at an
+entry
+   without a lock sees one moment of it, and `read` needs no lock.
+
+A FLIGHT is one load of one key. Its GENERATION is an integer that the whole cache never uses twice, so a report about a
+load ("succeeded", "a waiter left") can only be meant for that load: where the generation is not the entry's own, the
+load was superseded and its value is not stored. The flight COUNTS its waiters; who they are is the adapter's business.
+
+Time is an argument: an integer of nanoseconds from any origin. A value's age counts from the START of its load, so a
+hit was true at most `ttl` ago. `hit_until` is the one number the hot path compares: up to it (exclusively) a lookup is
+a hit that needs no step at all. It is `LONG_AGO` for all entries that are not hits.
+
+The classes are flat and not frozen, with `Final` attributes instead: mypy refuses an assignment just the same, and
+building one costs a third (measured in docs/performance.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from types import TracebackType
+from typing import Any, ClassVar, Final, TypeAlias, final
+
+from herdless_core._policy import LONG_AGO, Lifetime, after
+
+
+@final
+@dataclass(slots=True)
+class Flight:
+    """One load that is under way. Instants in nanoseconds."""
+
+    generation: Final[int]
+    started_at: Final[int]
+    due_at: Final[int]
+    """From this instant on the load is too late (`load_timeout`); `NEVER` without one."""
+    waiters: Final[int]
+
+
+@final
+@dataclass(slots=True)
+class Failure:
+    """An exception that stands where a value could: how a load ended, or what `negative_ttl` remembers."""
+
+    error: Final[BaseException]
+    traceback: Final[TracebackType | None]
+
+    def exception(self) -> BaseException:
+        """The exception with the traceback it had when the load ended, so that raising it in many waiters does not grow
+        it.
+        """
+        return self.error.with_traceback(self.traceback)
+
+
+class Cause(Enum):
+    """Why an entry was removed (the words of the glossary in docs/)."""
+
+    EVICTED = "evicted"
+    """By capacity."""
+    INVALIDATED = "invalidated"
+    """By the caller."""
+
+
+@final
+@dataclass(slots=True)
+class Absent:
+    """Nothing is known of the key."""
+
+    flight: ClassVar[None] = None
+    hit_until: ClassVar[int] = LONG_AGO
+
+
+@final
+@dataclass(slots=True)
+class Pending:
+    """A load is under way and there is nothing to answer meanwhile."""
+
+    flight: Final[Flight]
+    hit_until: ClassVar[int] = LONG_AGO
+
+
+@final
+@dataclass(slots=True)
+class Fresh:
+    """An outcome within its ttl."""
+
+    value: Final[Any]
+    """The value, or the `Failure` that is remembered for `negative_ttl`."""
+    loaded_at: Final[int]
+    """When the load of the value STARTED."""
+    lifetime: Final[Lifetime]
+    refresh_at: Final[int]
+    """From when on a hit starts a refresh: the early point, or later when a refresh failed and backs off."""
+    flight: Final[Flight | None]
+    hit_until: Final[int]
+    """Up to when a lookup is a hit without any step. Follows from the other attributes; kept because the hot path
+    compares it."""
+
+    @property
+    def fresh_until(self) -> int:
+        """From this instant on the outcome is no longer fresh."""
+        return after(self.loaded_at, self.lifetime.ttl)
+
+    @property
+    def kept_until(self) -> int:
+        """From this instant on the value is of no use to anybody."""
+        return after(self.fresh_until, self.lifetime.kept)
+
+
+@final
+@dataclass(slots=True)
+class Stale:
+    """A value past its ttl that may still be answered."""
+
+    value: Final[Any]
+    loaded_at: Final[int]
+    stale_until: Final[int]
+    """Up to when lookups are answered with it (`stale_while_revalidate`)."""
+    kept_until: Final[int]
+    """Up to when it is kept: the later one of `stale_until` and the end of `stale_if_error`."""
+    retry_at: Final[int]
+    """From when on a refresh may start: later than now only when one failed and backs off."""
+    flight: Final[Flight | None]
+    hit_until: ClassVar[int] = LONG_AGO
+
+
+@final
+@dataclass(slots=True)
+class Evicted:
+    """Removed from its key. A flight is left only while callers wait for it; nothing of it will be stored."""
+
+    cause: Final[Cause]
+    flight: Final[Flight | None]
+    hit_until: ClassVar[int] = LONG_AGO
+
+
+Entry: TypeAlias = Absent | Pending | Fresh | Stale | Evicted
+
+ABSENT: Final = Absent()

@@ -1,0 +1,1 @@
+"""The TLA+ specification, and the bridge between it and the code."""
