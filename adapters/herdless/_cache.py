@@ -18,6 +18,7 @@ from threading import Lock
 from time import monotonic_ns
 from typing import Any, Final, Generic, Literal, NoReturn, TypeAlias, TypeVar, Unpack, final
 
+from herdless._fork import survive_forks
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     Answer,
@@ -60,6 +61,21 @@ LOADING: Final[ContextVar[RunningLoad | None]] = ContextVar("herdless.loading", 
 LOGGER: Final = logging.getLogger("herdless")
 
 
+class CacheOptions(PolicyOptions, total=False):
+    """The keyword arguments that every cache takes: those of `Policy`, or `policy` itself, and three of its own."""
+
+    maxsize: int | None
+    """How many values are held at most; None: any number."""
+    clock: Clock
+    """A callable that returns integer nanoseconds, from any origin; `time.monotonic_ns` by default."""
+    observe: Observer | None
+    """Called with the key and the `herdless_core.Step` at every step, inside the lock: it must not call the cache.
+
+    A hit takes no step.
+    """
+    policy: Policy | None
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class Lookup(Generic[V_co]):
@@ -88,6 +104,7 @@ class BaseCache(ABC, Generic[K, V, F]):
 
     def __init__(
         self,
+        load: Callable[[K], Any],
         *,
         maxsize: int | None = None,
         clock: Clock = monotonic_ns,
@@ -95,10 +112,13 @@ class BaseCache(ABC, Generic[K, V, F]):
         policy: Policy | None = None,
         **options: Unpack[PolicyOptions],
     ) -> None:
+        if not callable(load):
+            raise PolicyError(f"load={load!r} is not accepted: give a function of one key")
         if policy is not None and options:
             raise PolicyError(f"policy={policy!r} is not accepted beside {', '.join(options)}: give one or the other")
         if type(clock()) is not int:
             raise PolicyError(f"clock={clock!r} is not accepted: give a callable that returns integer nanoseconds")
+        self._load: Final = load
         self._clock: Final = clock
         self._lock = Lock()
         self._keyspace: Final = Keyspace[K](
@@ -109,6 +129,7 @@ class BaseCache(ABC, Generic[K, V, F]):
         self._flights: Final[dict[int, F]] = {}
         """The flights that are not settled, by generation."""
         self._hits = 0
+        survive_forks(self)
 
     # Requests that never wait
 
@@ -232,6 +253,11 @@ class BaseCache(ABC, Generic[K, V, F]):
         if awaited == 0:
             LOGGER.warning("the refresh of %r failed", key, exc_info=error)
 
+    def _abort(self) -> None:
+        """End every flight: its waiters get LoadCancelled."""
+        with self._lock:
+            self._carry_out(None, self._keyspace.abort(LoadCancelled("the cache was closed"), self._clock()))
+
     def _deadline_passed(self, generation: int) -> None:
         with self._lock:
             self._carry_out(None, self._keyspace.deadline_passed(generation, self._clock()))
@@ -244,6 +270,26 @@ class BaseCache(ABC, Generic[K, V, F]):
                     flight.generation, self._clock(), can_cancel=can_cancel, loading=LOADING.get()
                 )
                 self._carry_out(None, effects)
+
+    # After a fork
+
+    def hold(self) -> None:
+        """Take the lock, so that a forked child finds no step half done."""
+        self._lock.acquire()
+
+    def release(self) -> None:
+        """The fork is over."""
+        self._lock.release()
+
+    def restart(self) -> None:
+        """In the child: the values are there, those who ran the flights are not. The lock is held."""
+        for generation in self._flights:
+            self._keyspace.restarted(generation, self._clock())
+        self._abandon()
+        self._flights.clear()
+
+    def _abandon(self) -> None:
+        """Forget what the adapter knows of running loads."""
 
     def _result(self, outcome: Outcome, how: Literal["hit", "joined", "loaded"]) -> Lookup[V]:
         if isinstance(outcome, Failure):

@@ -11,24 +11,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from time import monotonic_ns
 from types import TracebackType
 from typing import Final, NoReturn, Self, Unpack, final
 
-from herdless._cache import LOADING, BaseCache, Clock, Flight, K, Lookup, V, refuse
+from herdless._cache import LOADING, BaseCache, CacheOptions, Flight, K, Lookup, V, refuse
 from herdless._decorator import AsyncCached, P, R
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     NEVER,
     Answer,
     Join,
-    LoadCancelled,
     Loaded,
-    Observer,
     Outcome,
     Policy,
-    PolicyError,
-    PolicyOptions,
     Refuse,
     RunningLoad,
     StartLoad,
@@ -56,11 +51,8 @@ class Cache(BaseCache[K, V, _Flight]):
     """A cache whose misses never start two loads of one key.
 
     load: an async function from key to value, or to `Loaded(value, ttl=...)`.
-    maxsize: how many values are held at most; None: any number.
-    clock: a callable that returns integer nanoseconds.
-    observe: called with the key and the `herdless_core.Step` at every step; hits take none.
-    policy: a `Policy`, or its fields as keyword arguments: ttl, stale_while_revalidate, stale_if_error, negative_ttl,
-        early_refresh, jitter, load_timeout, refresh_backoff, max_waiters.
+    options: those of `Policy` (ttl, stale_while_revalidate, stale_if_error, negative_ttl, early_refresh, jitter,
+        load_timeout, refresh_backoff, max_waiters) or `policy`, and maxsize, clock, observe: see `CacheOptions`.
 
     Look up by `get`, `lookup` and `peek`; change by `put`, `invalidate`, `expire`, `refresh` and `clear`; end by
     `close` or `async with`. Raises PolicyError for an argument out of its range.
@@ -69,17 +61,9 @@ class Cache(BaseCache[K, V, _Flight]):
     def __init__(
         self,
         load: Callable[[K], Awaitable[V | Loaded[V]]],
-        *,
-        maxsize: int | None = None,
-        clock: Clock = monotonic_ns,
-        observe: Observer | None = None,
-        policy: Policy | None = None,
-        **options: Unpack[PolicyOptions],
+        **options: Unpack[CacheOptions],
     ) -> None:
-        super().__init__(maxsize=maxsize, clock=clock, observe=observe, policy=policy, **options)
-        if not callable(load):
-            raise PolicyError(f"load={load!r} is not accepted: give an async function of one key")
-        self._load: Final = load
+        super().__init__(load, **options)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: Final[dict[int, asyncio.Task[None]]] = {}
         """Every load that still runs, by generation; the event loop itself holds tasks only weakly."""
@@ -202,14 +186,13 @@ class Cache(BaseCache[K, V, _Flight]):
         if task is not None:
             _call(task.get_loop(), task.cancel)
 
+    def _abandon(self) -> None:
+        self._tasks.clear()
+
     def _arm(self, flight: _Flight) -> None:
         if flight.due_at < NEVER:
             seconds = (flight.due_at - self._clock()) / NANOSECONDS_PER_SECOND
             flight.timer = flight.loop.call_later(seconds, self._deadline_passed, flight.generation)
-
-    def _abort(self) -> None:
-        with self._lock:
-            self._carry_out(None, self._keyspace.abort(LoadCancelled("the cache was closed"), self._clock()))
 
     def _meet(self, loop: asyncio.AbstractEventLoop) -> None:
         """Another loop than last time: what was in flight in closed ones died with them."""
@@ -245,17 +228,11 @@ def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arg
 def cached(
     *,
     key: Callable[..., object] | None = None,
-    maxsize: int | None = None,
-    clock: Clock = monotonic_ns,
-    observe: Observer | None = None,
-    policy: Policy | None = None,
-    **options: Unpack[PolicyOptions],
+    **options: Unpack[CacheOptions],
 ) -> Callable[[Callable[P, Awaitable[R | Loaded[R]]]], AsyncCached[P, R]]:
     """Cache an async function or method by its arguments, as they are bound to its signature.
 
     key: a function of the same arguments that returns what to cache by. All else as for `Cache`. A method's `self` is
     one of the arguments, and is kept alive by the cache as `functools.lru_cache` does.
     """
-    return lambda function: AsyncCached(
-        function, key, lambda load: Cache(load, maxsize=maxsize, clock=clock, observe=observe, policy=policy, **options)
-    )
+    return lambda function: AsyncCached(function, key, lambda load: Cache(load, **options))

@@ -16,16 +16,13 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
-import os
 import time
 from collections.abc import Callable
-from threading import Event, Lock
-from time import monotonic_ns
+from threading import Event
 from types import TracebackType
-from typing import Any, Final, Self, Unpack, final
-from weakref import WeakSet
+from typing import Final, Self, Unpack, final
 
-from herdless._cache import LOADING, BaseCache, Clock, Flight, K, Lookup, V, refuse
+from herdless._cache import LOADING, BaseCache, CacheOptions, Flight, K, Lookup, V, refuse
 from herdless._decorator import P, R, SyncCached
 from herdless._workers import Executor, Workers
 from herdless_core import (
@@ -36,11 +33,9 @@ from herdless_core import (
     Join,
     LoadCancelled,
     Loaded,
-    Observer,
     Outcome,
     Policy,
     PolicyError,
-    PolicyOptions,
     Refuse,
     RunningLoad,
     StartLoad,
@@ -69,11 +64,8 @@ class Cache(BaseCache[K, V, _Flight]):
     executor: where loads run that no caller runs itself, anything with `submit(job)`; None: daemon threads of the
     cache's
         own. A bounded one can be filled up by loads that wait for each other.
-    maxsize: how many values are held at most; None: any number.
-    clock: a callable that returns integer nanoseconds.
-    observe: called with the key and the `herdless_core.Step` at every step; hits take none.
-    policy: a `Policy`, or its fields as keyword arguments: ttl, stale_while_revalidate, stale_if_error, negative_ttl,
-        early_refresh, jitter, load_timeout, refresh_backoff, max_waiters.
+    options: those of `Policy` (ttl, stale_while_revalidate, stale_if_error, negative_ttl, early_refresh, jitter,
+        load_timeout, refresh_backoff, max_waiters) or `policy`, and maxsize, clock, observe: see `CacheOptions`.
 
     Look up by `get`, `lookup` and `peek`; change by `put`, `invalidate`, `expire`, `refresh` and `clear`; end by
     `close` or `with`. After `os.fork()` the child has the values, and no flights. Raises PolicyError for an argument
@@ -85,19 +77,11 @@ class Cache(BaseCache[K, V, _Flight]):
         load: Callable[[K], V | Loaded[V]],
         *,
         executor: Executor | None = None,
-        maxsize: int | None = None,
-        clock: Clock = monotonic_ns,
-        observe: Observer | None = None,
-        policy: Policy | None = None,
-        **options: Unpack[PolicyOptions],
+        **options: Unpack[CacheOptions],
     ) -> None:
-        super().__init__(maxsize=maxsize, clock=clock, observe=observe, policy=policy, **options)
-        if not callable(load):
-            raise PolicyError(f"load={load!r} is not accepted: give a function of one key")
-        self._load: Final = load
+        super().__init__(load, **options)
         self._executor: Final = executor
         self._workers = Workers()
-        _CACHES.add(self)
 
     def get(self, key: K, timeout: float | None = None) -> V:
         """The key's value, loaded if need be.
@@ -147,9 +131,9 @@ class Cache(BaseCache[K, V, _Flight]):
         """Refuse new lookups (CacheClosed), wait for the loads that have waiters; `cancel`: these get LoadCancelled."""
         with self._lock:
             self._carry_out(None, self._keyspace.close(self._clock()))
-            if cancel:
-                self._carry_out(None, self._keyspace.abort(LoadCancelled("the cache was closed"), self._clock()))
-            flights = [flight for flight in self._flights.values() if flight.running is not LOADING.get()]
+        if cancel:
+            self._abort()
+        flights = [flight for flight in list(self._flights.values()) if flight.running is not LOADING.get()]
         for flight in flights:
             self._wait(flight, None)
 
@@ -226,14 +210,10 @@ class Cache(BaseCache[K, V, _Flight]):
     def _arm(self, flight: _Flight) -> None:
         """Waiters look at the time themselves; a flight without any is looked at by the next lookup."""
 
-    def _restart(self) -> None:
-        """In a forked child: the threads that ran the flights are not here. Their events may be locked for ever:
-        untouched.
-        """
+    def _abandon(self) -> None:
+        """The events are left alone: the parent's threads may have held their locks."""
         for flight in self._flights.values():
-            self._keyspace.restarted(flight.generation, self._clock())
             flight.outcome = Failure(LoadCancelled("the process was forked during the load"), None)
-        self._flights.clear()
         self._workers = Workers()
 
 
@@ -245,45 +225,11 @@ def _expiry(timeout: object) -> float | None:
     return time.monotonic() + timeout
 
 
-_CACHES: Final[WeakSet[Cache[Any, Any]]] = WeakSet()
-_FORKING: Final = Lock()
-_HELD: Final[list[Cache[Any, Any]]] = []
-
-
-def _before_fork() -> None:
-    """Hold every cache's lock, so that the child finds no step half done."""
-    _FORKING.acquire()
-    _HELD.extend(_CACHES)
-    for cache in _HELD:
-        cache._lock.acquire()
-
-
-def _after_fork_in_parent() -> None:
-    for cache in _HELD:
-        cache._lock.release()
-    _HELD.clear()
-    _FORKING.release()
-
-
-def _after_fork_in_child() -> None:
-    for cache in _HELD:
-        cache._restart()
-    _after_fork_in_parent()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
-
-
 def cached(
     *,
     key: Callable[..., object] | None = None,
     executor: Executor | None = None,
-    maxsize: int | None = None,
-    clock: Clock = monotonic_ns,
-    observe: Observer | None = None,
-    policy: Policy | None = None,
-    **options: Unpack[PolicyOptions],
+    **options: Unpack[CacheOptions],
 ) -> Callable[[Callable[P, R | Loaded[R]]], SyncCached[P, R]]:
     """Cache a function or method by its arguments, as they are bound to its signature.
 
@@ -293,7 +239,5 @@ def cached(
     return lambda function: SyncCached(
         function,
         key,
-        lambda load: Cache(
-            load, executor=executor, maxsize=maxsize, clock=clock, observe=observe, policy=policy, **options
-        ),
+        lambda load: Cache(load, executor=executor, **options),
     )

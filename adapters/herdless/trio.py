@@ -13,13 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from time import monotonic_ns
 from types import TracebackType
 from typing import Final, Literal, Self, Unpack, final
 
 import trio
 
-from herdless._cache import LOADING, LOGGER, BaseCache, Clock, Flight, K, Lookup, V, refuse
+from herdless._cache import LOADING, LOGGER, BaseCache, CacheOptions, Flight, K, Lookup, V, refuse
 from herdless._decorator import AsyncCached, P, R
 from herdless_core import (
     LONG_AGO,
@@ -28,13 +27,10 @@ from herdless_core import (
     Answer,
     CacheClosed,
     Join,
-    LoadCancelled,
     Loaded,
-    Observer,
     Outcome,
     Policy,
     PolicyError,
-    PolicyOptions,
     Refuse,
     RunningLoad,
     StartLoad,
@@ -68,11 +64,8 @@ class Cache(BaseCache[K, V, _Flight]):
 
     load: an async function from key to value, or to `Loaded(value, ttl=...)`.
     checkpoint: when a hit is a trio checkpoint: "fair", "always" or "never".
-    maxsize: how many values are held at most; None: any number.
-    clock: a callable that returns integer nanoseconds.
-    observe: called with the key and the `herdless_core.Step` at every step; hits take none.
-    policy: a `Policy`, or its fields as keyword arguments: ttl, stale_while_revalidate, stale_if_error, negative_ttl,
-        early_refresh, jitter, load_timeout, refresh_backoff, max_waiters.
+    options: those of `Policy` (ttl, stale_while_revalidate, stale_if_error, negative_ttl, early_refresh, jitter,
+        load_timeout, refresh_backoff, max_waiters) or `policy`, and maxsize, clock, observe: see `CacheOptions`.
 
     Look up by `get`, `lookup` and `peek`; change by `put`, `invalidate`, `expire`, `refresh` and `clear`; end by
     `close` or by leaving the `async with`. Raises PolicyError for an argument out of its range.
@@ -83,18 +76,11 @@ class Cache(BaseCache[K, V, _Flight]):
         load: Callable[[K], Awaitable[V | Loaded[V]]],
         *,
         checkpoint: Literal["fair", "always", "never"] = "fair",
-        maxsize: int | None = None,
-        clock: Clock = monotonic_ns,
-        observe: Observer | None = None,
-        policy: Policy | None = None,
-        **options: Unpack[PolicyOptions],
+        **options: Unpack[CacheOptions],
     ) -> None:
-        super().__init__(maxsize=maxsize, clock=clock, observe=observe, policy=policy, **options)
-        if not callable(load):
-            raise PolicyError(f"load={load!r} is not accepted: give an async function of one key")
+        super().__init__(load, **options)
         if checkpoint not in _FIRST_CHECKPOINT_AT:
             raise PolicyError(f'checkpoint={checkpoint!r} is not accepted: give "fair", "always" or "never"')
-        self._load: Final = load
         self._is_fair: Final = checkpoint == "fair"
         self._checkpoint_at = _FIRST_CHECKPOINT_AT[checkpoint]
         self._nursery: trio.Nursery | None = None
@@ -228,10 +214,6 @@ class Cache(BaseCache[K, V, _Flight]):
     def _arm(self, flight: _Flight) -> None:
         """`_watch` sleeps again by itself."""
 
-    def _abort(self) -> None:
-        with self._lock:
-            self._carry_out(None, self._keyspace.abort(LoadCancelled("the cache was closed"), self._clock()))
-
     def _require_runtime(self) -> None:
         self._open_nursery()
 
@@ -251,11 +233,7 @@ def cached(
     *,
     key: Callable[..., object] | None = None,
     checkpoint: Literal["fair", "always", "never"] = "fair",
-    maxsize: int | None = None,
-    clock: Clock = monotonic_ns,
-    observe: Observer | None = None,
-    policy: Policy | None = None,
-    **options: Unpack[PolicyOptions],
+    **options: Unpack[CacheOptions],
 ) -> Callable[[Callable[P, Awaitable[R | Loaded[R]]]], AsyncCached[P, R]]:
     """Cache an async function or method by its arguments, as they are bound to its signature.
 
@@ -266,7 +244,5 @@ def cached(
     return lambda function: AsyncCached(
         function,
         key,
-        lambda load: Cache(
-            load, checkpoint=checkpoint, maxsize=maxsize, clock=clock, observe=observe, policy=policy, **options
-        ),
+        lambda load: Cache(load, checkpoint=checkpoint, **options),
     )

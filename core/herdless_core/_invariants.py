@@ -119,10 +119,7 @@ def same_outcome(step: Step) -> bool:
     """The waiters of a flight get what its own load gave, what was put, what was kept, or LoadTimeout; all of them the
     same.
     """
-    for effect in step.effects:
-        if isinstance(effect, Settle) and not _is_explained(step, effect.outcome):
-            return False
-    return True
+    return all(_is_explained(step, settle.outcome) for settle in _settles(step))
 
 
 def no_doomed_join(step: Step) -> bool:
