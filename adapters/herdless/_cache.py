@@ -54,6 +54,8 @@ F = TypeVar("F", bound="Flight")
 T = TypeVar("T")
 
 Clock: TypeAlias = Callable[[], int]
+How: TypeAlias = Literal["hit", "stale", "joined", "loaded"]
+Answered: TypeAlias = tuple[Value, How]
 
 LOADING: Final[ContextVar[RunningLoad | None]] = ContextVar("herdless.loading", default=None)
 """The load inside which this code runs, of whatever cache: what ReentrantLoad is found by."""
@@ -82,7 +84,7 @@ class Lookup(Generic[V_co]):
     """What a lookup gave, and how it came by it."""
 
     value: V_co
-    outcome: Literal["hit", "stale", "joined", "loaded"]
+    outcome: How
     """`loaded`: this lookup started the load; `joined`: it waited for one in flight; `stale`: past its ttl."""
     age: float
     """Seconds since the load of the value started."""
@@ -142,7 +144,7 @@ class BaseCache(ABC, Generic[K, V, F]):
     def put(self, key: K, value: V | Loaded[V]) -> None:
         """Store a value. Callers who wait for a load of the key get it too, and that load is cancelled."""
         with self._lock:
-            self._carry_out(key, self._keyspace.put(key, value, self._clock(), random.random()))
+            self._carry_out(self._keyspace.put(key, value, self._clock(), random.random()))
 
     def invalidate(self, key: K) -> None:
         """From now on nobody is served what was known of the key, nor what a load in flight will say of it.
@@ -150,25 +152,25 @@ class BaseCache(ABC, Generic[K, V, F]):
         Callers who joined that load before get its result; later ones start a new load.
         """
         with self._lock:
-            self._carry_out(key, self._keyspace.invalidate(key, self._clock()))
+            self._carry_out(self._keyspace.invalidate(key, self._clock()))
 
     def expire(self, key: K) -> None:
         """Make a fresh value stale: it is loaded again at the next lookup and served meanwhile as the policy says."""
         with self._lock:
-            self._carry_out(key, self._keyspace.expire(key, self._clock()))
+            self._carry_out(self._keyspace.expire(key, self._clock()))
 
     def refresh(self, key: K) -> None:
         """Start loading the key without waiting for it, unless a load is in flight."""
         self._require_runtime()
         with self._lock:
-            flight = self._carry_out(key, self._keyspace.refresh(key, self._clock()))
+            flight = self._carry_out(self._keyspace.refresh(key, self._clock()))
         if flight is not None:
             self._launch(key, flight)
 
     def clear(self) -> None:
         """Invalidate every key, those being loaded included."""
         with self._lock:
-            self._carry_out(None, self._keyspace.clear(self._clock()))
+            self._carry_out(self._keyspace.clear(self._clock()))
 
     def stats(self) -> Stats:
         """What the cache has done, and what it holds."""
@@ -186,13 +188,15 @@ class BaseCache(ABC, Generic[K, V, F]):
 
     # What an adapter carries out
 
-    def _carry_out(self, key: Any, effects: Effects) -> F | None:
+    def _carry_out(self, effects: Effects) -> F | None:
         """Carry the effects out in their order. A flight that is to start is boarded and returned: launch it after the
         lock.
         """
         boarded: F | None = None
         for effect in effects:
             match effect:
+                case Join() | Answer() | Refuse() | Save() | Forget():
+                    pass  # the caller's reply; and memory is all there is to save to
                 case StartLoad():
                     boarded = self._board(effect, self._keyspace.running_load(effect.generation))
                     self._flights[effect.generation] = boarded
@@ -205,8 +209,6 @@ class BaseCache(ABC, Generic[K, V, F]):
                     self._cancel(effect.generation)
                 case Rearm():
                     self._arm(self._flights[effect.generation])
-                case Answer() | Join() | Refuse() | Save() | Forget():
-                    pass  # the caller's reply; and memory is all there is to save to
         return boarded
 
     def _require_runtime(self) -> None:
@@ -239,7 +241,7 @@ class BaseCache(ABC, Generic[K, V, F]):
     def _succeeded(self, generation: int, value: object) -> None:
         with self._lock:
             effects = self._keyspace.load_succeeded(generation, value, self._clock(), random.random())
-            self._carry_out(None, effects)
+            self._carry_out(effects)
 
     def _failed(self, generation: int, key: K, error: BaseException) -> None:
         """An exception that is no `Exception` stops the one that runs the load; the waiters get LoadCancelled."""
@@ -249,18 +251,18 @@ class BaseCache(ABC, Generic[K, V, F]):
             error = cancelled
         with self._lock:
             awaited = self._keyspace.waiters(generation)
-            self._carry_out(None, self._keyspace.load_failed(generation, error, self._clock()))
+            self._carry_out(self._keyspace.load_failed(generation, error, self._clock()))
         if awaited == 0:
             LOGGER.warning("the refresh of %r failed", key, exc_info=error)
 
     def _abort(self) -> None:
         """End every flight: its waiters get LoadCancelled."""
         with self._lock:
-            self._carry_out(None, self._keyspace.abort(LoadCancelled("the cache was closed"), self._clock()))
+            self._carry_out(self._keyspace.abort(LoadCancelled("the cache was closed"), self._clock()))
 
     def _deadline_passed(self, generation: int) -> None:
         with self._lock:
-            self._carry_out(None, self._keyspace.deadline_passed(generation, self._clock()))
+            self._carry_out(self._keyspace.deadline_passed(generation, self._clock()))
 
     def _left(self, flight: F, *, can_cancel: bool) -> None:
         """A caller stopped waiting; one whose flight was settled meanwhile did not leave, it was answered."""
@@ -269,7 +271,7 @@ class BaseCache(ABC, Generic[K, V, F]):
                 effects = self._keyspace.waiter_left(
                     flight.generation, self._clock(), can_cancel=can_cancel, loading=LOADING.get()
                 )
-                self._carry_out(None, effects)
+                self._carry_out(effects)
 
     # After a fork
 
@@ -291,11 +293,17 @@ class BaseCache(ABC, Generic[K, V, F]):
     def _abandon(self) -> None:
         """Forget what the adapter knows of running loads."""
 
-    def _result(self, outcome: Outcome, how: Literal["hit", "joined", "loaded"]) -> Lookup[V]:
-        if isinstance(outcome, Failure):
-            raise outcome.exception()
+    def _lookup(self, answered: Answered) -> Lookup[V]:
+        outcome, how = answered
         age = (self._clock() - outcome.loaded_at) / NANOSECONDS_PER_SECOND
         return Lookup(outcome.value, "stale" if outcome.is_stale else how, age)
+
+
+def value_of(outcome: Outcome) -> Value:
+    """The value, or its load's exception raised."""
+    if isinstance(outcome, Failure):
+        raise outcome.exception()
+    return outcome
 
 
 def refuse(key: object, reply: Refuse) -> NoReturn:

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Final, NoReturn, Self, Unpack, final
 
-from herdless._cache import LOADING, BaseCache, CacheOptions, Flight, K, Lookup, V, refuse
+from herdless._cache import LOADING, Answered, BaseCache, CacheOptions, Flight, K, Lookup, V, refuse, value_of
 from herdless._decorator import AsyncCached, P, R
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
@@ -82,16 +82,19 @@ class Cache(BaseCache[K, V, _Flight]):
                 return entry.value  # type: ignore[no-any-return]  # the keyspace holds values as Any
         except (KeyError, TypeError):
             pass
-        return (await self.lookup(key)).value
+        return (await self._answer(key))[0].value  # type: ignore[no-any-return]  # as above
 
     async def lookup(self, key: K) -> Lookup[V]:
         """Like `get`, with the way in which the value was come by, and its age."""
+        return self._lookup(await self._answer(key))
+
+    async def _answer(self, key: K) -> Answered:
         loop = asyncio.get_running_loop()
         with self._lock:
             if loop is not self._loop:
                 self._meet(loop)
             effects = self._keyspace.get(key, self._clock(), LOADING.get())
-            boarded = self._carry_out(key, effects)
+            boarded = self._carry_out(effects)
             reply = reply_of(effects)
             if isinstance(reply, Join):
                 flight = self._flights[reply.generation]
@@ -103,7 +106,7 @@ class Cache(BaseCache[K, V, _Flight]):
             self._launch(key, boarded)
         match reply:
             case Answer():
-                return self._result(reply.outcome, "hit")
+                return value_of(reply.outcome), "hit"
             case Refuse():
                 refuse(key, reply)
             case Join():
@@ -113,14 +116,14 @@ class Cache(BaseCache[K, V, _Flight]):
                     flight.waiters.pop(waiter, None)
                     self._left(flight, can_cancel=True)
                     raise
-                return self._result(outcome, "loaded" if reply.leads else "joined")
+                return value_of(outcome), "loaded" if reply.leads else "joined"
 
     async def close(self, *, cancel: bool = False) -> None:
         """Refuse new lookups (CacheClosed), await the loads that have waiters, cancel the others; `cancel`: cancel
         all.
         """
         with self._lock:
-            self._carry_out(None, self._keyspace.close(self._clock()))
+            self._carry_out(self._keyspace.close(self._clock()))
         if cancel:
             self._abort()
         own = asyncio.current_task()

@@ -22,7 +22,7 @@ from threading import Event
 from types import TracebackType
 from typing import Final, Self, Unpack, final
 
-from herdless._cache import LOADING, BaseCache, CacheOptions, Flight, K, Lookup, V, refuse
+from herdless._cache import LOADING, Answered, BaseCache, CacheOptions, Flight, K, Lookup, V, refuse, value_of
 from herdless._decorator import P, R, SyncCached
 from herdless._workers import Executor, Workers
 from herdless_core import (
@@ -98,14 +98,17 @@ class Cache(BaseCache[K, V, _Flight]):
                 return entry.value  # type: ignore[no-any-return]  # the keyspace holds values as Any
         except (KeyError, TypeError):
             pass
-        return self.lookup(key, timeout).value
+        return self._answer(key, timeout)[0].value  # type: ignore[no-any-return]  # as above
 
     def lookup(self, key: K, timeout: float | None = None) -> Lookup[V]:
         """Like `get`, with the way in which the value was come by, and its age."""
+        return self._lookup(self._answer(key, timeout))
+
+    def _answer(self, key: K, timeout: float | None) -> Answered:
         expires = _expiry(timeout)
         with self._lock:
             effects = self._keyspace.get(key, self._clock(), LOADING.get())
-            boarded = self._carry_out(key, effects)
+            boarded = self._carry_out(effects)
             reply = reply_of(effects)
             if isinstance(reply, Join):
                 flight = self._flights[reply.generation]
@@ -116,7 +119,7 @@ class Cache(BaseCache[K, V, _Flight]):
                 self._launch(key, boarded, urgent=isinstance(reply, Join))
         match reply:
             case Answer():
-                return self._result(reply.outcome, "hit")
+                return value_of(reply.outcome), "hit"
             case Refuse():
                 refuse(key, reply)
             case Join():
@@ -125,12 +128,12 @@ class Cache(BaseCache[K, V, _Flight]):
                 except BaseException:
                     self._left(flight, can_cancel=False)
                     raise
-                return self._result(outcome, "loaded" if reply.leads else "joined")
+                return value_of(outcome), "loaded" if reply.leads else "joined"
 
     def close(self, *, cancel: bool = False) -> None:
         """Refuse new lookups (CacheClosed), wait for the loads that have waiters; `cancel`: these get LoadCancelled."""
         with self._lock:
-            self._carry_out(None, self._keyspace.close(self._clock()))
+            self._carry_out(self._keyspace.close(self._clock()))
         if cancel:
             self._abort()
         flights = [flight for flight in list(self._flights.values()) if flight.running is not LOADING.get()]

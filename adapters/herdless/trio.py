@@ -18,7 +18,7 @@ from typing import Final, Literal, Self, Unpack, final
 
 import trio
 
-from herdless._cache import LOADING, LOGGER, BaseCache, CacheOptions, Flight, K, Lookup, V, refuse
+from herdless._cache import LOADING, LOGGER, Answered, BaseCache, CacheOptions, Flight, K, Lookup, V, refuse, value_of
 from herdless._decorator import AsyncCached, P, R
 from herdless_core import (
     LONG_AGO,
@@ -104,20 +104,20 @@ class Cache(BaseCache[K, V, _Flight]):
                 return entry.value  # type: ignore[no-any-return]  # the keyspace holds values as Any
         except (KeyError, TypeError):
             pass
-        return (await self._look_up(key)).value
+        return (await self._answer(key))[0].value  # type: ignore[no-any-return]  # as above
 
     async def lookup(self, key: K) -> Lookup[V]:
         """Like `get`, with the way in which the value was come by, and its age."""
         now = self._clock()
         if now >= self._checkpoint_at:
             await self._checkpoint(now)
-        return await self._look_up(key)
+        return self._lookup(await self._answer(key))
 
-    async def _look_up(self, key: K) -> Lookup[V]:
+    async def _answer(self, key: K) -> Answered:
         self._require_runtime()
         with self._lock:
             effects = self._keyspace.get(key, self._clock(), LOADING.get())
-            boarded = self._carry_out(key, effects)
+            boarded = self._carry_out(effects)
             reply = reply_of(effects)
             if isinstance(reply, Join):
                 flight = self._flights[reply.generation]
@@ -125,7 +125,7 @@ class Cache(BaseCache[K, V, _Flight]):
             self._launch(key, boarded)
         match reply:
             case Answer():
-                return self._result(reply.outcome, "hit")
+                return value_of(reply.outcome), "hit"
             case Refuse():
                 refuse(key, reply)
             case Join():
@@ -134,14 +134,14 @@ class Cache(BaseCache[K, V, _Flight]):
                 except BaseException:
                     self._left(flight, can_cancel=True)
                     raise
-                return self._result(flight.outcome, "loaded" if reply.leads else "joined")
+                return value_of(flight.outcome), "loaded" if reply.leads else "joined"
 
     async def close(self, *, cancel: bool = False) -> None:
         """Refuse new lookups (CacheClosed), await the loads that have waiters, cancel the others; `cancel`: cancel
         all.
         """
         with self._lock:
-            self._carry_out(None, self._keyspace.close(self._clock()))
+            self._carry_out(self._keyspace.close(self._clock()))
         if cancel:
             self._abort()
         flights = [flight for flight in self._flights.values() if flight.running is not LOADING.get()]

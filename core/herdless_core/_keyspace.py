@@ -18,7 +18,6 @@ in the cold table until their next lookup. In an unbounded one it holds all.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeAlias, TypeVar, final
@@ -39,19 +38,16 @@ from herdless_core._events import (
     Restarted,
     WaiterLeft,
 )
-from herdless_core._eviction import S3Fifo, Standing
 from herdless_core._machine import NOTHING, Step, age, peek, transition
-from herdless_core._policy import NEVER, Loaded, Policy, check_count
-from herdless_core._reentrancy import RunningLoad, begin_wait, end, end_wait
-from herdless_core._states import ABSENT, Absent, Entry, Evicted, Fresh, Stale
+from herdless_core._policy import Loaded, Policy, check_count
+from herdless_core._reentrancy import RunningLoad, begin_wait, end_wait
+from herdless_core._states import ABSENT, Entry, Evicted, Fresh, Stale
+from herdless_core._store import Store
 
 K = TypeVar("K")
 
 Observer: TypeAlias = Callable[[Any, Step], None]
 """Called with the key and the step, inside the critical section; it must not call the cache."""
-
-SWEEP_SLACK: Final = 64
-"""How many void mentions the sweep's queue may hold beside two for each entry, before they are forgotten."""
 
 
 @final
@@ -82,50 +78,51 @@ class Stats:
 
 
 @final
+class _Detached(Generic[K]):
+    """An evicted entry whose waiters are still to be answered, and the key it had."""
+
+    __slots__ = ("entry", "key")
+
+    def __init__(self, key: K, entry: Evicted) -> None:
+        self.key: Final = key
+        self.entry: Final = entry
+
+
+@final
 class Keyspace(Generic[K]):
     """The entries of one cache. See the module's docstring for the kinds of methods and the order of their use."""
 
     __slots__ = (
         "_closed",
-        "_cold",
         "_detached",
         "_evictions",
         "_generation",
         "_hits",
         "_joins",
-        "_key_of",
         "_load_failures",
         "_load_timeouts",
         "_loads",
-        "_maxsize",
         "_misses",
         "_observe",
-        "_order",
         "_refusals",
         "_running",
-        "_size",
         "_stale_hits",
-        "_sweep",
+        "_store",
         "hot",
         "policy",
     )
 
     def __init__(self, policy: Policy, *, maxsize: int | None = None, observe: Observer | None = None) -> None:
         self.policy: Final = policy
-        self.hot: Final[dict[K, Entry]] = {}
-        self._cold: Final[dict[K, Entry]] = {}
-        self._maxsize: Final = None if maxsize is None else check_count("maxsize", maxsize, least=0)
-        self._order: Final = None if maxsize is None else S3Fifo[K](maxsize, self._standing, self._unvisit)
-        self._sweep: deque[K] = deque()
+        self._store: Final = Store[K](None if maxsize is None else check_count("maxsize", maxsize, least=0))
+        self.hot: Final = self._store.hot
         self._observe: Final = observe
-        self._key_of: Final[dict[int, K]] = {}
-        """The key of each flight that is attached to its entry, by generation."""
-        self._detached: Final[dict[int, Evicted]] = {}
-        """The evicted entries whose flights still have waiters, by generation."""
         self._running: Final[dict[int, RunningLoad]] = {}
+        """Every flight that is not settled, by generation: attached to its key's entry, or detached."""
+        self._detached: Final[dict[int, _Detached[K]]] = {}
+        """The evicted entries whose flights still have waiters, by generation."""
         self._closed = False
         self._generation = 0
-        self._size = 0
         self._hits = self._stale_hits = self._joins = self._misses = 0
         self._loads = self._load_failures = self._load_timeouts = self._refusals = self._evictions = 0
 
@@ -136,25 +133,20 @@ class Keyspace(Generic[K]):
 
         Raises TypeError for an unhashable key, CacheClosed, and ReentrantLoad when the load would wait for itself.
         """
-        before = self._open_entry(key)
+        self._check_open()
+        before = self._store.entry(key)
         event = Get(self._generation + 1)
         after, effects = transition(before, event, now, self.policy)
         reply = reply_of(effects)
-        if (
-            loading is not None
-            and isinstance(reply, Join)
-            and not reply.leads
-            and not begin_wait(loading, self._running[reply.generation])
-        ):
-            # Nothing is committed yet, so the lookup leaves no trace.
-            raise ReentrantLoad(f"the loader of {loading.key!r} asks for {key!r}, whose load waits for it")
-        more = self._commit(key, Step(before, event, now, self.policy, after, effects))
+        if loading is not None and isinstance(reply, Join) and not reply.leads:
+            self._begin_wait(loading, key, reply.generation)  # may raise, while nothing is committed yet
+        more = self._commit(key, before, event, now, after, effects)
         if loading is not None and isinstance(reply, Join) and reply.leads:
-            begin_wait(loading, self._running[reply.generation])
+            self._begin_wait(loading, key, reply.generation)
         if isinstance(reply, Answer):
-            self._visit(key)
+            self._store.visit(key)
         self._count_lookup(reply)
-        return effects + more
+        return effects + more if more else effects
 
     def put(self, key: K, value: object, now: int, luck: float = 0.0) -> Effects:
         """A caller gives the value, or `Loaded(value, ...)`; `luck` in [0, 1[ is the random number for the jitter."""
@@ -178,10 +170,8 @@ class Keyspace(Generic[K]):
         self._check_open()
         effects: list[CancelLoad] = []
         for key in list(self):
-            effects += _cancellations(self._step(key, self.entry(key), Invalidate(), now))
-        self._sweep.clear()
-        if self._order is not None:
-            self._order.clear()
+            effects += _cancellations(self._step(key, self._store.entry(key), Invalidate(), now))
+        self._store.clear()
         return tuple(effects)
 
     def close(self, now: int) -> Effects:
@@ -195,13 +185,14 @@ class Keyspace(Generic[K]):
     def abort(self, error: BaseException, now: int) -> Effects:
         """Every flight in the air ends by this error, and its load is to be cancelled."""
         effects: Effects = NOTHING
-        for generation in (*self._key_of, *self._detached):
+        for generation in list(self._running):
             effects += (*self._report(generation, LoadFailed(generation, error), now), CancelLoad(generation))
         return effects
 
     def peek(self, key: K, now: int) -> Outcome | None:
         """What a lookup would be answered with at once, or None; starts nothing and counts as no lookup."""
-        return peek(self._open_entry(key), now)
+        self._check_open()
+        return peek(self._store.entry(key), now)
 
     # Reports
 
@@ -240,16 +231,14 @@ class Keyspace(Generic[K]):
 
     def is_in_flight(self, generation: int) -> bool:
         """Whether the end of this flight is still awaited."""
-        return generation in self._key_of or generation in self._detached
+        return generation in self._running
 
     def waiters(self, generation: int) -> int | None:
         """How many callers wait for this flight; None where it is not in flight."""
-        if generation in self._detached:
-            flight = self._detached[generation].flight
-        elif generation in self._key_of:
-            flight = self.entry(self._key_of[generation]).flight
-        else:
-            flight = None
+        running, detached = self._running.get(generation), self._detached.get(generation)
+        if running is None:
+            return None
+        flight = (self._store.entry(running.key) if detached is None else detached.entry).flight
         return None if flight is None else flight.waiters
 
     def running_load(self, generation: int) -> RunningLoad:
@@ -260,15 +249,11 @@ class Keyspace(Generic[K]):
         """The key's entry as it was committed, not aged; Absent when there is none. Raises TypeError for an unhashable
         key.
         """
-        try:
-            return self.hot.get(key) or self._cold.get(key) or ABSENT
-        except TypeError as error:
-            raise TypeError(f"the key {key!r} cannot be looked up: {error}") from error
+        return self._store.entry(key)
 
     def __iter__(self) -> Iterator[K]:
         """The keys that have an entry."""
-        yield from self.hot
-        yield from self._cold
+        return iter(self._store)
 
     def stats(self, *, hits: int = 0) -> Stats:
         """The counters; `hits`: those that the adapter answered from `hot` without a step."""
@@ -282,179 +267,128 @@ class Keyspace(Generic[K]):
             load_timeouts=self._load_timeouts,
             refusals=self._refusals,
             evictions=self._evictions,
-            size=self._size,
-            maxsize=self._maxsize,
-            in_flight=len(self._key_of) + len(self._detached),
+            size=self._store.size,
+            maxsize=self._store.maxsize,
+            in_flight=len(self._running),
         )
 
     # Steps
 
     def _request(self, key: K, event: Event, now: int) -> Effects:
-        return self._step(key, self._open_entry(key), event, now)
+        self._check_open()
+        return self._step(key, self._store.entry(key), event, now)
 
     def _report(self, generation: int, event: Event, now: int) -> Effects:
-        if generation in self._key_of:
-            key = self._key_of[generation]
-            return self._step(key, self.entry(key), event, now)
-        entry = self._detached.get(generation, ABSENT)
-        after, effects = transition(entry, event, now, self.policy)
-        if isinstance(after, Evicted):
-            self._detached[generation] = after
-            if after.flight is None:
-                del self._detached[generation]
-                self._end(generation)
-        return effects
+        """One step of the entry whose flight this is; one that has no entry any more only answers who may still
+        wait.
+        """
+        detached = self._detached.get(generation)
+        if detached is not None:
+            return self._step_detached(detached, event, now)
+        running = self._running.get(generation)
+        if running is not None:
+            return self._step(running.key, self._store.entry(running.key), event, now)
+        return transition(ABSENT, event, now, self.policy)[1]
 
     def _step(self, key: K, before: Entry, event: Event, now: int) -> Effects:
         after, effects = transition(before, event, now, self.policy)
-        return effects + self._commit(key, Step(before, event, now, self.policy, after, effects))
+        more = self._commit(key, before, event, now, after, effects)
+        return effects + more if more else effects
 
-    def _commit(self, key: K, step: Step) -> Effects:
-        """The step's entry takes its place; returns the cancellations of what had to go for it."""
+    def _step_detached(self, detached: _Detached[K], event: Event, now: int) -> Effects:
+        before = detached.entry
+        after, effects = transition(before, event, now, self.policy)
         if self._observe is not None:
-            self._observe(key, step)
-        if step.after is step.before:
-            return NOTHING
-        self._follow_flight(key, step)
-        if not _holds_value(step.after):
-            self._size -= _holds_value(step.before)
-            self._place(key, step.after)
-            return NOTHING
-        if _holds_value(step.before):
-            self._place(key, step.after)
-            return NOTHING
-        return self._admit(key, step.after, step.now)
+            self._observe(detached.key, Step(before, event, now, self.policy, after, effects))
+        if isinstance(after, Evicted) and before.flight is not None:
+            if after.flight is None:
+                del self._detached[before.flight.generation]
+                self._end(before.flight.generation)
+            else:
+                self._detached[after.flight.generation] = _Detached(detached.key, after)
+        return effects
 
-    def _follow_flight(self, key: K, step: Step) -> None:
-        old, new = step.before.flight, step.after.flight
+    def _commit(self, key: K, before: Entry, event: Event, now: int, after: Entry, effects: Effects) -> Effects:
+        """The next entry takes its place; returns the cancellations of what had to go for it."""
+        if self._observe is not None:
+            self._observe(key, Step(before, event, now, self.policy, after, effects))
+        if after is before:
+            return NOTHING
+        self._follow_flight(key, before, event, after)
+        if not isinstance(after, (Fresh, Stale)) or isinstance(before, (Fresh, Stale)):
+            self._store.place(key, before, after)
+            return NOTHING
+        return self._admit(key, before, after, now)
+
+    def _follow_flight(self, key: K, before: Entry, event: Event, after: Entry) -> None:
+        old, new = before.flight, after.flight
         if old is not None and (new is None or new.generation != old.generation):
-            del self._key_of[old.generation]
             self._end(old.generation)
-            if isinstance(step.event, DeadlinePassed | Get):
-                self._load_timeouts += 1
+            self._load_timeouts += isinstance(event, (DeadlinePassed, Get))
         if new is None:
             return
-        if isinstance(step.after, Evicted):
-            del self._key_of[new.generation]
-            self._detached[new.generation] = step.after
+        if isinstance(after, Evicted):
+            self._detached[new.generation] = _Detached(key, after)
         elif old is None or old.generation != new.generation:
             self._generation = new.generation
             self._loads += 1
-            self._key_of[new.generation] = key
             self._running[new.generation] = RunningLoad(key, new.generation)
 
     def _end(self, generation: int) -> None:
-        end(self._running.pop(generation))
+        self._running.pop(generation).has_ended = True
 
-    # Room
-
-    def _admit(self, key: K, entry: Entry, now: int) -> Effects:
+    def _admit(self, key: K, before: Entry, after: Entry, now: int) -> Effects:
         """An entry that has just got a value takes its place, if there is room or room can be made (Bounded)."""
-        cancellations = NOTHING
-        if self._order is not None:
-            cancellations = self._make_room(now)
-            if self._size >= self._order.maxsize:
-                self._evictions += 1
-                self._place(key, ABSENT)
-                return cancellations
-            self._order.add(key, now)
-        self._size += 1
-        self._place(key, entry)
-        if self._order is None and isinstance(entry, Fresh) and entry.kept_until < NEVER:
-            self._sweep.append(key)
-            self._sweep_some(now)
-        return cancellations
-
-    def _make_room(self, now: int) -> Effects:
         cancellations: Effects = NOTHING
-        while self._order is not None and self._size >= self._order.maxsize:
-            victim = self._order.victim(now)
-            if victim is None:
-                break
-            key = victim.key
-            before = self.entry(key)
-            self._evictions += isinstance(age(before, now), Fresh | Stale)
-            cancellations += _cancellations(self._step(key, before, Evict(), now))
+        while self._store.is_full():
+            victim = self._store.victim(now)
+            if victim is None:  # all the others are waited for; the newcomer's callers are answered already
+                self._evictions += 1
+                self._store.place(key, before, ABSENT)
+                return cancellations
+            cancellations += self._evict(victim.key, now)
+        self._store.place(key, before, after)
+        for expired in self._store.admitted(key, after, now):
+            cancellations += self._evict(expired, now)
         return cancellations
 
-    def _place(self, key: K, entry: Entry) -> None:
-        if isinstance(entry, Absent | Evicted):
-            self.hot.pop(key, None)
-            self._cold.pop(key, None)
-        elif self._order is None or key in self.hot:
-            self.hot[key] = entry
-        else:
-            self._cold[key] = entry
-
-    def _standing(self, key: K, now: int) -> Standing:
-        entry = self.entry(key)
-        if not isinstance(entry, Fresh | Stale):
-            return Standing.GONE
-        if not _holds_value(age(entry, now)):
-            return Standing.EXPIRED
-        if entry.flight is not None and entry.flight.waiters > 0:
-            return Standing.HELD
-        return Standing.VISITED if key in self.hot else Standing.IDLE
-
-    # A key is written to its new table BEFORE it leaves the old one: a reader without the lock misses it at worst, and
-    # then asks under it.
-
-    def _visit(self, key: K) -> None:
-        entry = self._cold.get(key)
-        if entry is not None:
-            self.hot[key] = entry
-            del self._cold[key]
-
-    def _unvisit(self, key: K) -> None:
-        self._cold[key] = self.hot[key]
-        del self.hot[key]
-
-    def _sweep_some(self, now: int) -> None:
-        """Remove what has expired, two keys for each one that is added: memory follows what is alive, without a
-        timer.
-        """
-        for _ in range(min(2, len(self._sweep))):
-            key = self._sweep.popleft()
-            entry = self.entry(key)
-            if not _holds_value(entry):
-                continue
-            if _holds_value(age(entry, now)):
-                self._sweep.append(key)
-            else:
-                self._step(key, entry, Evict(), now)
-        if len(self._sweep) > 2 * self._size + SWEEP_SLACK:
-            self._sweep = deque(key for key in dict.fromkeys(self._sweep) if _holds_value(self.entry(key)))
+    def _evict(self, key: K, now: int) -> Effects:
+        before = self._store.entry(key)
+        self._evictions += isinstance(age(before, now), (Fresh, Stale))
+        return _cancellations(self._step(key, before, Evict(), now))
 
     # Small things
-
-    def _open_entry(self, key: K) -> Entry:
-        self._check_open()
-        return self.entry(key)
 
     def _check_open(self) -> None:
         if self._closed:
             raise CacheClosed("the cache is closed")
 
+    def _begin_wait(self, loading: RunningLoad, key: K, generation: int) -> None:
+        if not begin_wait(loading, self._running[generation]):
+            raise ReentrantLoad(f"the loader of {loading.key!r} asks for {key!r}, whose load waits for it")
+
     def _count_lookup(self, reply: Reply) -> None:
         match reply:
-            case Answer():
-                is_stale = isinstance(reply.outcome, Value) and reply.outcome.is_stale
-                self._stale_hits += is_stale
-                self._hits += not is_stale
             case Join():
-                self._misses += reply.leads
-                self._joins += not reply.leads
+                if reply.leads:
+                    self._misses += 1
+                else:
+                    self._joins += 1
+            case Answer():
+                if isinstance(reply.outcome, Value) and reply.outcome.is_stale:
+                    self._stale_hits += 1
+                else:
+                    self._hits += 1
             case Refuse():
                 self._refusals += 1
 
 
 def reply_of(effects: Effects) -> Reply:
-    """The one effect of a Get that says what becomes of the caller."""
-    return next(effect for effect in effects if isinstance(effect, Answer | Join | Refuse))
-
-
-def _holds_value(entry: Entry) -> bool:
-    return isinstance(entry, Fresh | Stale)
+    """The one effect of a Get that says what becomes of the caller; ValueError where there is none."""
+    for effect in effects:
+        if isinstance(effect, (Join, Answer, Refuse)):
+            return effect
+    raise ValueError(f"no reply is among {effects!r}")
 
 
 def _cancellations(effects: Effects) -> tuple[CancelLoad, ...]:

@@ -216,7 +216,7 @@ def _refresh(entry: Entry, generation: int, now: int, policy: Policy) -> Next:
 
 
 def _evict(entry: Entry) -> Next:
-    if not isinstance(entry, Fresh | Stale):
+    if not isinstance(entry, (Fresh, Stale)):
         return entry, NOTHING
     flight = entry.flight
     if flight is None:

@@ -10,7 +10,7 @@ two caches, at least one sees it.
 
 from __future__ import annotations
 
-from typing import Final, final
+from typing import Any, Final, final
 
 
 @final
@@ -20,9 +20,10 @@ class RunningLoad:
     __slots__ = ("generation", "has_ended", "key", "waits_for")
 
     def __init__(self, key: object, generation: int) -> None:
-        self.key: Final = key
+        self.key: Final[Any] = key
         self.generation: Final = generation
         self.has_ended = False
+        """Set when nobody waits for it any more."""
         self.waits_for: list[RunningLoad] = []
 
 
@@ -40,11 +41,6 @@ def end_wait(waiting: RunningLoad, target: RunningLoad) -> None:
     """Note that one caller inside `waiting` no longer waits for `target`."""
     if target in waiting.waits_for:
         waiting.waits_for.remove(target)
-
-
-def end(load: RunningLoad) -> None:
-    """Note that nobody waits for this load any more."""
-    load.has_ended = True
 
 
 def _all_that_wait_is_for(load: RunningLoad) -> set[RunningLoad]:

@@ -1,0 +1,132 @@
+"""Where the entries of a keyspace are kept, and which of them go to make room.
+
+Two tables. In a bounded store `hot` holds the entries that were looked up since the eviction hand last passed, so that
+membership IS the visited bit of S3-FIFO and a hit neither writes nor allocates; the others are in the cold table until
+their next lookup. In an unbounded one `hot` holds all, and what has expired is swept out little by little, when
+something new comes in: memory follows what is alive, without a timer.
+
+A reader without the lock may look at `hot`: a key is written to its new table BEFORE it leaves the old one, so at worst
+it is not found, and asked for again under the lock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Final, Generic, TypeVar, final
+
+from herdless_core._eviction import S3Fifo, Standing, Victim
+from herdless_core._machine import age
+from herdless_core._policy import NEVER
+from herdless_core._states import ABSENT, Absent, Entry, Evicted, Fresh, Stale
+
+K = TypeVar("K")
+
+SWEPT_AT_ONCE: Final = 8
+"""At most so many expired entries are removed for one that comes in."""
+
+SWEEP_SLACK: Final = 64
+"""How many void mentions the sweep's queue may hold beside two for each entry, before they are dropped."""
+
+
+@final
+class Store(Generic[K]):
+    """The entries by key. `size` counts those that hold a value, expired or not."""
+
+    __slots__ = ("_cold", "_order", "_sweep", "hot", "maxsize", "size")
+
+    def __init__(self, maxsize: int | None) -> None:
+        self.maxsize: Final = maxsize
+        self.hot: Final[dict[K, Entry]] = {}
+        self._cold: Final[dict[K, Entry]] = {}
+        self._order: Final = None if maxsize is None else S3Fifo[K](maxsize, self._standing, self._unvisit)
+        self._sweep: deque[K] = deque()
+        self.size = 0
+
+    def entry(self, key: K) -> Entry:
+        """The key's entry, not aged; Absent when there is none. Raises TypeError for an unhashable key."""
+        try:
+            return self.hot.get(key) or self._cold.get(key) or ABSENT
+        except TypeError as error:
+            raise TypeError(f"the key {key!r} cannot be looked up: {error}") from error
+
+    def __iter__(self) -> Iterator[K]:
+        """The keys that have an entry."""
+        yield from self.hot
+        yield from self._cold
+
+    def place(self, key: K, before: Entry, after: Entry) -> None:
+        """`after` takes the place of `before`."""
+        self.size += isinstance(after, (Fresh, Stale)) - isinstance(before, (Fresh, Stale))
+        if isinstance(after, (Absent, Evicted)):
+            self.hot.pop(key, None)
+            self._cold.pop(key, None)
+        elif self._order is None or key in self.hot:
+            self.hot[key] = after
+        else:
+            self._cold[key] = after
+
+    def visit(self, key: K) -> None:
+        """The key was looked up, and answered."""
+        entry = self._cold.get(key)
+        if entry is not None:
+            self.hot[key] = entry
+            del self._cold[key]
+
+    def clear(self) -> None:
+        """Every entry has gone: forget the queues' mentions of them."""
+        self._sweep.clear()
+        if self._order is not None:
+            self._order.clear()
+
+    # Room
+
+    def is_full(self) -> bool:
+        """Whether one has to go before one more value can come."""
+        return self.maxsize is not None and self.size >= self.maxsize
+
+    def victim(self, now: int) -> Victim[K] | None:
+        """The key to evict next; None when callers wait for every one."""
+        return None if self._order is None else self._order.victim(now)
+
+    def admitted(self, key: K, entry: Entry, now: int) -> list[K]:
+        """Take note of a key that has just got a value; returns keys that have expired, to be removed."""
+        if self._order is not None:
+            self._order.add(key, now)
+        elif isinstance(entry, Fresh) and entry.lifetime.ttl < NEVER:
+            self._sweep.append(key)
+            return self._expired(now)
+        return []
+
+    def _standing(self, key: K, now: int) -> Standing:
+        entry = self.entry(key)
+        if not isinstance(entry, (Fresh, Stale)):
+            return Standing.GONE
+        if not isinstance(age(entry, now), (Fresh, Stale)):
+            return Standing.EXPIRED
+        if entry.flight is not None and entry.flight.waiters > 0:
+            return Standing.HELD
+        return Standing.VISITED if key in self.hot else Standing.IDLE
+
+    def _unvisit(self, key: K) -> None:
+        self._cold[key] = self.hot[key]
+        del self.hot[key]
+
+    def _expired(self, now: int) -> list[K]:
+        """Look at the oldest mentions up to the first that is alive, which goes to the end.
+
+        So each newcomer costs one look while all are alive; where half of them are not, as many go as come.
+        """
+        expired: list[K] = []
+        sweep = self._sweep
+        while len(expired) < SWEPT_AT_ONCE and sweep:
+            key = sweep.popleft()
+            entry = self.entry(key)
+            if now < entry.hit_until or isinstance(age(entry, now), (Fresh, Stale)):
+                sweep.append(key)
+                break
+            if isinstance(entry, (Fresh, Stale)):
+                expired.append(key)
+        if len(sweep) > 2 * self.size + SWEEP_SLACK:
+            self._sweep = deque(k for k in dict.fromkeys(sweep) if isinstance(self.entry(k), (Fresh, Stale)))
+        return expired
