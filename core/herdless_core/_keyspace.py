@@ -41,7 +41,7 @@ from herdless_core._events import (
 from herdless_core._machine import NOTHING, Step, age, peek, transition
 from herdless_core._policy import Loaded, Policy, check_count
 from herdless_core._reentrancy import RunningLoad, begin_wait, end_wait
-from herdless_core._states import ABSENT, Entry, Evicted, Fresh, Stale
+from herdless_core._states import ABSENT, Entry, Evicted
 from herdless_core._store import Store
 
 K = TypeVar("K")
@@ -315,7 +315,7 @@ class Keyspace(Generic[K]):
         if after is before:
             return NOTHING
         self._follow_flight(key, before, event, after)
-        if not isinstance(after, (Fresh, Stale)) or isinstance(before, (Fresh, Stale)):
+        if before.holds_value or not after.holds_value:
             self._store.place(key, before, after)
             return NOTHING
         return self._admit(key, before, after, now)
@@ -324,7 +324,8 @@ class Keyspace(Generic[K]):
         old, new = before.flight, after.flight
         if old is not None and (new is None or new.generation != old.generation):
             self._end(old.generation)
-            self._load_timeouts += isinstance(event, (DeadlinePassed, Get))
+            if isinstance(event, (DeadlinePassed, Get)):
+                self._load_timeouts += 1
         if new is None:
             return
         if isinstance(after, Evicted):
@@ -354,7 +355,7 @@ class Keyspace(Generic[K]):
 
     def _evict(self, key: K, now: int) -> Effects:
         before = self._store.entry(key)
-        self._evictions += isinstance(age(before, now), (Fresh, Stale))
+        self._evictions += age(before, now).holds_value
         return _cancellations(self._step(key, before, Evict(), now))
 
     # Small things

@@ -24,7 +24,8 @@ load was superseded and its value is not stored. The flight COUNTS its waiters; 
 
 Time is an argument: an integer of nanoseconds from any origin. A value's age counts from the START of its load, so a
 hit was true at most `ttl` ago. `hit_until` is the one number the hot path compares: up to it (exclusively) a lookup is
-a hit that needs no step at all. It is `LONG_AGO` for all entries that are not hits.
+a hit that needs no step at all. It is `LONG_AGO` for all entries that are not hits. `holds_value` says of a state, not
+of an entry, whether there is a value (or a remembered error): Fresh and Stale.
 
 The classes are flat and not frozen, with `Final` attributes instead: mypy refuses an assignment just the same, and
 building one costs a third (measured in docs/performance.md).
@@ -83,6 +84,7 @@ class Absent:
 
     flight: ClassVar[None] = None
     hit_until: ClassVar[int] = LONG_AGO
+    holds_value: ClassVar[bool] = False
 
 
 @final
@@ -92,6 +94,7 @@ class Pending:
 
     flight: Final[Flight]
     hit_until: ClassVar[int] = LONG_AGO
+    holds_value: ClassVar[bool] = False
 
 
 @final
@@ -110,6 +113,8 @@ class Fresh:
     hit_until: Final[int]
     """Up to when a lookup is a hit without any step. Follows from the other attributes; kept because the hot path
     compares it."""
+
+    holds_value: ClassVar[bool] = True
 
     @property
     def fresh_until(self) -> int:
@@ -137,6 +142,7 @@ class Stale:
     """From when on a refresh may start: later than now only when one failed and backs off."""
     flight: Final[Flight | None]
     hit_until: ClassVar[int] = LONG_AGO
+    holds_value: ClassVar[bool] = True
 
 
 @final
@@ -147,6 +153,7 @@ class Evicted:
     cause: Final[Cause]
     flight: Final[Flight | None]
     hit_until: ClassVar[int] = LONG_AGO
+    holds_value: ClassVar[bool] = False
 
 
 Entry: TypeAlias = Absent | Pending | Fresh | Stale | Evicted

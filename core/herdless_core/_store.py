@@ -18,7 +18,7 @@ from typing import Final, Generic, TypeVar, final
 from herdless_core._eviction import S3Fifo, Standing, Victim
 from herdless_core._machine import age
 from herdless_core._policy import NEVER
-from herdless_core._states import ABSENT, Absent, Entry, Evicted, Fresh, Stale
+from herdless_core._states import ABSENT, Entry, Fresh, Pending
 
 K = TypeVar("K")
 
@@ -57,8 +57,8 @@ class Store(Generic[K]):
 
     def place(self, key: K, before: Entry, after: Entry) -> None:
         """`after` takes the place of `before`."""
-        self.size += isinstance(after, (Fresh, Stale)) - isinstance(before, (Fresh, Stale))
-        if isinstance(after, (Absent, Evicted)):
+        self.size += after.holds_value - before.holds_value
+        if not after.holds_value and not isinstance(after, Pending):
             self.hot.pop(key, None)
             self._cold.pop(key, None)
         elif self._order is None or key in self.hot:
@@ -100,9 +100,9 @@ class Store(Generic[K]):
 
     def _standing(self, key: K, now: int) -> Standing:
         entry = self.entry(key)
-        if not isinstance(entry, (Fresh, Stale)):
+        if not entry.holds_value:
             return Standing.GONE
-        if not isinstance(age(entry, now), (Fresh, Stale)):
+        if not age(entry, now).holds_value:
             return Standing.EXPIRED
         if entry.flight is not None and entry.flight.waiters > 0:
             return Standing.HELD
@@ -122,11 +122,11 @@ class Store(Generic[K]):
         while len(expired) < SWEPT_AT_ONCE and sweep:
             key = sweep.popleft()
             entry = self.entry(key)
-            if now < entry.hit_until or isinstance(age(entry, now), (Fresh, Stale)):
+            if now < entry.hit_until or age(entry, now).holds_value:
                 sweep.append(key)
                 break
-            if isinstance(entry, (Fresh, Stale)):
+            if entry.holds_value:
                 expired.append(key)
         if len(sweep) > 2 * self.size + SWEEP_SLACK:
-            self._sweep = deque(k for k in dict.fromkeys(sweep) if isinstance(self.entry(k), (Fresh, Stale)))
+            self._sweep = deque(k for k in dict.fromkeys(sweep) if self.entry(k).holds_value)
         return expired
