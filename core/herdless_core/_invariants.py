@@ -364,7 +364,7 @@ def _is_well_formed(entry: Entry) -> bool:
             end = after(entry.loaded_at, entry.lifetime.ttl)
             if isinstance(entry.value, Failure):
                 return entry.hit_until == LONG_AGO
-            return entry.hit_until == (end if entry.flight is not None else min(end, entry.refresh_at))
+            return entry.hit_until == min(end, entry.refresh_at if entry.flight is None else entry.flight.due_at)
         case Stale():
             return entry.stale_until <= entry.kept_until
         case _:

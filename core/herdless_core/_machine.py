@@ -306,7 +306,8 @@ def _with_flight(entry: Fresh | Stale | None, flight: Flight) -> Entry:
         case None:
             return Pending(flight)
         case Fresh():
-            hit_until = LONG_AGO if isinstance(entry.value, Failure) else entry.fresh_until
+            # A lookup past the deadline has a step to make: it gives the load up.
+            hit_until = LONG_AGO if isinstance(entry.value, Failure) else min(entry.fresh_until, flight.due_at)
             return Fresh(entry.value, entry.loaded_at, entry.lifetime, entry.refresh_at, flight, hit_until)
         case Stale():
             return Stale(entry.value, entry.loaded_at, entry.stale_until, entry.kept_until, entry.retry_at, flight)

@@ -1,0 +1,1 @@
+"""The tests of the pure core: no clock, no loop, no thread."""
