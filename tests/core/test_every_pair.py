@@ -94,6 +94,8 @@ def test_peek_says_what_a_lookup_would_be_answered_with(steps: list[Step]) -> No
 
 def test_evict_is_refused_while_callers_wait(steps: list[Step]) -> None:
     """PendingIsNoVictim, spelled out: the entry stays and nothing is ordered."""
-    spared = [step for step in steps if isinstance(step.event, Evict) and step.after.flight and step.after.flight.waiters]
+    spared = [
+        step for step in steps if isinstance(step.event, Evict) and step.after.flight and step.after.flight.waiters
+    ]
     assert {type(step.after) for step in spared} == {Pending, Fresh, Stale, Evicted}
     assert all(step.effects == () for step in spared)
