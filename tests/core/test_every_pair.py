@@ -6,10 +6,10 @@ import copy
 from collections import defaultdict
 
 import pytest
+
 from herdless_core import Absent, Answer, Evict, Evicted, Fresh, Get, Pending, Stale, Step, age, peek, read, transition
 from herdless_core._invariants import violated
 from herdless_core._table import AGEING, EVENTS, STATES, TABLE, State
-
 from tests.core import _product
 
 

@@ -6,9 +6,10 @@ import ast
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 import herdless
 import herdless_core
-import pytest
 
 CORE: Final = Path(herdless_core.__file__).parent
 ADAPTERS: Final = Path(herdless.__file__).parent

@@ -7,6 +7,9 @@ from datetime import timedelta
 from typing import Any, Final
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     NEVER,
@@ -18,8 +21,6 @@ from herdless_core import (
     PolicyError,
     after,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 SECOND: Final = NANOSECONDS_PER_SECOND
 
