@@ -303,6 +303,7 @@ class Keyspace(Generic[K]):
             if after.flight is None:
                 del self._detached[generation]
                 self._end(generation)
+                self._load_timeouts += isinstance(event, DeadlinePassed)
         return effects
 
     def _step(self, key: K, before: Entry, event: Event, now: int) -> Effects:
