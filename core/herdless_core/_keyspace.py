@@ -358,10 +358,11 @@ class Keyspace(Generic[K]):
                 self._evictions += 1
                 self._place(key, ABSENT)
                 return cancellations
-            self._order.add(key, now)
         self._size += 1
         self._place(key, entry)
-        if self._order is None and isinstance(entry, Fresh) and entry.kept_until < NEVER:
+        if self._order is not None:
+            self._order.add(key, now)  # once it is placed: the queues forget what has no entry
+        elif _has_end(entry):
             self._sweep.append(key)
             self._sweep_some(now)
         return cancellations
@@ -460,3 +461,7 @@ def _holds_value(entry: Entry) -> bool:
 
 def _cancellations(effects: Effects) -> tuple[CancelLoad, ...]:
     return tuple(effect for effect in effects if isinstance(effect, CancelLoad))
+
+
+def _has_end(entry: Entry) -> bool:
+    return isinstance(entry, Fresh | Stale) and entry.kept_until < NEVER
