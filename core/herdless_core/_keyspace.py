@@ -323,6 +323,9 @@ class Keyspace(Generic[K]):
             return NOTHING
         if _holds_value(step.before):
             self._place(key, step.after)
+            if self._order is None and _has_end(step.after) and not _has_end(step.before):
+                self._sweep.append(key)
+                self._sweep_some(step.now)
             return NOTHING
         return self._admit(key, step.after, step.now)
 
