@@ -128,6 +128,7 @@ class S3Fifo(Generic[K]):
                     held += 1
                     self._main.append(key)
                 case Verdict.KEEP:
+                    held = 0  # another round: this one may go at its end
                     self._unvisit(key)
                     self._main.append(key)
                 case Verdict.EVICT:

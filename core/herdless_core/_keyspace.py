@@ -304,6 +304,7 @@ class Keyspace(Generic[K]):
             if after.flight is None:
                 del self._detached[before.flight.generation]
                 self._end(before.flight.generation)
+                self._load_timeouts += isinstance(event, DeadlinePassed)
             else:
                 self._detached[after.flight.generation] = _Detached(detached.key, after)
         return effects
@@ -315,10 +316,18 @@ class Keyspace(Generic[K]):
         if after is before:
             return NOTHING
         self._follow_flight(key, before, event, after)
-        if before.holds_value or not after.holds_value:
+        if not after.holds_value:
             self._store.place(key, before, after)
             return NOTHING
-        return self._admit(key, before, after, now)
+        cancellations = NOTHING if before.holds_value else self._make_room(now)
+        if not before.holds_value and self._store.is_full():
+            # All the others are waited for. The newcomer is not: its own callers are being answered.
+            self._evictions += 1
+            after = ABSENT
+        self._store.place(key, before, after)
+        for expired in self._store.note(key, before, after, now):
+            cancellations += self._evict(expired, now)
+        return cancellations
 
     def _follow_flight(self, key: K, before: Entry, event: Event, after: Entry) -> None:
         old, new = before.flight, after.flight
@@ -338,19 +347,14 @@ class Keyspace(Generic[K]):
     def _end(self, generation: int) -> None:
         self._running.pop(generation).has_ended = True
 
-    def _admit(self, key: K, before: Entry, after: Entry, now: int) -> Effects:
-        """An entry that has just got a value takes its place, if there is room or room can be made (Bounded)."""
+    def _make_room(self, now: int) -> Effects:
+        """Evict until one more value has room (Bounded), or callers wait for every one that is left."""
         cancellations: Effects = NOTHING
         while self._store.is_full():
             victim = self._store.victim(now)
-            if victim is None:  # all the others are waited for; the newcomer's callers are answered already
-                self._evictions += 1
-                self._store.place(key, before, ABSENT)
-                return cancellations
+            if victim is None:
+                break
             cancellations += self._evict(victim.key, now)
-        self._store.place(key, before, after)
-        for expired in self._store.admitted(key, after, now):
-            cancellations += self._evict(expired, now)
         return cancellations
 
     def _evict(self, key: K, now: int) -> Effects:

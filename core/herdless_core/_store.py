@@ -18,7 +18,7 @@ from typing import Final, Generic, TypeVar, final
 from herdless_core._eviction import S3Fifo, Standing, Victim
 from herdless_core._machine import age
 from herdless_core._policy import NEVER
-from herdless_core._states import ABSENT, Entry, Fresh, Pending
+from herdless_core._states import ABSENT, Entry, Fresh, Pending, Stale
 
 K = TypeVar("K")
 
@@ -89,11 +89,14 @@ class Store(Generic[K]):
         """The key to evict next; None when callers wait for every one."""
         return None if self._order is None else self._order.victim(now)
 
-    def admitted(self, key: K, entry: Entry, now: int) -> list[K]:
-        """Take note of a key that has just got a value; returns keys that have expired, to be removed."""
+    def note(self, key: K, before: Entry, after: Entry, now: int) -> list[K]:
+        """Take note of what was placed, AFTER it was: the queues forget keys without an entry. Returns what has
+        expired.
+        """
         if self._order is not None:
-            self._order.add(key, now)
-        elif isinstance(entry, Fresh) and entry.lifetime.ttl < NEVER:
+            if after.holds_value and not before.holds_value:
+                self._order.add(key, now)
+        elif _has_end(after) and not _has_end(before):
             self._sweep.append(key)
             return self._expired(now)
         return []
@@ -130,3 +133,14 @@ class Store(Generic[K]):
         if len(sweep) > 2 * self.size + SWEEP_SLACK:
             self._sweep = deque(k for k in dict.fromkeys(sweep) if self.entry(k).holds_value)
         return expired
+
+
+def _has_end(entry: Entry) -> bool:
+    """Whether the entry's value goes by time alone; of a Fresh one that its ttl ends is enough."""
+    match entry:
+        case Fresh():
+            return entry.lifetime.ttl < NEVER
+        case Stale():
+            return entry.kept_until < NEVER
+        case _:
+            return False
