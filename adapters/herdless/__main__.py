@@ -23,8 +23,8 @@ value are two states of one entry, so that a miss never starts a second load.
 """
 
 EPILOG: Final = """\
-Without an argument, `herdless` is `herdless herd`; `herdless herd --help` says
-what can be set. Exit status: 0 all was well, 1 a promise was broken, 2 bad
+Without a COMMAND, `herdless` is `herdless herd`; `herdless herd --help` says what
+can be set. Exit status: 0 all was well, 1 a promise was broken, 2 bad
 input, 130 interrupted.
 """
 
@@ -39,13 +39,13 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status. `argv`: the arguments without the program's name."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments = _with_subcommand(sys.argv[1:] if argv is None else argv)
     try:
-        options = _parser().parse_args(arguments or ["herd"])
+        options = _parser().parse_args(arguments)
         status: int = options.run(options)
         sys.stdout.flush()
     except CommandError as error:
-        print(f"herdless {arguments[0] if arguments else 'herd'}: {error}", file=sys.stderr)  # noqa: T201  # a command prints
+        print(f"herdless {arguments[0]}: {error}", file=sys.stderr)  # noqa: T201  # a command prints
         return BAD_INPUT
     except KeyboardInterrupt:
         print("herdless: interrupted", file=sys.stderr)  # noqa: T201  # a command prints
@@ -55,6 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     return status
+
+
+def _with_subcommand(arguments: Sequence[str]) -> list[str]:
+    """The arguments, with `herd` in front where they name no subcommand."""
+    if arguments and (not arguments[0].startswith("-") or arguments[0] in ("-h", "--help", "--version")):
+        return list(arguments)
+    return ["herd", *arguments]
 
 
 def _parser() -> _Parser:

@@ -61,7 +61,7 @@ class _Callers:
             except RuntimeError as error:
                 self._barrier.abort()
                 raise CommandError(
-                    f"--callers {len(threads)}: this machine starts no more than {number} threads; ask for fewer callers"
+                    f"--callers {len(threads)}: this machine starts no more than {number} threads; ask for fewer"
                 ) from error
 
     def _start(self) -> None:

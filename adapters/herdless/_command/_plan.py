@@ -10,12 +10,15 @@ from typing import Final, TypeAlias, final
 
 Key: TypeAlias = Hashable
 
+COLD: Final = "cold"
+MIX: Final = "mix"
+
 COLD_TTL_SECONDS: Final = 60.0
 """Longer than any run, so that the cold herd is one generation."""
 
 MIX_SECONDS: Final = 1.0
 MIX_TTL_SECONDS: Final = 0.25
-LOOKUPS_PER_CALLER: Final = 5
+LOOKUPS_PER_CALLER: Final = 4
 ZIPF_EXPONENT: Final = 1.0
 
 
@@ -50,7 +53,7 @@ class Plan:
 
 def cold_herd(callers: int, key: Key) -> Plan:
     """All callers at once on one key that no cache knows."""
-    return Plan("cold", COLD_TTL_SECONDS, key, ((Visit(0.0, key),),) * callers)
+    return Plan(COLD, COLD_TTL_SECONDS, key, ((Visit(0.0, key),),) * callers)
 
 
 def zipf_mix(callers: int, keys: Sequence[Key], seed: int) -> Plan:
@@ -62,4 +65,4 @@ def zipf_mix(callers: int, keys: Sequence[Key], seed: int) -> Plan:
         times = sorted(chance.uniform(0.0, MIX_SECONDS) for _ in range(LOOKUPS_PER_CALLER))
         return tuple(map(Visit, times, chance.choices(keys, cum_weights=weights, k=LOOKUPS_PER_CALLER)))
 
-    return Plan("mix", MIX_TTL_SECONDS, keys[0], tuple(visits() for _ in range(callers)))
+    return Plan(MIX, MIX_TTL_SECONDS, keys[0], tuple(visits() for _ in range(callers)))

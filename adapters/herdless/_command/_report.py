@@ -11,7 +11,7 @@ from typing import final
 
 from herdless._command._origin import Source
 from herdless._command._plan import MIX_SECONDS, ZIPF_EXPONENT, Plan
-from herdless._command._run import Row
+from herdless._command._run import PLAIN, Row
 
 
 @final
@@ -25,6 +25,14 @@ class Report:
     rows: Sequence[Row]
     left_out: Mapping[str, str]
     """Why, by runtime."""
+
+    def saved(self, row: Row) -> int | None:
+        """Origin queries that the plain cache made and this one did not; None for the plain one."""
+        if row.cache == PLAIN:
+            return None
+        same = (row.phase, row.runtime, PLAIN)
+        (plain,) = (other for other in self.rows if (other.phase, other.runtime, other.cache) == same)
+        return plain.queries - row.queries
 
     @property
     def violations(self) -> list[str]:
@@ -49,7 +57,7 @@ def as_json(report: Report) -> str:
             "lookups": {plan.phase: plan.lookups for plan in report.plans},
             "watched_key": str(mix.watched),
         },
-        "rows": [asdict(row) for row in report.rows],
+        "rows": [asdict(row) | {"saved": report.saved(row)} for row in report.rows],
         "left_out": report.left_out,
         "violations": report.violations,
     }

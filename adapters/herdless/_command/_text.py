@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from textwrap import wrap
 
+from herdless._command._plan import COLD
 from herdless._command._report import Report
 from herdless._command._words import (
     GAP,
@@ -28,22 +30,23 @@ def as_text(report: Report, width: int, glyphs: Mapping[str, str]) -> str:
 
 
 def _lines(report: Report, width: int, glyphs: Mapping[str, str]) -> Iterator[str]:
-    yield from introduction(report)
+    for text in introduction(report):
+        yield from wrap(text, width)
     for plan, rows, scale in phases(report):
         yield ""
-        yield heading(plan, len(report.source.keys), report.seed)
+        yield from wrap(heading(plan, len(report.source.keys), report.seed), width)
         yield _line([header.partition("\n")[0] if "\n" in header else "" for header in HEADERS], "entry's states,")
         yield _line([header.rpartition("\n")[2] for header in HEADERS], f"0 to {duration(scale)}")
         for row in rows:
             drawn = "".join(text for _, text in bar(row, scale, bar_width(width), glyphs))
-            yield _line(row_cells(row), drawn)
+            yield _line(row_cells(report, row), drawn)
     yield ""
     yield "  ".join(f"{glyph} {state}" for state, glyph in glyphs.items())
     for row in report.rows:
-        if row.phase == "cold" and row.time_line:
+        if row.phase == COLD and row.time_line:
             yield f"{row.runtime:<{WIDTHS[0]}}  {as_it_happened(row)}"
     yield ""
-    yield verdict(report)
+    yield from wrap(verdict(report), width)
 
 
 def _line(texts: Sequence[str], last: str) -> str:

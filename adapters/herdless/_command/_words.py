@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Final
 
-from herdless._command._plan import MIX_SECONDS, ZIPF_EXPONENT, Plan
+from herdless._command._plan import COLD, MIX_SECONDS, ZIPF_EXPONENT, Plan
 from herdless._command._report import Report
 from herdless._command._run import Row
 from herdless._command._timeline import cells
@@ -18,7 +18,7 @@ LEFT_ALIGNED: Final = 2
 GAP: Final = 2
 LEAST_BAR, MOST_BAR = 10, 60
 
-GLYPHS: Final = {"absent": "·", "pending": "▒", "fresh": "█", "stale": "▄", "evicted": "×"}
+GLYPHS: Final = {"absent": "·", "pending": "▒", "fresh": "█", "stale": "▄", "evicted": "▁"}
 ASCII_GLYPHS: Final = {"absent": ".", "pending": "?", "fresh": "#", "stale": "=", "evicted": "x"}
 
 
@@ -36,13 +36,13 @@ def introduction(report: Report) -> list[str]:
     """Where values come from, and what was left out."""
     alone = report.source.query_seconds
     lines = [f"origin: {report.source.name}" + ("" if alone is None else f"; one query alone takes {duration(alone)}")]
-    return lines + [f"left out: {runtime}; {why}" for runtime, why in report.left_out.items()]
+    return lines + [f"left out: {why}" for why in report.left_out.values()]
 
 
 def heading(plan: Plan, keys: int, seed: int) -> str:
     """What the callers of this phase do."""
     callers = f"{len(plan.callers):,} callers"
-    if plan.phase == "cold":
+    if plan.phase == COLD:
         return f"Cold herd: {callers} at once on one key"
     return (
         f"Mix with expiry: {plan.lookups:,} lookups of {keys:,} keys in {MIX_SECONDS:g} s, ttl {plan.ttl:g} s, "
@@ -50,14 +50,15 @@ def heading(plan: Plan, keys: int, seed: int) -> str:
     )
 
 
-def row_cells(row: Row) -> tuple[str, ...]:
+def row_cells(report: Report, row: Row) -> tuple[str, ...]:
     """The texts under HEADERS."""
+    saved = report.saved(row)
     return (
         row.runtime,
         row.cache,
         f"{row.callers:,}",
         f"{row.queries:,}",
-        "" if row.saved is None else f"{row.saved:,}",
+        "" if saved is None else f"{saved:,}",
         duration(row.p50),
         duration(row.p99),
     )
@@ -92,7 +93,7 @@ def verdict(report: Report) -> str:
     loads, generations = sum(row.queries for row in rows), sum(row.generations or 0 for row in rows)
     if report.violations:
         return "\n".join(f"BROKEN: {what}" for what in report.violations)
-    return f"Checked: herdless started {generations:,} generations and the origin saw {loads:,} loads, one for each."
+    return f"Checked: herdless began {generations:,} generations, the origin saw {loads:,} loads of them."
 
 
 def duration(seconds: float) -> str:
