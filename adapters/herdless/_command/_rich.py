@@ -1,0 +1,78 @@
+"""The report with rich: tables with colours."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from herdless._command._plan import COLD
+from herdless._command._report import Report
+from herdless._command._run import PLAIN, Row
+from herdless._command._words import (
+    HEADERS,
+    LEFT_ALIGNED,
+    WIDTHS,
+    as_it_happened,
+    bar,
+    bar_width,
+    duration,
+    glyphs_for,
+    heading,
+    introduction,
+    phases,
+    row_cells,
+    verdict,
+)
+
+STATE_STYLES = {"absent": "dim", "pending": "yellow", "fresh": "green", "stale": "magenta", "evicted": "red"}
+
+
+def as_rich(report: Report) -> str:
+    """All of it, with the colours and the width of the terminal that stdout is, if it is one."""
+    console = Console(file=sys.stdout, highlight=False)
+    with console.capture() as captured:
+        for part in _parts(report, console):
+            console.print(part)
+    return captured.get()
+
+
+def _parts(report: Report, console: Console) -> Iterator[RenderableType]:
+    for line in introduction(report):
+        yield Text(line, "dim")
+    for plan, rows, scale in phases(report):
+        yield Text("\n" + heading(plan, len(report.source.keys), report.seed), "bold")
+        yield _table(report, rows, scale, console)
+    yield Text()
+    yield _legend(console)
+    for row in report.rows:
+        if row.phase == COLD and row.time_line:
+            yield Text.assemble((f"{row.runtime:<{WIDTHS[0] + 2}}", "bold"), as_it_happened(row))
+    yield Text("\n" + verdict(report), "bold red" if report.violations else "bold green")
+
+
+def _table(report: Report, rows: list[Row], scale: float, console: Console) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    for column, (header, width) in enumerate(zip(HEADERS, WIDTHS, strict=True)):
+        is_text = column < LEFT_ALIGNED
+        table.add_column(header, width=width, justify="left" if is_text else "right", vertical="bottom", no_wrap=True)
+    table.add_column(f"entry's states,\n0 to {duration(scale)}", no_wrap=True)
+    for row in rows:
+        is_plain = row.cache == PLAIN
+        bar_text = Text.assemble(
+            *(
+                (text, STATE_STYLES[state])
+                for state, text in bar(row, scale, bar_width(console.width), glyphs_for(console.encoding))
+            )
+        )
+        table.add_row(*row_cells(report, row), bar_text, style="dim" if is_plain else "bold", end_section=not is_plain)
+    return table
+
+
+def _legend(console: Console) -> Text:
+    glyphs = glyphs_for(console.encoding)
+    return Text("  ").join(Text.assemble((glyph, STATE_STYLES[state]), f" {state}") for state, glyph in glyphs.items())

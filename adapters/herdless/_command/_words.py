@@ -1,0 +1,106 @@
+"""The report in words and cells, whatever they are printed with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from typing import Final
+
+from herdless._command._plan import COLD, MIX_SECONDS, ZIPF_EXPONENT, Plan
+from herdless._command._report import Report
+from herdless._command._run import Row
+from herdless._command._timeline import cells
+
+HEADERS: Final = ("runtime", "cache", "callers", "origin\nqueries", "queries\nsaved", "latency\np50", "latency\np99")
+WIDTHS: Final = (7, 9, 7, 7, 7, 7, 7)
+LEFT_ALIGNED: Final = 2
+"""So many columns are text, the others are numbers."""
+GAP: Final = 2
+LEAST_BAR, MOST_BAR = 10, 60
+
+GLYPHS: Final = {"absent": "·", "pending": "▒", "fresh": "█", "stale": "▄", "evicted": "▁"}
+ASCII_GLYPHS: Final = {"absent": ".", "pending": "?", "fresh": "#", "stale": "=", "evicted": "x"}
+
+
+def glyphs_for(encoding: str) -> Mapping[str, str]:
+    """The one character that stands for each state."""
+    return GLYPHS if encoding.lower().startswith("utf") else ASCII_GLYPHS
+
+
+def bar_width(width: int) -> int:
+    """How many cells a time line gets on lines of `width` characters."""
+    return max(LEAST_BAR, min(MOST_BAR, width - sum(WIDTHS) - GAP * len(WIDTHS)))
+
+
+def introduction(report: Report) -> list[str]:
+    """Where values come from, and what was left out."""
+    alone = report.source.query_seconds
+    lines = [f"origin: {report.source.name}" + ("" if alone is None else f"; one query alone takes {duration(alone)}")]
+    return lines + [f"left out: {why}" for why in report.left_out.values()]
+
+
+def heading(plan: Plan, keys: int, seed: int) -> str:
+    """What the callers of this phase do."""
+    callers = f"{len(plan.callers):,} callers"
+    if plan.phase == COLD:
+        return f"Cold herd: {callers} at once on one key"
+    return (
+        f"Mix with expiry: {plan.lookups:,} lookups of {keys:,} keys in {MIX_SECONDS:g} s, ttl {plan.ttl:g} s, "
+        f"Zipf {ZIPF_EXPONENT:g}, seed {seed}"
+    )
+
+
+def row_cells(report: Report, row: Row) -> tuple[str, ...]:
+    """The texts under HEADERS."""
+    saved = report.saved(row)
+    return (
+        row.runtime,
+        row.cache,
+        f"{row.callers:,}",
+        f"{row.queries:,}",
+        "" if saved is None else f"{saved:,}",
+        duration(row.p50),
+        duration(row.p99),
+    )
+
+
+def phases(report: Report) -> Iterator[tuple[Plan, list[Row], float]]:
+    """Each phase, its rows, and the seconds for which its time lines stand: the longest run of herdless in it."""
+    for plan in report.plans:
+        rows = [row for row in report.rows if row.phase == plan.phase]
+        yield plan, rows, max(row.elapsed for row in rows if row.time_line)
+
+
+def bar(row: Row, scale: float, width: int, glyphs: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The time line of a row: stretches of one state, each with its characters; nothing for the plain cache."""
+    states = cells(row.time_line, scale, width)
+    return [(state, glyphs[state] * len(list(group))) for state, group in groupby(states) if state is not None]
+
+
+def as_it_happened(row: Row) -> str:
+    """The first states of the cold key's entry, with their instants."""
+    return ", ".join(
+        f"{segment.state} at {duration(segment.began)}"
+        + (f" with up to {segment.waiters:,} waiting" if segment.waiters else "")
+        for segment in row.time_line
+        if segment.state != "absent"
+    )
+
+
+def verdict(report: Report) -> str:
+    """Whether the promise was kept, and on what evidence."""
+    rows = [row for row in report.rows if row.generations is not None]
+    loads, generations = sum(row.queries for row in rows), sum(row.generations or 0 for row in rows)
+    if report.violations:
+        return "\n".join(f"BROKEN: {what}" for what in report.violations)
+    return f"Checked: herdless began {generations:,} generations, the origin saw {loads:,} loads of them."
+
+
+def duration(seconds: float) -> str:
+    """Three digits and a unit."""
+    for unit, factor in (("s", 1), ("ms", 1e3), ("us", 1e6)):
+        number = seconds * factor
+        if number >= 1 or unit == "us":
+            break
+    digits = max(0, 3 - len(str(int(number))))
+    return f"{number:.{digits}f} {unit}"

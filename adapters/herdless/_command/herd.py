@@ -1,0 +1,128 @@
+"""`herdless herd`: a herd of callers against a slow origin, without and with herdless."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from herdless._command._errors import CommandError
+from herdless._command._loader import named_loader
+from herdless._command._origin import CONNECTIONS, QUERY, ROWS, SCHEMA, Source, existing_origin, new_origin
+from herdless._command._plan import LOOKUPS_PER_CALLER, MIX_SECONDS, MIX_TTL_SECONDS, cold_herd, zipf_mix
+from herdless._command._progress import progress
+from herdless._command._report import Report, as_json
+from herdless._command._run import CACHES, run_all
+from herdless._command._serve import Serve, serve_on
+from herdless._command._show import show
+
+RUNTIMES: Final = ("asyncio", "trio", "threads")
+
+DESCRIPTION: Final = f"""\
+Send a herd of callers at a slow origin, once through a plain ttl cache that
+joins nobody and once through herdless, in each runtime, and count what the
+origin saw:
+
+  cold  all callers at once, on one key that no cache knows;
+  mix   {LOOKUPS_PER_CALLER} lookups by each caller within {MIX_SECONDS} s, the keys Zipf distributed, with a
+        ttl of {MIX_TTL_SECONDS} s, so that values expire while they are asked for.
+
+Unless told otherwise the origin is a new SQLite database of {ROWS:,} rows in a
+temporary directory, of which every load reads the whole table.
+"""
+
+EPILOG: Final = f"""\
+--origin expects a table {SCHEMA}, in which a key may have many rows.
+It is opened read-only, by at most {CONNECTIONS} connections at a time. A load runs
+  {QUERY}
+The N keys with the most rows are asked for.
+
+--load expects the name of a callable in a module that can be imported from
+here; it is called with a key, "key-0" and so on, and returns any value. A sync
+one serves all runtimes (asyncio and trio run it in a thread), an async one
+asyncio and trio. The plain cache calls it once for nearly every caller: if it
+is slow, take fewer of them.
+
+Exit status: 1 if any key of a herdless cache was loaded twice in one
+generation, or the cold herd was more than one load; 2 for bad input.
+"""
+
+
+def add_arguments(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add this subcommand's parser."""
+    parser = subparsers.add_parser(
+        "herd",
+        help="send a herd of callers at a slow origin, and count what it saw (the default)",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--runtime", choices=(*RUNTIMES, "all"), default="all", help="default: all")
+    parser.add_argument("--callers", type=_count, default=1000, metavar="N", help="default: 1000")
+    parser.add_argument("--keys", type=_count, default=50, metavar="N", help="different keys in the mix; default: 50")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the mix; default: 1")
+    origin = parser.add_mutually_exclusive_group()
+    origin.add_argument("--origin", metavar="FILE", help="a SQLite database of your own, see below")
+    origin.add_argument("--load", metavar="MODULE:CALLABLE", help="a loader of your own, see below")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the herd and report; 1 if herdless broke its promise."""
+    with _source(args) as source:
+        runtimes = _runtimes(args.runtime, is_async=source.is_async)
+        plans = (cold_herd(args.callers, source.keys[0]), zipf_mix(args.callers, source.keys, args.seed))
+        with progress(len(plans) * len(runtimes.serve) * len(CACHES)) as announce:
+            rows = run_all(plans, runtimes.serve, source, announce)
+    report = Report(source, args.seed, plans, rows, runtimes.left_out)
+    sys.stdout.write(as_json(report) if args.json else show(report))
+    sys.stdout.flush()
+    return 1 if report.violations else 0
+
+
+@contextlib.contextmanager
+def _source(args: argparse.Namespace) -> Iterator[Source]:
+    if args.load is not None:
+        yield named_loader(args.load, args.keys)
+    elif args.origin is not None:
+        yield existing_origin(args.origin, args.keys)
+    else:
+        with new_origin(args.keys) as source:
+            yield source
+
+
+@dataclass(frozen=True, slots=True)
+class _Runtimes:
+    serve: dict[str, Serve]
+    left_out: dict[str, str]
+    """Why, in a sentence, by runtime."""
+
+
+def _runtimes(asked: str, *, is_async: bool) -> _Runtimes:
+    """Those asked for. Raises CommandError where one that was asked for by name cannot be had."""
+    found = _Runtimes({}, {})
+    for name in RUNTIMES if asked == "all" else (asked,):
+        if name == "threads" and is_async:
+            found.left_out[name] = "an async --load cannot serve threads: give a sync one"
+            continue
+        try:
+            found.serve[name] = serve_on(name)
+        except ImportError:
+            found.left_out[name] = f"{name} is not installed: pip install 'herdless[{name}]'"
+    if not found.serve:
+        raise CommandError(f"--runtime {asked}: {found.left_out[asked]}")
+    return found
+
+
+def _count(text: str) -> int:
+    try:
+        count = int(text)
+    except ValueError:
+        count = 0
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not accepted: give an integer >= 1")
+    return count

@@ -1,0 +1,100 @@
+"""Bad input to the command: one clear line on stderr, exit status 2."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from herdless.__main__ import main
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line that the command says to these arguments."""
+    try:
+        status: int | str | None = main(arguments)
+    except SystemExit as end:  # argparse's own way out
+        status = end.code
+    out, err = capsys.readouterr()
+    assert (status, out) == (2, "")
+    (line,) = err.splitlines()
+    return line
+
+
+@pytest.mark.parametrize("argument", ["--callers", "--keys"])
+@pytest.mark.parametrize("value", ["0", "-1", "many", "1.5", ""])
+def test_counts_are_positive_integers(capsys: pytest.CaptureFixture[str], argument: str, value: str) -> None:
+    """Zero callers would be a run that cannot fail."""
+    line = complaint(capsys, "herd", f"{argument}={value}")
+    assert line == f"herdless herd: argument {argument}: {value!r} is not accepted: give an integer >= 1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["herd", "--runtime", "twisted"], "argument --runtime: invalid choice: 'twisted'"),
+        (["herd", "--seed", "x"], "argument --seed: invalid int value: 'x'"),
+        (["herd", "--colour"], "unrecognized arguments: --colour"),
+        (["stampede"], "argument COMMAND: invalid choice: 'stampede'"),
+        (["herd", "--load", "a:b", "--origin", "c"], "not allowed with argument"),
+        (["herd", "--load", "json"], "--load json: give MODULE:CALLABLE"),
+        (["herd", "--load", ":loads"], "--load :loads: give MODULE:CALLABLE"),
+        (["herd", "--load", "no_such_module:load"], "no_such_module does not import: ModuleNotFoundError"),
+        (["herd", "--load", ".relative:load"], ".relative does not import: TypeError"),
+        (["herd", "--load", "json:load_all"], "AttributeError: module 'json' has no attribute 'load_all'"),
+        (["herd", "--load", "json:__name__"], "--load json:__name__: is not callable but of type str"),
+        (["herd", "--origin", "no-such.sqlite3"], "--origin no-such.sqlite3: there is no such file"),
+        (["herd", "--origin", "."], "--origin .: there is no such file"),
+        (["--callers", "none"], "argument --callers: 'none' is not accepted"),
+    ],
+)
+def test_argument_is_named(capsys: pytest.CaptureFixture[str], arguments: list[str], says: str) -> None:
+    """The line names the argument, its value and what is wrong with it."""
+    assert says in complaint(capsys, *arguments)
+
+
+def test_module_that_raises_is_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module may fail in any way while it is imported."""
+    (tmp_path / "broken_shop.py").write_text("raise ValueError('no\\nshop')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert complaint(capsys, "--load", "broken_shop:load").endswith("broken_shop does not import: ValueError: no")
+
+
+def test_async_loader_is_not_for_threads(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for by name, it is an error and no empty report."""
+    (tmp_path / "async_shop.py").write_text("async def load(key): return key")
+    monkeypatch.syspath_prepend(tmp_path)
+    line = complaint(capsys, "--load", "async_shop:load", "--runtime", "threads")
+    assert line == "herdless herd: --runtime threads: an async --load cannot serve threads: give a sync one"
+
+
+def test_origin_that_is_no_database(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A file of another kind."""
+    path = tmp_path / "notes.sqlite3"
+    path.write_text("not a database, but long enough for SQLite to look at its first page" * 20)
+    assert "not a SQLite database" in complaint(capsys, "--origin", str(path))
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ("CREATE TABLE other (key, value)", "no table entries(key, value) can be read from it: no such table: entries"),
+        ("CREATE TABLE entries (name, value)", "no table entries(key, value) can be read from it: no such column"),
+        ("CREATE TABLE entries (key, amount)", "no table entries(key, value) can be read from it: no such column"),
+        ("CREATE TABLE entries (key, value)", "its table entries(key, value) holds no key"),
+    ],
+)
+def test_origin_that_lacks_the_table(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, statement: str, says: str
+) -> None:
+    """What is missing is named before anything runs."""
+    path = tmp_path / "shop.sqlite3"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(statement)
+    assert says in complaint(capsys, "--origin", str(path))
