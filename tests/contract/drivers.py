@@ -5,11 +5,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 import selectors
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar
 
 import trio
 import trio.testing
@@ -19,7 +18,19 @@ import herdless.threads
 import herdless.trio
 from herdless_core import NANOSECONDS_PER_SECOND
 from tests.contract.traffic import Traffic
-from tests.contract.world import Caller, Load, Scenario, World
+from tests.contract.world import Caller, Load, Scenario, Story, World
+
+T = TypeVar("T")
+
+
+def _run_at_once(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never suspends, as all do where waiting blocks the thread."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]  # typeshed: StopIteration.value is Any
+    coroutine.close()
+    raise AssertionError("a coroutine awaited what the world does not offer")
 
 
 async def _finish(load: Load) -> Any:
@@ -70,8 +81,8 @@ class AsyncioWorld(World):
         loop = asyncio.get_running_loop()
         assert isinstance(loop, _VirtualTimeLoop)
         await asyncio.sleep(0)
-        while not loop.is_idle:
-            await asyncio.sleep(0)  # noqa: ASYNC110  # one iteration of the loop, which no event announces
+        while not loop.is_idle:  # noqa: ASYNC110  # no event announces that nothing is left to do
+            await asyncio.sleep(0)
 
     def cancel(self, caller: Caller) -> None:
         caller.handle.cancel()
@@ -161,13 +172,8 @@ class ThreadsWorld(World):
 
     def run(self, scenario: Scenario) -> None:
         self._traffic = Traffic(lambda: self.now)
-        with self._traffic.watching_events("herdless."), contextlib.closing(self.play(scenario)) as play:
-            try:
-                play.send(None)
-            except StopIteration as end:
-                error = end.value
-            else:
-                raise AssertionError("a scenario awaits only what the world offers")
+        with self._traffic.watching_events("herdless."):
+            error = _run_at_once(self.play(scenario))
         if error is not None:
             raise error
 
@@ -202,6 +208,12 @@ class ThreadsWorld(World):
 
         caller.handle = self.now
         self._traffic.start(body)
+
+    def tell(self, story: Story) -> Caller:
+        async def get(key: object) -> Any:
+            return self.cache.get(key)
+
+        return self.begin(lambda: _run_at_once(story(get)))
 
     def call_with_timeout(self, method: Callable[..., Any], key: object, timeout_ns: int) -> Any:
         return method(key, timeout_ns / NANOSECONDS_PER_SECOND)

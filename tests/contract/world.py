@@ -10,9 +10,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol, TypeAlias
 
 from herdless_core import NANOSECONDS_PER_SECOND, Step
+
+Story: TypeAlias = Callable[[Callable[[Any], Any]], Coroutine[Any, Any, Any]]
+"""What a caller does, written with `await get(key)`."""
 
 
 class Scenario(Protocol):
@@ -110,9 +113,12 @@ class World(ABC):
         self.loads: Final[list[Load]] = []
         self.callers: Final[list[Caller]] = []
         self.steps: Final[list[tuple[Any, Step]]] = []
+        """Every step of every cache, with its key."""
         self.ignores_cancellation = False
         """Whether loads go on when they are cancelled, as user code may."""
         self.caches: Final[list[Any]] = []
+        self.at_load: Callable[[Any], None] = lambda key: None
+        """Called with the key at the start of a load, before anything can be awaited."""
 
     # Orders of the scenario
 
@@ -148,7 +154,11 @@ class World(ABC):
 
     def close(self, *, cancel: bool = False) -> Caller:
         """Start a caller of `close`."""
-        return self._start(lambda: self.cache.close(cancel=cancel), None)
+        return self.begin(lambda: self.cache.close(cancel=cancel))
+
+    def tell(self, story: Story) -> Caller:
+        """Start a caller that does more than one thing; it is given `get`."""
+        return self.begin(lambda: story(self.cache.get))
 
     async def leave(self, caller: Caller) -> None:
         """Make the caller give up: by cancellation, or by its timeout where there is no cancellation."""
@@ -158,7 +168,8 @@ class World(ABC):
         assert caller.has_left
 
     async def advance(self, seconds: float) -> None:
-        """Move the clock, and let everybody see it who waits for it."""
+        """When nothing moves any more, move the clock, and let everybody see it who waits for it."""
+        await self.settle()
         self.move_clock(round(seconds * NANOSECONDS_PER_SECOND))
         await self.settle()
 
@@ -209,6 +220,7 @@ class World(ABC):
         """Note that the loader was called."""
         load = Load(key, spot)
         self.loads.append(load)
+        self.at_load(key)
         return load
 
     async def play(self, scenario: Scenario) -> BaseException | None:
@@ -229,21 +241,22 @@ class World(ABC):
         return error
 
     async def _shut(self, cache: Any) -> None:
-        caller = self._start(lambda: cache.close(cancel=True), None)
+        caller = self.begin(lambda: cache.close(cancel=True))
         await self.settle()
         assert caller.is_done, "the cache could not be closed"
 
     def _call(self, method: Callable[..., Any], key: object, leaves: int | None) -> Caller:
         if leaves is None:
-            return self._start(lambda: method(key), None)
+            return self.begin(lambda: method(key))
         timeout_ns = leaves * FIRST_LEAVE_NS
-        return self._start(lambda: self.call_with_timeout(method, key, timeout_ns), timeout_ns)
+        return self.begin(lambda: self.call_with_timeout(method, key, timeout_ns), timeout_ns)
 
     def call_with_timeout(self, method: Callable[..., Any], key: object, _timeout_ns: int) -> Any:
         """Call a method that may be given up; runtimes that cancel need nothing for it."""
         return method(key)
 
-    def _start(self, call: Callable[[], Any], timeout_ns: int | None) -> Caller:
+    def begin(self, call: Callable[[], Any], timeout_ns: int | None = None) -> Caller:
+        """Start a caller of any method."""
         caller = Caller(timeout_ns)
         self.callers.append(caller)
         self.start(caller, call)
