@@ -21,7 +21,19 @@ from threading import TIMEOUT_MAX, Event
 from types import TracebackType
 from typing import Final, Self, Unpack, final
 
-from herdless._cache import LOADING, Answered, BaseCache, CacheOptions, Flight, K, Lookup, V, refuse, value_of
+from herdless._cache import (
+    LOADING,
+    Answered,
+    BaseCache,
+    CacheOptions,
+    Flight,
+    K,
+    Lookup,
+    V,
+    not_awaitable,
+    refuse,
+    value_of,
+)
 from herdless._decorator import P, R, SyncCached
 from herdless._workers import Executor, Workers
 from herdless_core import (
@@ -167,7 +179,7 @@ class Cache(BaseCache[K, V, _Flight]):
     def _run(self, key: K, flight: _Flight) -> None:
         token = LOADING.set(flight.running)
         try:
-            value = self._load(key)
+            value = not_awaitable(self._load, self._load(key))
         except BaseException as error:
             self._failed(flight.generation, key, error)
             if not isinstance(error, Exception):
