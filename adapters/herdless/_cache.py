@@ -8,14 +8,16 @@ awaited and no loader runs inside the lock.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from threading import Lock
 from time import monotonic_ns
+from types import CoroutineType
 from typing import Any, Final, Generic, Literal, NoReturn, TypeAlias, TypeVar, Unpack, final
 
 from herdless._fork import survive_forks
@@ -161,8 +163,8 @@ class BaseCache(ABC, Generic[K, V, F]):
 
     def refresh(self, key: K) -> None:
         """Start loading the key without waiting for it, unless a load is in flight."""
-        self._require_runtime()
         with self._lock:
+            self._require_runtime()
             flight = self._carry_out(self._keyspace.refresh(key, self._clock()))
         if flight is not None:
             self._launch(key, flight)
@@ -212,7 +214,7 @@ class BaseCache(ABC, Generic[K, V, F]):
         return boarded
 
     def _require_runtime(self) -> None:
-        """Raise where the runtime could not run a load now, BEFORE a step orders one."""
+        """Raise where the runtime could not run a load now, BEFORE a step orders one. Inside the lock."""
 
     @abstractmethod
     def _board(self, order: StartLoad, running: RunningLoad) -> F:
@@ -304,6 +306,21 @@ def value_of(outcome: Outcome) -> Value:
     if isinstance(outcome, Failure):
         raise outcome.exception()
     return outcome
+
+
+def awaitable(load: object, returned: Any) -> Awaitable[Any]:
+    """What the loader returned, to be awaited; TypeError where it is a function of another colour."""
+    if not inspect.isawaitable(returned):
+        raise TypeError(f"load={load!r} is not accepted: give an async function, this one returned {returned!r}")
+    return returned
+
+
+def not_awaitable(load: object, returned: Any) -> Any:
+    """What the loader returned; TypeError where that would still have to be awaited."""
+    if isinstance(returned, CoroutineType):
+        returned.close()
+        raise TypeError(f"load={load!r} is not accepted: give a function that is not async, or another runtime's cache")
+    return returned
 
 
 def refuse(key: object, reply: Refuse) -> NoReturn:

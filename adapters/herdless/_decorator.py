@@ -107,6 +107,9 @@ class _Calls:
         bound.apply_defaults()
         return (bound.args, tuple(sorted(bound.kwargs.items())))
 
+    def __repr__(self) -> str:
+        return repr(self._function)
+
     def run(self, call: Call) -> Any:
         """Call the function as the key says."""
         if isinstance(call, _KeyedCall):

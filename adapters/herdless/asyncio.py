@@ -14,7 +14,19 @@ from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Final, NoReturn, Self, Unpack, final
 
-from herdless._cache import LOADING, Answered, BaseCache, CacheOptions, Flight, K, Lookup, V, refuse, value_of
+from herdless._cache import (
+    LOADING,
+    Answered,
+    BaseCache,
+    CacheOptions,
+    Flight,
+    K,
+    Lookup,
+    V,
+    awaitable,
+    refuse,
+    value_of,
+)
 from herdless._decorator import AsyncCached, P, R
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
@@ -65,6 +77,7 @@ class Cache(BaseCache[K, V, _Flight]):
     ) -> None:
         super().__init__(load, **options)
         self._loop: asyncio.AbstractEventLoop | None = None
+        """The loop to which all flights belong; None where there may be others."""
         self._tasks: Final[dict[int, asyncio.Task[None]]] = {}
         """Every load that still runs, by generation; the event loop itself holds tasks only weakly."""
 
@@ -91,8 +104,7 @@ class Cache(BaseCache[K, V, _Flight]):
     async def _answer(self, key: K) -> Answered:
         loop = asyncio.get_running_loop()
         with self._lock:
-            if loop is not self._loop:
-                self._meet(loop)
+            self._meet(loop)
             effects = self._keyspace.get(key, self._clock(), LOADING.get())
             boarded = self._carry_out(effects)
             reply = reply_of(effects)
@@ -112,6 +124,8 @@ class Cache(BaseCache[K, V, _Flight]):
             case Join():
                 try:
                     outcome = await waiter
+                except GeneratorExit:  # its loop is gone, and the collector may strike inside the lock
+                    raise
                 except BaseException:
                     flight.waiters.pop(waiter, None)
                     self._left(flight, can_cancel=True)
@@ -147,7 +161,7 @@ class Cache(BaseCache[K, V, _Flight]):
     # What the runtime adds: running loads, parking callers
 
     def _require_runtime(self) -> None:
-        asyncio.get_running_loop()
+        self._meet(asyncio.get_running_loop())
 
     def _board(self, order: StartLoad, running: RunningLoad) -> _Flight:
         flight = _Flight(order, running, asyncio.get_running_loop())
@@ -160,13 +174,17 @@ class Cache(BaseCache[K, V, _Flight]):
         task = self._tasks[flight.generation] = flight.loop.create_task(self._run(key, flight))
         if task.done():  # an eager task may have run to its end
             self._ended(key, flight)
-        else:
-            task.add_done_callback(lambda _: self._ended(key, flight))
+            return
+        task.add_done_callback(lambda _: self._ended(key, flight))
+        if flight.generation not in self._flights:  # nor could it be cancelled before it was known
+            task.cancel()
 
     async def _run(self, key: K, flight: _Flight) -> None:
         LOADING.set(flight.running)
         try:
-            value = await self._load(key)
+            value = await awaitable(self._load, self._load(key))
+        except GeneratorExit:  # the loop is gone, and the collector may strike inside the lock; else see `_ended`
+            raise
         except BaseException as error:
             self._failed(flight.generation, key, error)
             if not isinstance(error, Exception):
@@ -198,13 +216,14 @@ class Cache(BaseCache[K, V, _Flight]):
             flight.timer = flight.loop.call_later(seconds, self._deadline_passed, flight.generation)
 
     def _meet(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Another loop than last time: what was in flight in closed ones died with them."""
-        self._loop = loop
-        for flight in list(self._flights.values()):
-            if flight.loop.is_closed():
-                self._keyspace.restarted(flight.generation, self._clock())
-                del self._flights[flight.generation]
-                self._tasks.pop(flight.generation, None)
+        """Where other loops have flights: what was in flight in closed ones died with them. Inside the lock."""
+        if loop is self._loop:
+            return
+        for flight in [flight for flight in self._flights.values() if flight.loop.is_closed()]:
+            self._keyspace.restarted(flight.generation, self._clock())
+            del self._flights[flight.generation]
+            self._tasks.pop(flight.generation, None)
+        self._loop = loop if all(flight.loop is loop for flight in self._flights.values()) else None
 
     def _turn_away(self, key: K, flight: _Flight) -> NoReturn:
         """A flight of another live loop cannot be awaited here: the join is taken back, the flight goes on."""

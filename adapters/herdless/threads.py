@@ -16,13 +16,24 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
-import time
 from collections.abc import Callable
-from threading import Event
+from threading import TIMEOUT_MAX, Event
 from types import TracebackType
 from typing import Final, Self, Unpack, final
 
-from herdless._cache import LOADING, Answered, BaseCache, CacheOptions, Flight, K, Lookup, V, refuse, value_of
+from herdless._cache import (
+    LOADING,
+    Answered,
+    BaseCache,
+    CacheOptions,
+    Flight,
+    K,
+    Lookup,
+    V,
+    not_awaitable,
+    refuse,
+    value_of,
+)
 from herdless._decorator import P, R, SyncCached
 from herdless._workers import Executor, Workers
 from herdless_core import (
@@ -40,6 +51,7 @@ from herdless_core import (
     RunningLoad,
     StartLoad,
     Stats,
+    after,
     reply_of,
 )
 
@@ -86,7 +98,7 @@ class Cache(BaseCache[K, V, _Flight]):
     def get(self, key: K, timeout: float | None = None) -> V:
         """The key's value, loaded if need be.
 
-        timeout: seconds after which this caller alone gets TimeoutError; the load goes on.
+        timeout: seconds, by the cache's clock, after which this caller alone gets TimeoutError; the load goes on.
 
         Raises what the loader raised, TimeoutError, LoadTimeout, LoadCancelled, TooManyWaiters, ReentrantLoad,
         CacheClosed, and TypeError for an unhashable key.
@@ -105,9 +117,10 @@ class Cache(BaseCache[K, V, _Flight]):
         return self._lookup(self._answer(key, timeout))
 
     def _answer(self, key: K, timeout: float | None) -> Answered:
-        expires = _expiry(timeout)
+        timeout_ns = _nanoseconds(timeout)
         with self._lock:
-            effects = self._keyspace.get(key, self._clock(), LOADING.get())
+            now = self._clock()
+            effects = self._keyspace.get(key, now, LOADING.get())
             boarded = self._carry_out(effects)
             reply = reply_of(effects)
             if isinstance(reply, Join):
@@ -124,7 +137,7 @@ class Cache(BaseCache[K, V, _Flight]):
                 refuse(key, reply)
             case Join():
                 try:
-                    outcome = self._wait(flight, expires)
+                    outcome = self._wait(flight, after(now, timeout_ns))
                 except BaseException:
                     self._left(flight, can_cancel=False)
                     raise
@@ -138,7 +151,7 @@ class Cache(BaseCache[K, V, _Flight]):
             self._abort()
         flights = [flight for flight in list(self._flights.values()) if flight.running is not LOADING.get()]
         for flight in flights:
-            self._wait(flight, None)
+            self._wait(flight, NEVER)
 
     def __enter__(self) -> Self:
         return self
@@ -166,7 +179,7 @@ class Cache(BaseCache[K, V, _Flight]):
     def _run(self, key: K, flight: _Flight) -> None:
         token = LOADING.set(flight.running)
         try:
-            value = self._load(key)
+            value = not_awaitable(self._load, self._load(key))
         except BaseException as error:
             self._failed(flight.generation, key, error)
             if not isinstance(error, Exception):
@@ -180,28 +193,26 @@ class Cache(BaseCache[K, V, _Flight]):
         with contextlib.suppress(BaseException):  # an interrupt is reported, and has no business on a worker's thread
             self._run(key, flight)
 
-    def _wait(self, flight: _Flight, expires: float | None) -> Outcome:
+    def _wait(self, flight: _Flight, expires_at: int) -> Outcome:
         while True:
             outcome = flight.outcome
             if outcome is not None:
                 return outcome
-            if not flight.done.wait(self._pause(flight, expires)):
-                self._look_at_clocks(flight, expires)
+            if not flight.done.wait(self._pause(min(flight.due_at, expires_at))):
+                self._look_at_clock(flight, expires_at)
 
-    def _look_at_clocks(self, flight: _Flight, expires: float | None) -> None:
-        if self._clock() >= flight.due_at:
+    def _look_at_clock(self, flight: _Flight, expires_at: int) -> None:
+        now = self._clock()
+        if now >= flight.due_at:
             self._deadline_passed(flight.generation)
-        elif expires is not None and time.monotonic() >= expires:
+        elif now >= expires_at:
             raise TimeoutError("the caller's timeout passed before the load ended; the load goes on")
 
-    def _pause(self, flight: _Flight, expires: float | None) -> float | None:
-        """Seconds until the waiter has to look at the clocks; None: no need to."""
-        pauses = []
-        if expires is not None:
-            pauses.append(expires - time.monotonic())
-        if flight.due_at < NEVER:
-            pauses.append((flight.due_at - self._clock()) / NANOSECONDS_PER_SECOND)
-        return max(0.0, min(pauses)) if pauses else None
+    def _pause(self, instant: int) -> float | None:
+        """Seconds until the waiter has to look at the clock; None: no need to."""
+        if instant >= NEVER:
+            return None
+        return min(max(0.0, (instant - self._clock()) / NANOSECONDS_PER_SECOND), TIMEOUT_MAX)
 
     def _settle(self, flight: _Flight, outcome: Outcome) -> None:
         flight.outcome = outcome
@@ -220,12 +231,12 @@ class Cache(BaseCache[K, V, _Flight]):
         self._workers = Workers()
 
 
-def _expiry(timeout: object) -> float | None:
+def _nanoseconds(timeout: object) -> int:
     if timeout is None:
-        return None
+        return NEVER
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
         raise PolicyError(f"timeout={timeout!r} is not accepted: give None or a number of seconds >= 0")
-    return time.monotonic() + timeout
+    return round(timeout * NANOSECONDS_PER_SECOND) if timeout < NEVER // NANOSECONDS_PER_SECOND else NEVER
 
 
 def cached(

@@ -18,7 +18,20 @@ from typing import Final, Literal, Self, Unpack, final
 
 import trio
 
-from herdless._cache import LOADING, LOGGER, Answered, BaseCache, CacheOptions, Flight, K, Lookup, V, refuse, value_of
+from herdless._cache import (
+    LOADING,
+    LOGGER,
+    Answered,
+    BaseCache,
+    CacheOptions,
+    Flight,
+    K,
+    Lookup,
+    V,
+    awaitable,
+    refuse,
+    value_of,
+)
 from herdless._decorator import AsyncCached, P, R
 from herdless_core import (
     LONG_AGO,
@@ -114,8 +127,8 @@ class Cache(BaseCache[K, V, _Flight]):
         return self._lookup(await self._answer(key))
 
     async def _answer(self, key: K) -> Answered:
-        self._require_runtime()
         with self._lock:
+            self._require_runtime()
             effects = self._keyspace.get(key, self._clock(), LOADING.get())
             boarded = self._carry_out(effects)
             reply = reply_of(effects)
@@ -184,7 +197,7 @@ class Cache(BaseCache[K, V, _Flight]):
         try:
             with flight.scope:
                 try:
-                    value = await self._load(key)
+                    value = await awaitable(self._load, self._load(key))
                 except BaseException as error:
                     self._failed(flight.generation, key, error)
                     if not isinstance(error, Exception):

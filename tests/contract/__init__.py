@@ -1,0 +1,1 @@
+"""What every runtime must do, written once."""

@@ -1,0 +1,638 @@
+"""The decisions of the design that are not promises by name: what happens to whom, and what is left to the policy."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from herdless_core import (
+    CacheClosed,
+    LoadCancelled,
+    Loaded,
+    LoadTimeout,
+    Policy,
+    PolicyError,
+    ReentrantLoad,
+    Stats,
+)
+from tests.contract.world import World
+
+
+async def outcome_of(w: World, key: object) -> str:
+    """How a lookup is answered at once, or that it waits."""
+    caller = w.lookup(key)
+    await w.settle()
+    return str(caller.value.outcome) if caller.is_done else "waits"
+
+
+# Leaving
+
+
+async def test_load_that_nobody_waits_for_is_cancelled(w: World) -> None:
+    """When the last waiter leaves and no value is being served, the load would run for nobody."""
+    cache = await w.open()
+    a, b = w.get("k", leaves=1), w.get("k", leaves=2)
+    await w.settle()
+    await w.leave(a)
+    assert not w.load.was_cancelled
+    await w.leave(b)
+    assert w.load.was_cancelled
+    assert cache.stats().in_flight == 0
+
+
+async def test_load_that_nobody_waits_for_is_stored(w: World) -> None:
+    """A thread cannot be cancelled, so what it has worked for is of use to the next caller."""
+    cache = await w.open()
+    sole = w.get("k", leaves=1)
+    await w.settle()
+    await w.leave(sole)
+    w.load.succeed(1)
+    await w.settle()
+    assert cache.peek("k") == 1
+
+
+async def test_refresh_goes_on_when_its_last_waiter_leaves(w: World) -> None:
+    """A value that is kept for stale_if_error is still the key's: its load is worth finishing."""
+    cache = await w.open(ttl=10, stale_if_error=100)
+    await w.fill("k", 1)
+    await w.advance(10)
+    waiter = w.get("k", leaves=1)
+    await w.settle()
+    await w.leave(waiter)
+    assert not w.load.was_cancelled
+    w.load.succeed(2)
+    await w.settle()
+    assert cache.peek("k") == 2
+
+
+async def test_all_waiters_leave_an_invalidated_load(w: World) -> None:
+    """A removed entry whose last waiter leaves lets go of its load, and its key is not touched by it."""
+    cache = await w.open()
+    sole = w.get("k", leaves=1)
+    await w.settle()
+    cache.invalidate("k")
+    await w.leave(sole)
+    assert cache.stats().in_flight == 0
+    w.load.succeed("old")  # where it was not cancelled
+    await w.settle()
+    assert "k" not in cache
+
+
+# Errors
+
+
+async def test_error_is_shared_and_forgotten(w: World) -> None:
+    """N waiters of a failing loader see one error of one load, not N in series; the next caller tries again."""
+    cache = await w.open()
+    waiters = [w.get("k") for _ in range(5)]
+    await w.settle()
+    w.load.fail(OSError("down"))
+    await w.settle()
+    assert all(isinstance(waiter.error, OSError) for waiter in waiters)
+    assert len(w.loads) == 1
+    assert cache.stats().load_failures == 1
+    await w.fill("k", 1)
+
+
+async def test_negative_ttl_remembers_an_error(w: World) -> None:
+    """With negative_ttl a failing key is not a stampede in slow motion: callers get the error without a load."""
+    await w.open(negative_ttl=10)
+    first = w.get("k")
+    await w.settle()
+    w.load.fail(KeyError("unknown"))
+    await w.advance(10 - 1e-9)
+    second = w.get("k")
+    await w.settle()
+    assert second.error is first.error
+    await w.advance(1e-9)
+    await w.fill("k", 1)
+
+
+async def test_timeout_is_never_remembered(w: World) -> None:
+    """negative_ttl is for what the loader says of the key; that a load was cut short says nothing of it."""
+    await w.open(negative_ttl=100, load_timeout=5)
+    caller = w.get("k")
+    await w.settle()
+    await w.advance(5)
+    assert isinstance(caller.error, LoadTimeout)
+    await w.fill("k", 1)
+
+
+async def test_failed_refresh_backs_off(w: World) -> None:
+    """A database that is down is asked again once in refresh_backoff seconds, not by every caller."""
+    await w.open(ttl=10, stale_while_revalidate=100, refresh_backoff=3)
+    await w.fill("k", 1)
+    await w.advance(10)
+    assert await outcome_of(w, "k") == "stale"
+    w.load.fail(OSError("down"))
+    await w.advance(3 - 1e-9)
+    assert await outcome_of(w, "k") == "stale"
+    assert len(w.loads) == 2
+    await w.advance(1e-9)
+    assert await outcome_of(w, "k") == "stale"
+    assert len(w.loads) == 3
+
+
+async def test_failed_refresh_is_logged(w: World, caplog: pytest.LogCaptureFixture) -> None:
+    """No caller sees the error of a background refresh, so the log does; one that a caller sees is not logged."""
+    cache = await w.open()
+    with caplog.at_level(logging.WARNING, logger="herdless"):
+        cache.refresh("k")
+        await w.settle()
+        w.load.fail(OSError("down"))
+        await w.settle()
+        w.get("k")
+        await w.settle()
+        w.load.fail(OSError("seen"))
+        await w.settle()
+    assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == ["down"]
+    assert cache.stats().load_failures == 2
+
+
+# Requests
+
+
+async def test_expire_keeps_serving_as_stale(w: World) -> None:
+    """`expire` asks for a new value soon; until it is there the old one is served, for the whole stale window."""
+    cache = await w.open(ttl=100, stale_while_revalidate=10)
+    await w.fill("k", 1)
+    cache.expire("k")
+    await w.advance(10 - 1e-9)
+    assert await outcome_of(w, "k") == "stale"
+    w.load.succeed(2)
+    await w.settle()
+    assert await outcome_of(w, "k") == "hit"
+
+
+async def test_expire_without_a_stale_window_removes(w: World) -> None:
+    """Nothing stale is served until asked for: `expire` then makes the next caller wait."""
+    cache = await w.open(ttl=100)
+    await w.fill("k", 1)
+    cache.expire("k")
+    assert await outcome_of(w, "k") == "waits"
+
+
+async def test_expire_lets_a_load_go_on(w: World) -> None:
+    """What is being loaded is newer than what was expired."""
+    cache = await w.open(stale_while_revalidate=10)
+    await w.fill("k", 1)
+    cache.refresh("k")
+    await w.settle()
+    cache.expire("k")
+    w.load.succeed(2)
+    await w.settle()
+    assert await outcome_of(w, "k") == "hit"
+    assert len(w.loads) == 2
+
+
+async def test_put_cancels_the_load_and_answers_its_waiters(w: World) -> None:
+    """Who waits for a load of the key gets the value that was put, at once; the load would run for nothing."""
+    cache = await w.open()
+    waiters = [w.get("k") for _ in range(3)]
+    await w.settle()
+    cache.put("k", "put")
+    await w.settle()
+    assert w.load.was_cancelled or w.name == "threads"
+    if w.name == "threads":  # the leader is the load, and comes back when it ends
+        w.load.succeed("late")
+        await w.settle()
+    assert [waiter.value for waiter in waiters] == ["put"] * 3
+
+
+async def test_put_replaces(w: World) -> None:
+    """`put` gives a new value with a new age."""
+    cache = await w.open(ttl=10)
+    cache.put("k", 1)
+    await w.advance(9)
+    cache.put("k", 2)
+    await w.advance(9)
+    caller = w.lookup("k")
+    await w.settle()
+    assert (caller.value.value, caller.value.outcome, caller.value.age) == (2, "hit", 9)
+
+
+async def test_put_takes_a_lifetime(w: World) -> None:
+    """`put` accepts `Loaded`, as the loader's result does."""
+    cache = await w.open(ttl=100)
+    cache.put("k", Loaded(1, ttl=5))
+    assert cache.peek("k") == 1
+    await w.advance(5)
+    assert cache.peek("k") is None
+
+
+async def test_invalidate_cancels_an_unawaited_refresh(w: World) -> None:
+    """A refresh whose value may not be stored, and that nobody waits for, is work for nothing."""
+    cache = await w.open()
+    await w.fill("k", 1)
+    cache.refresh("k")
+    await w.settle()
+    cache.invalidate("k")
+    await w.settle()
+    assert w.load.was_cancelled
+    assert cache.stats().in_flight == 0
+
+
+async def test_refresh_does_not_wait(w: World) -> None:
+    """`refresh` loads in the background: the old value is served meanwhile, the new one afterwards."""
+    cache = await w.open()
+    await w.fill("k", 1)
+    cache.refresh("k")
+    cache.refresh("k")
+    await w.settle()
+    assert await outcome_of(w, "k") == "hit"
+    assert len(w.loads) == 2
+    w.load.succeed(2)
+    await w.settle()
+    assert cache.peek("k") == 2
+
+
+async def test_refresh_of_an_absent_key_can_be_joined(w: World) -> None:
+    """Warming up a cache and being asked meanwhile is one load."""
+    cache = await w.open()
+    cache.refresh("k")
+    await w.settle()
+    caller = w.lookup("k")
+    await w.settle()
+    w.load.succeed(1)
+    await w.settle()
+    assert (caller.value.value, caller.value.outcome) == (1, "joined")
+    assert len(w.loads) == 1
+
+
+async def test_peek_never_loads(w: World) -> None:
+    """`peek`, `in` and `len` look, and neither load, wait nor count."""
+    cache = await w.open(ttl=10, stale_while_revalidate=10)
+    assert (cache.peek("k"), cache.peek("k", "default"), "k" in cache, len(cache)) == (None, "default", False, 0)
+    w.get("k")
+    await w.settle()
+    assert (cache.peek("k"), "k" in cache, len(cache)) == (None, False, 0)
+    w.load.succeed(1)
+    await w.advance(15)
+    assert (cache.peek("k"), "k" in cache, len(cache)) == (1, True, 1)
+    await w.advance(5)
+    assert (cache.peek("k"), "k" in cache) == (None, False)
+    await w.settle()
+    assert len(w.loads) == 1
+    assert cache.stats().hits == cache.stats().stale_hits == 0
+
+
+async def test_none_is_a_value(w: World) -> None:
+    """`None` is cached like any other value."""
+    cache = await w.open()
+    await w.fill("k", None)
+    assert await outcome_of(w, "k") == "hit"
+    assert "k" in cache
+    assert cache.peek("k", "default") is None
+
+
+async def test_false_and_empty_are_values(w: World) -> None:
+    """Nothing is decided by the truth of a value."""
+    cache = await w.open(stale_while_revalidate=10)
+    values: tuple[object, ...] = (0, "", False, [])
+    for value in values:
+        cache.put("k", value)
+        assert await outcome_of(w, "k") == "hit"
+    assert not w.loads
+
+
+async def test_unhashable_key_is_refused(w: World) -> None:
+    """The error names the key, and nothing is left behind."""
+    cache = await w.open()
+    caller = w.get(["k"])
+    await w.settle()
+    assert isinstance(caller.error, TypeError)
+    assert "['k']" in str(caller.error)
+    for request in (cache.peek, cache.invalidate, cache.expire, cache.refresh, lambda key: cache.put(key, 1)):
+        with pytest.raises(TypeError, match="cannot be looked up"):
+            request(["k"])
+    assert cache.stats().in_flight == 0
+
+
+async def test_reentrant_load_leaves_no_trace(w: World) -> None:
+    """A loader may catch ReentrantLoad and do without: its load goes on as if it had not asked."""
+    cache = await w.open()
+    caller = w.get("k")
+    await w.settle()
+
+    async def ask() -> str:
+        try:
+            await cache.get("k")
+        except ReentrantLoad:
+            return "without"
+        return "with"
+
+    def ask_blocking() -> str:
+        try:
+            cache.get("k")
+        except ReentrantLoad:
+            return "without"
+        return "with"
+
+    w.load.release(ask_blocking if w.name == "threads" else ask)
+    await w.settle()
+    assert caller.value == "without"
+    assert cache.stats().joins == 0
+
+
+# Time
+
+
+async def test_load_timeout_gives_the_usable_stale_value(w: World) -> None:
+    """Who waits for a load that is too late gets what is kept for stale_if_error; the late result is dropped."""
+    cache = await w.open(ttl=10, stale_if_error=100, load_timeout=5)
+    w.ignores_cancellation = True
+    await w.fill("k", 1)
+    await w.advance(10)
+    caller = w.lookup("k")
+    await w.settle()
+    await w.advance(5)
+    assert (caller.value.value, caller.value.outcome) == (1, "stale")
+    assert cache.stats().load_timeouts == 1
+    w.load.succeed("late")
+    await w.settle()
+    assert cache.peek("k") == 1  # backing off
+
+
+async def test_load_timeout_cancels_the_load(w: World) -> None:
+    """What is given up is also stopped."""
+    await w.open(load_timeout=5)
+    caller = w.get("k")
+    await w.settle()
+    await w.advance(5 - 1e-9)
+    assert not caller.is_done
+    await w.advance(1e-9)
+    assert isinstance(caller.error, LoadTimeout)
+    assert "load_timeout=5" in str(caller.error)
+    assert w.load.was_cancelled
+
+
+async def test_load_in_time_meets_no_deadline(w: World) -> None:
+    """A load that ends in time is not haunted by its timer: the next load of the key has its own."""
+    await w.open(ttl=4, load_timeout=5)
+    await w.fill("k", 1)
+    await w.advance(4)
+    second = w.get("k")
+    await w.settle()
+    await w.advance(4)
+    assert not second.is_done
+    w.load.succeed(2)
+    await w.settle()
+    assert second.value == 2
+
+
+async def test_stale_windows_default_to_none(w: World) -> None:
+    """Nothing stale is served until it is asked for, neither after the ttl nor for an error."""
+    await w.open(ttl=10)
+    await w.fill("k", 1)
+    await w.advance(10)
+    caller = w.get("k")
+    await w.settle()
+    assert not caller.is_done
+    w.load.fail(OSError("down"))
+    await w.settle()
+    assert isinstance(caller.error, OSError)
+
+
+@pytest.mark.parametrize("ttl", [10, 10.0, timedelta(seconds=10)], ids=repr)
+async def test_durations_are_seconds_or_timedelta(w: World, ttl: object) -> None:
+    """All three mean the same to the nanosecond."""
+    await w.open(ttl=ttl)
+    await w.fill("k", 1)
+    await w.advance(10 - 1e-9)
+    assert await outcome_of(w, "k") == "hit"
+    await w.advance(1e-9)
+    assert await outcome_of(w, "k") == "waits"
+
+
+async def test_value_without_ttl_stays(w: World) -> None:
+    """The default ttl is none: a value is a hit until it is removed."""
+    await w.open()
+    await w.fill("k", 1)
+    await w.advance(10**9)
+    assert await outcome_of(w, "k") == "hit"
+
+
+async def test_loader_gives_a_lifetime(w: World) -> None:
+    """`Loaded(value, ttl=...)` overrides the cache's for this value alone."""
+    await w.open(ttl=100)
+    caller = w.get("k")
+    await w.settle()
+    w.load.succeed(Loaded(1, ttl=5, stale_while_revalidate=5))
+    await w.settle()
+    assert caller.value == 1
+    await w.advance(5)
+    assert await outcome_of(w, "k") == "stale"
+    await w.advance(5)
+    assert await outcome_of(w, "k") == "waits"
+
+
+async def test_early_refresh_makes_nobody_wait(w: World) -> None:
+    """A hit past the early point starts one refresh and is still a hit."""
+    await w.open(ttl=10, early_refresh=0.8)
+    await w.fill("k", 1)
+    await w.advance(8 - 1e-9)
+    assert await outcome_of(w, "k") == "hit"
+    assert len(w.loads) == 1
+    await w.advance(1e-9)
+    assert [await outcome_of(w, "k") for _ in range(3)] == ["hit"] * 3
+    assert len(w.loads) == 2
+
+
+async def test_jitter_only_shortens(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys loaded together do not expire together, and none of them later than ttl."""
+    luck = iter([0.0, 0.5])
+    monkeypatch.setattr("random.random", lambda: next(luck))
+    cache = await w.open(ttl=10, jitter=0.4)
+    await w.fill("a", 1)
+    await w.fill("b", 2)
+    await w.advance(8)
+    assert (cache.peek("a"), cache.peek("b")) == (1, None)
+    await w.advance(2)
+    assert cache.peek("a") is None
+
+
+# Looking
+
+
+async def test_lookup_says_how(w: World) -> None:
+    """The four outcomes of a lookup are disjoint, and `stats` counts each."""
+    cache = await w.open(ttl=10, stale_while_revalidate=10)
+    leader = w.lookup("k")
+    await w.settle()
+    joiner = w.lookup("k")
+    await w.settle()
+    w.load.succeed(1)
+    await w.settle()
+    hit = w.lookup("k")
+    await w.advance(10)
+    stale = w.lookup("k")
+    await w.settle()
+    assert [caller.value.outcome for caller in (leader, joiner, hit, stale)] == ["loaded", "joined", "hit", "stale"]
+    stats = cache.stats()
+    assert isinstance(stats, Stats)
+    assert (stats.misses, stats.joins, stats.hits, stats.stale_hits) == (1, 1, 1, 1)
+    assert (stats.loads, stats.in_flight, stats.size) == (2, 1, 1)
+
+
+async def test_hits_by_get_are_counted(w: World) -> None:
+    """The short way of `get` counts its hits too."""
+    cache = await w.open(maxsize=10)
+    await w.fill("k", 1)
+    for _ in range(3):
+        w.get("k")
+        await w.settle()
+    assert cache.stats().hits == 3
+
+
+async def test_evictions_are_counted(w: World) -> None:
+    """Who chose maxsize too small can see it."""
+    cache = await w.open(maxsize=2)
+    for key in range(5):
+        cache.put(key, key)
+    stats = cache.stats()
+    assert (stats.evictions, stats.size, stats.maxsize) == (3, 2, 2)
+
+
+async def test_observer_that_fails_is_logged(w: World, caplog: pytest.LogCaptureFixture) -> None:
+    """An observer cannot break the cache it watches."""
+
+    class Broken(list[Any]):
+        def append(self, item: Any) -> None:
+            raise OSError("the observer is broken")
+
+    w.steps = Broken()  # type: ignore[misc]  # a final attribute, to break this world alone
+    await w.open()
+    await w.fill("k", 1)
+    assert "the observer" in caplog.text
+
+
+# Closing
+
+
+async def test_close_waits_for_awaited_loads(w: World) -> None:
+    """Who waits when the cache is closed still gets the value; nothing new is started."""
+    await w.open()
+    waiter = w.get("k")
+    await w.settle()
+    closing = w.close()
+    await w.settle()
+    assert not closing.is_done
+    late = w.get("k")
+    await w.settle()
+    assert isinstance(late.error, CacheClosed)
+    w.load.succeed(1)
+    await w.settle()
+    assert waiter.value == 1
+    assert closing.is_done
+
+
+async def test_close_waits_for_no_refresh(w: World) -> None:
+    """A refresh that nobody waits for holds up nobody either."""
+    cache = await w.open()
+    cache.refresh("k")
+    await w.settle()
+    closing = w.close()
+    await w.settle()
+    assert closing.is_done
+
+
+async def test_close_cancel_answers_the_waiters(w: World) -> None:
+    """`close(cancel=True)` leaves no caller hanging: they get LoadCancelled."""
+    await w.open(negative_ttl=10)
+    waiters = [w.get("k") for _ in range(3)]
+    await w.settle()
+    closing = w.close(cancel=True)
+    await w.settle()
+    if w.name == "threads":  # the leader is the load, and comes back when it ends
+        w.load.succeed(1)
+        await w.settle()
+    assert closing.is_done
+    assert all(isinstance(waiter.error, LoadCancelled) for waiter in waiters)
+
+
+async def test_close_twice(w: World) -> None:
+    """Closing is idempotent, as a `with` around an explicit `close` needs."""
+    await w.open()
+    for _ in range(2):
+        closing = w.close()
+        await w.settle()
+        assert closing.value is None
+
+
+REQUESTS: dict[str, Callable[[Any], Any]] = {
+    "peek": lambda cache: cache.peek("k"),
+    "put": lambda cache: cache.put("k", 1),
+    "invalidate": lambda cache: cache.invalidate("k"),
+    "expire": lambda cache: cache.expire("k"),
+    "refresh": lambda cache: cache.refresh("k"),
+    "clear": lambda cache: cache.clear(),
+    "contains": lambda cache: "k" in cache,
+}
+
+
+@pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
+async def test_closed_cache_refuses(w: World, request_: Callable[[Any], Any]) -> None:
+    """Use after close is a mistake, and is told as one by every request."""
+    cache = await w.open()
+    w.close()
+    await w.settle()
+    with pytest.raises(CacheClosed):
+        request_(cache)
+
+
+async def test_closed_cache_has_stats(w: World) -> None:
+    """What was counted can still be read when all is over."""
+    cache = await w.open()
+    await w.fill("k", 1)
+    w.close()
+    await w.settle()
+    assert cache.stats().loads == 1
+    assert len(cache) == 0
+
+
+# Arguments
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"ttl": -1}, "ttl=-1 is not accepted"),
+        ({"ttl": "60"}, "ttl='60' is not accepted"),
+        ({"stale_if_error": None}, "stale_if_error=None is not accepted"),
+        ({"early_refresh": 1.0}, "early_refresh=1.0 is not accepted"),
+        ({"jitter": 1}, "jitter=1 is not accepted"),
+        ({"max_waiters": 0}, "max_waiters=0 is not accepted"),
+        ({"maxsize": -1}, "maxsize=-1 is not accepted"),
+        ({"policy": Policy(), "ttl": 1}, "beside ttl"),
+    ],
+    ids=str,
+)
+async def test_bad_option_is_named(w: World, options: dict[str, Any], message: str) -> None:
+    """The error names the argument, its value and what is accepted."""
+    with pytest.raises(PolicyError, match=message):
+        await w.open(**options)
+
+
+async def test_policy_is_an_option(w: World) -> None:
+    """A policy can be made once and given to many caches."""
+    await w.open(policy=Policy(ttl=10))
+    await w.fill("k", 1)
+    await w.advance(10)
+    assert await outcome_of(w, "k") == "waits"
+
+
+async def test_clock_must_be_integer_nanoseconds(w: World) -> None:
+    """A clock of float seconds would be wrong by nine orders of magnitude, and not at once."""
+    for clock in (lambda: 1.0, lambda: True):
+        with pytest.raises(PolicyError, match="clock="):
+            w.cache_class(w.loader, clock=clock)
+
+
+async def test_loader_must_be_callable(w: World) -> None:
+    """The most likely slip is told at once, not at the first miss."""
+    with pytest.raises(PolicyError, match="load='k' is not accepted"):
+        w.cache_class("k")

@@ -1,0 +1,1 @@
+"""What only one runtime can do, or only its decorator and its package."""

@@ -1,0 +1,599 @@
+"""What only asyncio can do: several loops, tasks that may be lost, eager tasks, cancellation at any step."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+import pytest
+import uvloop
+
+from herdless.asyncio import Cache, cached
+from herdless_core import LoadCancelled, WrongEventLoop
+
+LoopFactory: TypeAlias = Callable[[], asyncio.AbstractEventLoop]
+
+LOOPS: dict[str, LoopFactory] = {
+    "asyncio": asyncio.new_event_loop,
+    "uvloop": uvloop.new_event_loop,
+}
+
+
+async def ticks(count: int = 10) -> None:
+    """Let the loop run for so many iterations: more than any chain of wake-ups in the cache is long."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+class Gate:
+    """A loader whose loads wait for the gate."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.keys: list[str] = []
+        self.cancelled: list[str] = []
+
+    async def load(self, key: str) -> str:
+        """Wait for the gate."""
+        self.keys.append(key)
+        try:
+            await self.open.wait()
+        except asyncio.CancelledError:
+            self.cancelled.append(key)
+            raise
+        return key.upper()
+
+
+def run(
+    main: Callable[[], Awaitable[None]], loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+) -> None:
+    """Run the test's main function in a loop of its own."""
+
+    async def wrapped() -> None:
+        await main()
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(wrapped())
+
+
+# Tasks
+
+
+def test_load_is_held_strongly() -> None:
+    """The loop holds tasks weakly: a load that only its own cycle refers to must survive a collection."""
+
+    async def main() -> None:
+        futures: list[asyncio.Future[str]] = []
+
+        async def load(_key: str) -> str:
+            future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+            futures.append(future)
+            return await future
+
+        cache = Cache(load)
+        cache.refresh("k")
+        await ticks()
+        future = futures.pop()
+        gc.collect()
+        future.set_result("loaded")
+        await ticks()
+        assert cache.peek("k") == "loaded"
+
+    run(main)
+
+
+def test_load_cancelled_before_its_first_step() -> None:
+    """A task that is cancelled before it ran never enters the loader; its waiters must hear of it all the same."""
+
+    async def main() -> None:
+        gate = Gate()
+        cache = Cache(gate.load)
+        waiter = asyncio.create_task(cache.get("k"))
+        await asyncio.sleep(0)  # the waiter has run, the load has not
+        (load,) = asyncio.all_tasks() - {waiter, asyncio.current_task()}
+        load.cancel()
+        with pytest.raises(LoadCancelled):
+            await waiter
+        assert not gate.keys
+        assert cache.stats().in_flight == 0
+
+    run(main)
+
+
+def test_caller_cancelled_in_the_tick_of_its_answer() -> None:
+    """A future may be resolved and its task cancelled in one tick: the caller is cancelled, the value stored."""
+
+    async def main() -> None:
+        gate = Gate()
+        cache = Cache(gate.load)
+        caller, other = asyncio.create_task(cache.get("k")), asyncio.create_task(cache.get("k"))
+        await ticks()
+        cache.put("k", "put")
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        assert await other == "put"
+        assert cache.peek("k") == "put"
+
+    run(main)
+
+
+def test_all_tasks_cancelled_at_shutdown() -> None:
+    """`asyncio.run` ends by cancelling every task, loads and waiters alike, in any order: none may hang."""
+    ended: list[str] = []
+
+    async def main() -> None:
+        cache = Cache(Gate().load)
+
+        async def waiter(name: str) -> None:
+            try:
+                await cache.get("k")
+            except (asyncio.CancelledError, LoadCancelled):
+                ended.append(name)
+
+        tasks = [asyncio.create_task(waiter(name)) for name in "abc"]
+        cache.refresh("unawaited")
+        await ticks()
+        assert not any(task.done() for task in tasks)
+
+    run(main)
+    assert sorted(ended) == ["a", "b", "c"]
+
+
+def test_load_sees_the_context_of_its_first_caller() -> None:
+    """A tracing id or a request's user, kept in context variables, is that of the caller who started the load."""
+    user: contextvars.ContextVar[str] = contextvars.ContextVar("user", default="nobody")
+
+    async def main() -> None:
+        seen: list[str] = []
+
+        async def load(_key: str) -> str:
+            seen.append(user.get())
+            user.set("the load")
+            return seen[-1]
+
+        cache = Cache(load)
+        user.set("first")
+        assert await cache.get("k") == "first"
+        assert user.get() == "first"
+
+    run(main)
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
+def test_interrupt_in_a_loader_reaches_the_loop_and_the_waiters(interrupt: type[BaseException]) -> None:
+    """Asyncio lets these two through to whoever runs the loop; those who wait are answered when it runs again."""
+    loop = asyncio.new_event_loop()
+    cache: Cache[str, str] = Cache(lambda _key: _raise(interrupt()))
+    waiters = [loop.create_task(cache.get("k")) for _ in range(3)]
+    with pytest.raises(interrupt):
+        loop.run_until_complete(asyncio.wait(waiters))
+    results = loop.run_until_complete(asyncio.gather(*waiters, return_exceptions=True))
+    assert [type(result) for result in results] == [LoadCancelled] * 3
+    assert all(isinstance(result.__cause__, interrupt) for result in results if isinstance(result, BaseException))
+    loop.close()
+
+
+async def _raise(error: BaseException) -> str:
+    raise error
+
+
+def test_sync_loader_is_told() -> None:
+    """The likeliest mistake of all gets an error that names the loader and what to do."""
+
+    async def main() -> None:
+        cache: Cache[str, str] = Cache(lambda key: key)  # type: ignore[arg-type, return-value]  # the mistake
+        with pytest.raises(TypeError, match=r"load=.* is not accepted: .*async function"):
+            await cache.get("k")
+
+    run(main)
+
+
+def test_refresh_outside_of_a_loop_is_told() -> None:
+    """Without a running loop there is nothing a load could run in; nothing is left pending."""
+    cache = Cache(_echo)
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        cache.refresh("k")
+    assert cache.stats().in_flight == 0
+
+
+async def _echo(key: str) -> str:
+    return key
+
+
+# Eager tasks
+
+if sys.version_info >= (3, 12):  # older ones have none
+    # Not a skip: there is nothing to test.
+
+    def test_eager_load_that_never_suspends() -> None:
+        """An eager task may have run to its end before `create_task` returns."""
+
+        async def main() -> None:
+            asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+            cache = Cache(_echo)
+            assert await asyncio.gather(*[cache.get("k") for _ in range(3)]) == ["k"] * 3
+            assert cache.stats().loads == 1
+            assert not cache._tasks
+
+        run(main)
+
+    def test_eager_load_that_suspends() -> None:
+        """An eager task that waits is an ordinary one from then on."""
+
+        async def main() -> None:
+            asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+            gate = Gate()
+            cache = Cache(gate.load)
+            waiters = [asyncio.create_task(cache.get("k")) for _ in range(3)]
+            assert gate.keys == ["k"]
+            gate.open.set()
+            assert await asyncio.gather(*waiters) == ["K"] * 3
+            await ticks()
+            assert not cache._tasks
+
+        run(main)
+
+    def test_eager_load_that_fails_at_once() -> None:
+        """Its error reaches the caller, and the key can be loaded again."""
+
+        async def main() -> None:
+            asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+            cache = Cache(lambda _key: _raise(OSError("down")))
+            for _ in range(2):
+                with pytest.raises(OSError, match="down"):
+                    await cache.get("k")
+            assert cache.stats().loads == 2
+
+        run(main)
+
+    def test_eager_load_superseded_by_itself() -> None:
+        """A loader that puts its own key before it first suspends is superseded, and cancelled, like any other."""
+
+        async def main() -> None:
+            asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+            gate = Gate()
+
+            async def load(key: str) -> str:
+                cache.put(key, "put")
+                return await gate.load(key)
+
+            cache = Cache(load)
+            assert await cache.get("k") == "put"
+            await ticks()
+            assert gate.cancelled == ["k"]
+
+        run(main)
+
+
+# Loops
+
+
+class HangsOnce:
+    """A loader whose first load never ends."""
+
+    def __init__(self) -> None:
+        self.hangs = True
+
+    async def load(self, key: str) -> str:
+        """Hang, or return the key."""
+        if self.hangs:
+            self.hangs = False
+            await asyncio.get_running_loop().create_future()
+        return key
+
+
+@pytest.mark.parametrize("loop_factory", LOOPS.values(), ids=LOOPS)
+def test_whole_life_in_every_loop(loop_factory: LoopFactory) -> None:
+    """The cache asks of a loop only what all of them offer."""
+
+    async def main() -> None:
+        gate = Gate()
+        async with Cache(gate.load, ttl=60, load_timeout=60) as cache:
+            waiters = [asyncio.create_task(cache.get("k")) for _ in range(100)]
+            await ticks()
+            waiters.pop().cancel()
+            await ticks()
+            gate.open.set()
+            assert await asyncio.gather(*waiters) == ["K"] * 99
+            assert (await cache.lookup("k")).outcome == "hit"
+        assert gate.keys == ["k"]
+
+    run(main, loop_factory)
+
+
+@pytest.mark.parametrize("loop_factory", LOOPS.values(), ids=LOOPS)
+def test_load_timeout_in_every_loop(loop_factory: LoopFactory) -> None:
+    """The deadline is a timer of the real loop: the one thing that the virtual clock stands in for elsewhere."""
+
+    async def main() -> None:
+        cache = Cache(Gate().load, load_timeout=0.01)
+        with pytest.raises(TimeoutError, match=r"load_timeout=0\.01"):
+            await cache.get("k")
+
+    run(main, loop_factory)
+
+
+def test_values_are_served_in_another_loop() -> None:
+    """A cache at module level meets a new loop with every `asyncio.run`, and in tests with every test."""
+    cache = Cache(_echo)
+    for _ in range(2):
+        assert asyncio.run(cache.get("k")) == "k"
+    assert cache.stats().loads == 1
+
+
+def leave_a_load_behind(cache: Cache[str, str], *, request: str = "get") -> list[object]:
+    """Close a loop that has a load and its waiter in flight; returns the task that waits."""
+    loop = asyncio.new_event_loop()
+
+    async def main() -> list[object]:
+        waiting: list[object] = []
+        if request == "get":
+            waiting.append(asyncio.create_task(cache.get("k")))
+        else:
+            cache.refresh("k")
+        await ticks()
+        return waiting
+
+    waiting = loop.run_until_complete(main())
+    loop.close()
+    return waiting
+
+
+@pytest.mark.parametrize("request_", ["get", "refresh"])
+def test_load_of_a_closed_loop_is_a_restart(request_: str) -> None:
+    """Nobody can end a load whose loop is closed: in the next loop it is loaded again, and waited for by nobody."""
+    cache = Cache(HangsOnce().load)
+    waiting = leave_a_load_behind(cache, request=request_)
+    assert cache.stats().in_flight == 1
+    assert asyncio.run(cache.get("k")) == "k"
+    assert cache.stats().in_flight == 0
+    del waiting
+    gc.collect()
+
+
+def test_refresh_after_a_closed_loop() -> None:
+    """`refresh` in a new loop is not held up by a flight that died with the old one."""
+    cache = Cache(HangsOnce().load)
+    waiting = leave_a_load_behind(cache)
+
+    async def main() -> None:
+        cache.refresh("k")
+        await ticks()
+        assert cache.peek("k") == "k"
+
+    run(main)
+    del waiting
+    gc.collect()
+
+
+def test_coroutines_of_a_closed_loop_take_no_lock() -> None:
+    """The collector ends them wherever it strikes, inside the lock as well, where waiting for it is for ever."""
+
+    async def load(_key: str) -> str:
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError("it never ends")
+
+    is_collecting, collected = False, 0
+
+    def clock() -> int:  # is read inside the lock
+        nonlocal collected
+        if is_collecting:
+            collected += gc.collect()
+        return 0
+
+    cache = Cache(load, clock=clock)
+    cache._lock = _CheckedLock()  # type: ignore[assignment]  # the same, but it raises where the other would wait
+    waiting = leave_a_load_behind(cache)
+    is_collecting = True
+    del waiting
+
+    async def main() -> None:
+        caller = asyncio.create_task(cache.get("k"))
+        await ticks()
+        caller.cancel()
+
+    run(main)
+    assert collected > 0
+    assert not cache._lock.misuse  # type: ignore[attr-defined]  # as above
+
+
+class _CheckedLock:
+    """A lock that notes when its owner asks for it again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._depth = 0
+        self.misuse = 0
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._depth += 1
+        self.misuse += self._depth > 1
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        self._lock.release()
+
+    acquire, release = __enter__, __exit__
+
+
+class LoopThread:
+    """A second event loop, alive in a thread of its own."""
+
+    def __enter__(self) -> LoopThread:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+    def call(self, coroutine: Any) -> Any:
+        """Run the coroutine there and wait for it here."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(10)
+
+    def start(self, coroutine: Any) -> Any:
+        """Run the coroutine there; returns when the loop has begun it and nothing was left to do at once."""
+        future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        self.call(ticks())
+        return future
+
+
+def test_load_of_another_live_loop_is_not_awaited() -> None:
+    """One loop cannot wait for another: it is told so, the load goes on, and its value serves both."""
+    gate = Gate()
+    cache = Cache(gate.load)
+    with LoopThread() as other:
+        future = other.start(cache.get("k"))
+
+        async def main() -> None:
+            with pytest.raises(WrongEventLoop, match="'k' is being loaded by another event loop"):
+                await cache.get("k")
+
+        run(main)
+        other.loop.call_soon_threadsafe(gate.open.set)
+        assert future.result(10) == "K"
+        assert asyncio.run(cache.get("k")) == "K"
+    assert gate.keys == ["k"]
+
+
+def test_load_of_a_loop_that_was_closed_meanwhile() -> None:
+    """A loop that was alive when the caches met is closed later: its flight is given up then, not refused for ever."""
+    cache = Cache(HangsOnce().load)
+
+    async def main() -> None:
+        with LoopThread() as other:
+            other.start(cache.get("k"))
+            with pytest.raises(WrongEventLoop):
+                await cache.get("k")
+        assert await cache.get("k") == "k"
+
+    run(main)
+    gc.collect()
+
+
+def test_waiters_of_a_live_loop_stay_after_a_wrong_one() -> None:
+    """The refused caller takes its join back: the count is right, so the last real waiter cancels the load."""
+    gate = Gate()
+    cache = Cache(gate.load)
+    with LoopThread() as other:
+        future = other.start(cache.get("k"))
+
+        async def main() -> None:
+            with pytest.raises(WrongEventLoop):
+                await cache.get("k")
+
+        run(main)
+        future.cancel()
+        other.call(ticks())
+        assert gate.cancelled == ["k"]
+        assert cache.stats().in_flight == 0
+
+
+@pytest.mark.parametrize("request_", ["put", "invalidate", "expire", "clear"])
+def test_request_from_a_thread_without_a_loop(request_: str) -> None:
+    """A webhook's or a consumer's thread may change the cache while a loop loads; waiters are woken in their loop."""
+    gate = Gate()
+    cache = Cache(gate.load)
+    with LoopThread() as other:
+        future = other.start(cache.get("k"))
+        match request_:
+            case "put":
+                cache.put("k", "put")
+            case "clear":
+                cache.clear()
+            case _:
+                getattr(cache, request_)("k")
+        if request_ == "put":
+            assert future.result(10) == "put"
+            other.call(ticks())
+            assert gate.cancelled == ["k"]
+        else:
+            other.loop.call_soon_threadsafe(gate.open.set)
+            assert future.result(10) == "K"
+        other.call(ticks())
+        assert cache.peek("k") == {"put": "put", "expire": "K"}.get(request_)
+
+
+# Closing
+
+
+def test_leaving_the_cache_by_an_exception_cancels() -> None:
+    """The body failed: what it still waited for is of no use, and nobody should wait for it."""
+
+    async def main() -> None:
+        gate = Gate()
+        cache = Cache(gate.load)
+
+        async def body() -> None:
+            async with cache:
+                await ticks()
+                raise OSError("body")
+
+        waiter = asyncio.create_task(cache.get("k"))
+        with pytest.raises(OSError, match="body"):
+            await body()
+        with pytest.raises(LoadCancelled):
+            await waiter
+        assert gate.cancelled == ["k"]
+
+    run(main)
+
+
+def test_cancelled_close_cancels_the_loads() -> None:
+    """Who is cancelled while closing does not leave loads behind."""
+
+    async def main() -> None:
+        gate = Gate()
+        cache = Cache(gate.load)
+        waiter = asyncio.create_task(cache.get("k"))
+        await ticks()
+        closing = asyncio.create_task(cache.close())
+        await ticks()
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        with pytest.raises(LoadCancelled):
+            await waiter
+        assert gate.cancelled == ["k"]
+
+    run(main)
+
+
+def test_loader_may_close_its_cache() -> None:
+    """A load does not wait for its own end."""
+
+    async def main() -> None:
+        async def load(key: str) -> str:
+            await cache.close()
+            return key
+
+        cache = Cache(load)
+        assert await cache.get("k") == "k"
+
+    run(main)
+
+
+def test_decorated_function_is_a_coroutine_function() -> None:
+    """Frameworks ask before they call: a cached handler must be taken for what it is."""
+
+    @cached()
+    async def function(key: str) -> str:
+        return key
+
+    assert asyncio.run(function("k")) == "k"
+    if sys.version_info >= (3, 12):
+        import inspect
+
+        assert inspect.iscoroutinefunction(function)
+    else:
+        assert asyncio.iscoroutinefunction(function)
