@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeAlias, TypeVar, final
+from typing import Any, Final, Generic, TypeAlias, TypeVar, assert_never, final
 
 from herdless_core._effects import Answer, CancelLoad, Effects, Join, Outcome, Refuse, Reply, Value
 from herdless_core._errors import CacheClosed, ReentrantLoad
@@ -451,6 +451,8 @@ class Keyspace(Generic[K]):
                 self._joins += not reply.leads
             case Refuse():
                 self._refusals += 1
+            case _:
+                assert_never(reply)
 
 
 def reply_of(effects: Effects) -> Reply:
