@@ -121,7 +121,8 @@ class S3Fifo(Generic[K]):
                 return None
             keys = self._small if queue is Queue.SMALL else self._main
             key = keys.popleft()
-            match verdict(queue, self._standing(key, now)):
+            decision = verdict(queue, self._standing(key, now))
+            match decision:
                 case Verdict.DROP:
                     continue
                 case Verdict.WAIT:
@@ -136,6 +137,8 @@ class S3Fifo(Generic[K]):
                 case Verdict.EVICT_AND_REMEMBER:
                     self._remember(key)
                     return Victim(key)
+                case _:
+                    assert_never(decision)
         return None
 
     def clear(self) -> None:

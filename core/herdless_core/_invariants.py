@@ -11,7 +11,7 @@ The names are those of docs/spec/ and of specs/CacheEntryInv.tla.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, assert_never
 
 from herdless_core._effects import (
     Answer,
@@ -283,6 +283,7 @@ def shift(entry: Entry, by: int) -> Entry:
             return Stale(entry.value, loaded_at, stale_until, kept_until, retry_at, flight)
         case Evicted():
             return Evicted(entry.cause, flight)
+    assert_never(entry)
 
 
 # Helpers, none of which the machine uses

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeAlias, TypeVar, final
+from typing import Any, Final, Generic, TypeAlias, TypeVar, assert_never, final
 
 from herdless_core._effects import Answer, CancelLoad, Effects, Join, Outcome, Refuse, Reply, Value
 from herdless_core._errors import CacheClosed, ReentrantLoad
@@ -386,6 +386,8 @@ class Keyspace(Generic[K]):
                     self._hits += 1
             case Refuse():
                 self._refusals += 1
+            case _:
+                assert_never(reply)
 
 
 def reply_of(effects: Effects) -> Reply:

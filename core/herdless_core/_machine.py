@@ -250,7 +250,7 @@ def _load_succeeded(entry: Entry, event: LoadSucceeded) -> Next:
 def _load_failed(entry: Entry, generation: int, error: BaseException, now: int, policy: Policy) -> Next:
     flight = entry.flight
     failure = Failure(error, error.__traceback__)
-    if flight is None or flight.generation != generation:
+    if isinstance(entry, Absent) or flight is None or flight.generation != generation:
         return entry, (Settle(generation, failure),)
     match entry:
         case Pending():
@@ -263,8 +263,6 @@ def _load_failed(entry: Entry, generation: int, error: BaseException, now: int, 
             return kept, (Settle(generation, _outcome(entry)),)
         case Evicted():
             return Evicted(entry.cause, None), (Settle(generation, failure),)
-        case Absent():
-            return entry, NOTHING
     assert_never(entry)
 
 
@@ -280,7 +278,7 @@ def _deadline_passed(entry: Entry, generation: int, now: int, policy: Policy) ->
 
 def _waiter_left(entry: Entry, event: WaiterLeft) -> Next:
     flight = entry.flight
-    if flight is None or flight.generation != event.generation or flight.waiters == 0:
+    if isinstance(entry, Absent) or flight is None or flight.generation != event.generation or flight.waiters == 0:
         return entry, NOTHING
     is_last = flight.waiters == 1
     if is_last and isinstance(entry, Pending) and event.can_cancel:
@@ -321,7 +319,7 @@ def _with_flight(entry: Fresh | Stale | None, flight: Flight) -> Entry:
     assert_never(entry)
 
 
-def _with_waiters(entry: Entry, flight: Flight, waiters: int) -> Entry:
+def _with_waiters(entry: Pending | Fresh | Stale | Evicted, flight: Flight, waiters: int) -> Entry:
     flight = Flight(flight.generation, flight.started_at, flight.due_at, waiters)
     match entry:
         case Pending():
@@ -330,8 +328,6 @@ def _with_waiters(entry: Entry, flight: Flight, waiters: int) -> Entry:
             return _with_flight(entry, flight)
         case Evicted():
             return Evicted(entry.cause, flight)
-        case Absent():
-            return entry
     assert_never(entry)
 
 

@@ -1,7 +1,7 @@
 """The whole product of the machine: representative entries, every event, the instants at which anything changes.
 
 Policies and entries are made of small numbers of nanoseconds, so that boundaries can be listed: everything that an
-entry can compare `now` with is in the list, with its two neighbours.
+entry can compare `now` with is in the list, with the instant before it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,6 @@ LIFETIMES: Final = (
 REMEMBERED: Final = Lifetime(ttl=1_000, early_refresh=1_000, stale_while_revalidate=0, stale_if_error=0)
 
 ERROR: Final = Failure(KeyError("remembered"), None)
-VALUES: Final = ("value", None)
 
 
 def entries() -> Iterator[Entry]:
@@ -79,7 +78,8 @@ def entries() -> Iterator[Entry]:
             yield Evicted(Cause.INVALIDATED, flight)
     yield from (Evicted(cause, None) for cause in Cause)
     for maybe in (None, *_flights()):
-        yield from (_fresh(value, lifetime, maybe, 0) for value in VALUES for lifetime in LIFETIMES)
+        yield from (_fresh("value", lifetime, maybe, 0) for lifetime in LIFETIMES)
+        yield _fresh(None, LIFETIMES[1], maybe, 0)
         yield _fresh(ERROR, REMEMBERED, maybe, 0)
         yield _fresh("backing off", LIFETIMES[1], maybe, 900)
         yield from (_stale(window, maybe, 0) for window in LIFETIMES[1:])
@@ -89,7 +89,7 @@ def entries() -> Iterator[Entry]:
 def events() -> Iterator[Event]:
     """Every event, a report of the attached flight and one of a superseded one each."""
     yield from (Get(NEXT), Refresh(NEXT), Invalidate(), Expire(), Evict(), Restarted())
-    yield from (Put(value, lifetime) for value in ("put", None) for lifetime in LIFETIMES[1:3])
+    yield from (Put("put", LIFETIMES[1]), Put(None, LIFETIMES[2]))
     for generation in (ATTACHED, SUPERSEDED):
         yield LoadSucceeded(generation, "loaded", LIFETIMES[1])
         yield LoadFailed(generation, ValueError("failed"))
@@ -99,7 +99,7 @@ def events() -> Iterator[Event]:
 
 
 def instants(entry: Entry) -> list[int]:
-    """Every instant with which the entry can be compared, and its neighbours; none before its flight started."""
+    """Every instant with which the entry can be compared, and the one before it; none before its flight started."""
     boundaries = {STARTED_AT}
     if entry.flight is not None:
         boundaries.add(entry.flight.due_at)
@@ -111,7 +111,7 @@ def instants(entry: Entry) -> list[int]:
             boundaries |= {entry.stale_until, entry.kept_until, entry.retry_at}
         case _:
             pass
-    near = {boundary + by for boundary in boundaries if abs(boundary) < NEVER for by in (-1, 0, 1)}
+    near = {boundary + by for boundary in boundaries if abs(boundary) < NEVER for by in (-1, 0)}
     return sorted(instant for instant in near if instant >= STARTED_AT)
 
 

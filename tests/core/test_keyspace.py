@@ -173,7 +173,7 @@ def test_close_refuses_all_requests_and_still_takes_reports() -> None:
         lambda: cache.clear(0),
         lambda: cache.peek("a", 0),
     ):
-        with pytest.raises(CacheClosed, match="^the cache is closed$"):
+        with pytest.raises(CacheClosed, match=r"^the cache is closed$"):
             request()
     assert cache.load_succeeded(generation, "value", 0) == (Settle(generation, Value("value", 0, is_stale=False)),)
     assert cache.stats().in_flight == 0
@@ -212,7 +212,7 @@ def test_a_restart_drops_one_flight_and_keeps_the_values() -> None:
 
 
 def test_none_is_a_key_and_a_value_like_any_other() -> None:
-    """ "Nothing was found" is worth remembering too."""
+    """That nothing was found is worth remembering too."""
     cache = Keyspace[str | None](Policy(), maxsize=1)
     _load(cache, None, None)
     assert _answer(cache.get(None, 0)) is None

@@ -165,7 +165,7 @@ def test_the_verdict_never_evicts_what_is_waited_for_or_was_looked_up(standing: 
 
 def test_scans_do_not_flush_what_is_popular() -> None:
     """Counts, on one seeded workload: more hits than a FIFO and an LRU of the same size."""
-    lookups = list(_with_scans(_zipf(20_000, 1_000, seed=2), every=1_000, length=200))
+    lookups = list(_with_scans(_zipf(10_000, 1_000, seed=2), every=500, length=100))
     cache = Keyspace[int](Policy(), maxsize=100)
     hits = sum(_is_hit(cache, key) for key in lookups)
     assert hits > _hits_of_plain(lookups, 100, is_lru=True) * 1.1
@@ -296,11 +296,11 @@ def test_the_sweep_leaves_a_flight_where_it_is() -> None:
 def test_the_sweeps_queue_stays_small() -> None:
     """A key that is put and invalidated again and again must not fill it."""
     cache = Keyspace[int](Policy(ttl=1_000))
-    for number in range(5_000):
-        cache.put(number % 7, "value", 0)
-        if number % 2:
-            cache.invalidate(number % 7, 0)
-        assert len(cache._store._sweep) <= 2 * cache.stats().size + SWEEP_SLACK + 1
+    for _ in range(500):
+        cache.put(0, "value", 0)
+        cache.invalidate(0, 0)
+        cache.put(0, "value", 0)
+        assert len(cache._store._sweep) <= 2 * cache.stats().size + SWEEP_SLACK
 
 
 def test_a_clear_leaves_nothing_to_sweep() -> None:

@@ -7,6 +7,7 @@ a word.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +39,12 @@ from tests.core._words import effect_in_words, entry_in_words
 
 TRANSCRIPTS: Final = sorted(Path(__file__).with_name("transcripts").glob("*.txt"))
 INDENT: Final = "    "
+WITHOUT_WORDS: Final[dict[str, Callable[[], Event]]] = {
+    "invalidate": Invalidate,
+    "expire": Expire,
+    "evict": Evict,
+    "restarted": Restarted,
+}
 
 
 class Player:
@@ -87,7 +94,7 @@ class Player:
             case "left-in-a-thread", [generation]:
                 return WaiterLeft(int(generation), can_cancel=False)
             case _:
-                return {"invalidate": Invalidate, "expire": Expire, "evict": Evict, "restarted": Restarted}[name]()
+                return WITHOUT_WORDS[name]()
 
 
 def _options(words: list[str]) -> dict[str, Any]:
