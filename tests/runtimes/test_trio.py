@@ -406,7 +406,7 @@ def test_load_timeout_with_a_clock_that_runs_slower() -> None:
 @pytest.mark.parametrize("request_", ["get", "lookup"])
 @pytest.mark.parametrize("mode", ["always", "never", "fair"])
 def test_checkpoints_of_hits(mode: Literal["always", "never", "fair"], request_: str) -> None:
-    """With "always" it is every hit that is one, with "never" none, with "fair" one in a millisecond of the cache's clock."""
+    """With "always" every hit is one, with "never" none, with "fair" one in a millisecond of the cache's clock."""
     now = 0
 
     async def main() -> None:
