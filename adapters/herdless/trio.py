@@ -166,6 +166,8 @@ class Cache(BaseCache[K, V, _Flight]):
             raise
 
     async def __aenter__(self) -> Self:
+        if self._nursery is not None:
+            raise CacheClosed("a trio cache is opened once: make another one")
         self._nursery_manager = trio.open_nursery()
         self._nursery = await self._nursery_manager.__aenter__()
         return self
