@@ -10,7 +10,7 @@ loaded again; one whose loop is alive in another thread raises WrongEventLoop in
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from types import TracebackType
 from typing import Final, NoReturn, Self, Unpack, final
 
@@ -165,25 +165,28 @@ class Cache(BaseCache[K, V, _Flight]):
 
     def _board(self, order: StartLoad, running: RunningLoad) -> _Flight:
         flight = _Flight(order, running, asyncio.get_running_loop())
-        self._arm(flight)
+        if flight.due_at < NEVER:
+            self._arm(flight)
         return flight
 
     def _launch(self, key: K, flight: _Flight) -> None:
         if flight.generation not in self._flights:
             return
-        task = self._tasks[flight.generation] = flight.loop.create_task(self._run(key, flight))
+        run = self._run(key, flight)
+        run.send(None)  # into its `try`: a task that is cancelled before its first step would see nothing of it
+        task = flight.loop.create_task(run)
         if task.done():  # an eager task may have run to its end
-            self._ended(key, flight)
             return
-        task.add_done_callback(lambda _: self._ended(key, flight))
+        self._tasks[flight.generation] = task
         if flight.generation not in self._flights:  # nor could it be cancelled before it was known
             task.cancel()
 
     async def _run(self, key: K, flight: _Flight) -> None:
-        LOADING.set(flight.running)
         try:
+            await _SUSPENDED
+            LOADING.set(flight.running)
             value = await awaitable(self._load, self._load(key))
-        except GeneratorExit:  # the loop is gone, and the collector may strike inside the lock; else see `_ended`
+        except GeneratorExit:  # the loop is gone, and the collector may strike inside the lock; see `_meet`
             raise
         except BaseException as error:
             self._failed(flight.generation, key, error)
@@ -191,13 +194,10 @@ class Cache(BaseCache[K, V, _Flight]):
                 raise
         else:
             self._succeeded(flight.generation, value)
-
-    def _ended(self, key: K, flight: _Flight) -> None:
-        self._tasks.pop(flight.generation, None)
-        if flight.timer is not None:
-            flight.timer.cancel()
-        if flight.generation in self._flights:  # cancelled before its first step, so that `_run` saw nothing of it
-            self._failed(flight.generation, key, asyncio.CancelledError())
+        finally:
+            self._tasks.pop(flight.generation, None)
+            if flight.timer is not None:
+                flight.timer.cancel()
 
     def _settle(self, flight: _Flight, outcome: Outcome) -> None:
         _call(flight.loop, _wake, flight.waiters, outcome)
@@ -231,6 +231,17 @@ class Cache(BaseCache[K, V, _Flight]):
         raise WrongEventLoop(
             f"{key!r} is being loaded by another event loop, which is alive; give each loop its own cache"
         )
+
+
+@final
+class _Suspended:
+    """What a coroutine awaits to stop once, until whoever runs it goes on."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield
+
+
+_SUSPENDED: Final = _Suspended()
 
 
 def _wake(waiters: Iterable[asyncio.Future[Outcome]], outcome: Outcome) -> None:

@@ -113,7 +113,7 @@ class Forget:
 
 
 Reply: TypeAlias = Answer | Join | Refuse
-"""What a Get is answered with: exactly one of these is among its effects."""
+"""What a Get is answered with: its first effect, and the only one of these."""
 
 Effect: TypeAlias = Reply | StartLoad | CancelLoad | Settle | Rearm | Save | Forget
 Effects: TypeAlias = tuple[Effect, ...]

@@ -129,7 +129,7 @@ class Keyspace(Generic[K]):
     # Requests
 
     def get(self, key: K, now: int, loading: RunningLoad | None = None) -> Effects:
-        """A caller looks the key up; `loading` is the load inside which it does so. Exactly one effect is the Reply.
+        """A caller looks the key up; `loading` is the load inside which it does so. The first effect is the Reply.
 
         Raises TypeError for an unhashable key, CacheClosed, and ReentrantLoad when the load would wait for itself.
         """
@@ -391,11 +391,11 @@ class Keyspace(Generic[K]):
 
 
 def reply_of(effects: Effects) -> Reply:
-    """The one effect of a Get that says what becomes of the caller; ValueError where there is none."""
-    for effect in effects:
-        if isinstance(effect, (Join, Answer, Refuse)):
-            return effect
-    raise ValueError(f"no reply is among {effects!r}")
+    """The first effect of a Get, which says what becomes of the caller; ValueError where it is none."""
+    reply = effects[0] if effects else None
+    if isinstance(reply, (Join, Answer, Refuse)):
+        return reply
+    raise ValueError(f"no reply is the first of {effects!r}")
 
 
 def _cancellations(effects: Effects) -> tuple[CancelLoad, ...]:

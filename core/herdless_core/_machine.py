@@ -137,8 +137,8 @@ def _get(entry: Entry, generation: int, now: int, policy: Policy) -> Next:
     if flight is not None and now >= flight.due_at and not isinstance(entry, Evicted):
         # No timer was needed to see it; and nobody may join a load that is given up (NoDoomedJoin).
         given_up, effects = _deadline_passed(entry, flight.generation, now, policy)
-        entry, more = _get(given_up, generation, now, policy)
-        return entry, effects + more
+        entry, replied = _get(given_up, generation, now, policy)
+        return entry, (replied[0], *effects, *replied[1:])
     match entry:
         case Absent():
             return _start_and_join(None, generation, now, policy)
@@ -180,7 +180,9 @@ def _start_behind(entry: Fresh | Stale | None, generation: int, now: int, policy
 def _join(entry: Pending | Stale, flight: Flight, policy: Policy) -> Next:
     if flight.waiters >= policy.max_waiters:
         return entry, (Refuse(policy.max_waiters),)
-    return _with_waiters(entry, flight, flight.waiters + 1), (Join(flight.generation, JOINS),)
+    joined = Flight(flight.generation, flight.started_at, flight.due_at, flight.waiters + 1)
+    next_entry = Pending(joined) if isinstance(entry, Pending) else _with_flight(entry, joined)
+    return next_entry, (Join(flight.generation, JOINS),)
 
 
 def _put(entry: Entry, event: Put, now: int) -> Next:

@@ -25,7 +25,8 @@ load was superseded and its value is not stored. The flight COUNTS its waiters; 
 Time is an argument: an integer of nanoseconds from any origin. A value's age counts from the START of its load, so a
 hit was true at most `ttl` ago. `hit_until` is the one number the hot path compares: up to it (exclusively) a lookup is
 a hit that needs no step at all. It is `LONG_AGO` for all entries that are not hits. `holds_value` says of a state, not
-of an entry, whether there is a value (or a remembered error): Fresh and Stale.
+of an entry, whether there is a value (or a remembered error): Fresh and Stale; `is_reachable` whether the key's table
+has it: these and Pending.
 
 The classes are flat and not frozen, with `Final` attributes instead: mypy refuses an assignment just the same, and
 building one costs a third (measured in docs/performance.md).
@@ -85,6 +86,7 @@ class Absent:
     flight: ClassVar[None] = None
     hit_until: ClassVar[int] = LONG_AGO
     holds_value: ClassVar[bool] = False
+    is_reachable: ClassVar[bool] = False
 
 
 @final
@@ -95,6 +97,7 @@ class Pending:
     flight: Final[Flight]
     hit_until: ClassVar[int] = LONG_AGO
     holds_value: ClassVar[bool] = False
+    is_reachable: ClassVar[bool] = True
 
 
 @final
@@ -115,6 +118,7 @@ class Fresh:
     compares it."""
 
     holds_value: ClassVar[bool] = True
+    is_reachable: ClassVar[bool] = True
 
     @property
     def fresh_until(self) -> int:
@@ -143,6 +147,7 @@ class Stale:
     flight: Final[Flight | None]
     hit_until: ClassVar[int] = LONG_AGO
     holds_value: ClassVar[bool] = True
+    is_reachable: ClassVar[bool] = True
 
 
 @final
@@ -154,6 +159,7 @@ class Evicted:
     flight: Final[Flight | None]
     hit_until: ClassVar[int] = LONG_AGO
     holds_value: ClassVar[bool] = False
+    is_reachable: ClassVar[bool] = False
 
 
 Entry: TypeAlias = Absent | Pending | Fresh | Stale | Evicted

@@ -18,7 +18,7 @@ from typing import Final, Generic, TypeVar, final
 from herdless_core._eviction import S3Fifo, Standing, Victim
 from herdless_core._machine import age
 from herdless_core._policy import NEVER
-from herdless_core._states import ABSENT, Entry, Fresh, Pending, Stale
+from herdless_core._states import ABSENT, Entry, Fresh, Stale
 
 K = TypeVar("K")
 
@@ -57,8 +57,9 @@ class Store(Generic[K]):
 
     def place(self, key: K, before: Entry, after: Entry) -> None:
         """`after` takes the place of `before`."""
-        self.size += after.holds_value - before.holds_value
-        if not after.holds_value and not isinstance(after, Pending):
+        if after.holds_value is not before.holds_value:
+            self.size += 1 if after.holds_value else -1
+        if not after.is_reachable:
             self.hot.pop(key, None)
             self._cold.pop(key, None)
         elif self._order is None or key in self.hot:
