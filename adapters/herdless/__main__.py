@@ -23,8 +23,8 @@ value are two states of one entry, so that a miss never starts a second load.
 """
 
 EPILOG: Final = """\
-Without a COMMAND, `herdless` is `herdless herd`; `herdless herd --help` says what
-can be set. Exit status: 0 all was well, 1 a promise was broken, 2 bad
+Without a COMMAND, `herdless` is `herdless herd`; `herdless herd --help` says
+what can be set. Exit status: 0 all was well, 1 a promise was broken, 2 bad
 input, 130 interrupted.
 """
 

@@ -20,14 +20,14 @@ def progress(total: int) -> Iterator[Callable[[str], None]]:
         yield _ignore
         return
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    # Few redraws: what is measured shares the interpreter with the bar.
+    # Few redraws in between: what is measured shares the interpreter with the bar.
     with Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=4) as bar:
         task = bar.add_task("", total=total)
         begun = 0
 
         def announce(what: str) -> None:
             nonlocal begun
-            bar.update(task, completed=begun, description=what)
+            bar.update(task, completed=begun, description=what, refresh=True)
             begun += 1
 
         yield announce

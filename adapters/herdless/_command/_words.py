@@ -98,9 +98,14 @@ def verdict(report: Report) -> str:
 
 def duration(seconds: float) -> str:
     """Three digits and a unit."""
-    for unit, factor in (("s", 1), ("ms", 1e3), ("us", 1e6)):
-        number = seconds * factor
-        if number >= 1 or unit == "us":
-            break
-    digits = max(0, 3 - len(str(int(number))))
-    return f"{number:.{digits}f} {unit}"
+    rounded = float(f"{seconds:.3g}")
+    if rounded >= 1:
+        return _three_digits(rounded, "s")
+    if rounded >= 1e-3:
+        return _three_digits(rounded * 1e3, "ms")
+    return _three_digits(rounded * 1e6, "us")
+
+
+def _three_digits(number: float, unit: str) -> str:
+    decimals = 2 if number < 10 else 1 if number < 100 else 0
+    return f"{number:.{decimals}f} {unit}"
