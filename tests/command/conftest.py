@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import pytest
 
+from herdless.__main__ import main
 from herdless._command import _plan
 
 Run: TypeAlias = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -49,3 +50,21 @@ def short_mix(monkeypatch: pytest.MonkeyPatch) -> None:
     """The mix within this process takes no longer than it must."""
     monkeypatch.setattr(_plan, "MIX_SECONDS", 0.05)
     monkeypatch.setattr(_plan, "MIX_TTL_SECONDS", 0.01)
+
+
+@pytest.fixture
+def run_here(
+    tmp_path: Path, short_mix: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """The same within this process, where the mix can be made short."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delitem(sys.modules, "shop", raising=False)
+
+    def run_here(*arguments: str) -> subprocess.CompletedProcess[str]:
+        status = main(arguments)
+        out, err = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, status, out, err)
+
+    return run_here

@@ -50,9 +50,9 @@ def test_cold_herd_is_one_origin_query(run: Run, runtime: str) -> None:
     assert (cold["runtime"], cold["callers"], cold["queries"], cold["generations"]) == (runtime, 50, 1, 1)
 
 
-def test_json_has_what_its_readers_need(run: Run, runtime: str) -> None:
+def test_json_has_what_its_readers_need(run_here: Run, runtime: str) -> None:
     """Machines read it: names and meanings must stay."""
-    document = json.loads(run("herd", "--runtime", runtime, *SMALL, "--seed", "7", "--json").stdout)
+    document = json.loads(run_here("herd", "--runtime", runtime, *SMALL, "--seed", "7", "--json").stdout)
     assert document["violations"] == []
     assert document["left_out"] == {}
     assert document["origin"]["query_seconds"] > 0
@@ -67,9 +67,9 @@ def test_json_has_what_its_readers_need(run: Run, runtime: str) -> None:
         assert 0 < herdless["p50"] <= herdless["p99"] <= herdless["elapsed"]
 
 
-def test_time_line_is_told_as_it_happened(run: Run, runtime: str) -> None:
+def test_time_line_is_told_as_it_happened(run_here: Run, runtime: str) -> None:
     """It is the observer's record: in order, without gaps, from the absent key over the load to the fresh value."""
-    document = json.loads(run("herd", "--runtime", runtime, *SMALL, "--json").stdout)
+    document = json.loads(run_here("herd", "--runtime", runtime, *SMALL, "--json").stdout)
     cold = row_of(document, "cold", "herdless")
     line = cold["time_line"]
     assert [segment["state"] for segment in line] == ["absent", "pending", "fresh"]
@@ -121,42 +121,42 @@ def test_database_of_the_run_is_removed(run: Run, tmp_path: Path) -> None:
     assert list(directory.iterdir()) == []
 
 
-def test_own_origin_is_read_and_not_written(run: Run, tmp_path: Path) -> None:
+def test_own_origin_is_read_and_not_written(run_here: Run, tmp_path: Path) -> None:
     """The user's database decides the keys, and stays as it is."""
     path = tmp_path / "shop.sqlite3"
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("CREATE TABLE entries (key, value)")
         connection.executemany("INSERT INTO entries VALUES (?, ?)", [("a", 1), ("b", 2), ("b", 3), (7, 4), (None, 5)])
     before = path.read_bytes()
-    done = run("herd", "--runtime", "threads", *SMALL, "--origin", "shop.sqlite3", "--json")
+    done = run_here("herd", "--runtime", "threads", *SMALL, "--origin", "shop.sqlite3", "--json")
     assert done.returncode == 0, done.stderr
     parameters = json.loads(done.stdout)["parameters"]
     assert (parameters["keys"], parameters["watched_key"]) == (3, "b")
     assert path.read_bytes() == before
 
 
-def test_own_sync_loader_serves_every_runtime(run: Run, runtime: str, tmp_path: Path) -> None:
+def test_own_sync_loader_serves_every_runtime(run_here: Run, runtime: str, tmp_path: Path) -> None:
     """The loader of a real program is tried as it is."""
     (tmp_path / "shop.py").write_text(SYNC_LOADER)
-    done = run("herd", "--runtime", runtime, *SMALL, "--load", "shop:load")
+    done = run_here("herd", "--runtime", runtime, *SMALL, "--load", "shop:load")
     assert done.returncode == 0, done.stderr
     assert "origin: shop:load" in done.stdout
 
 
-def test_own_async_loader_leaves_threads_out(run: Run, tmp_path: Path) -> None:
+def test_own_async_loader_leaves_threads_out(run_here: Run, tmp_path: Path) -> None:
     """What cannot run is said, not skipped in silence."""
     (tmp_path / "shop.py").write_text(ASYNC_LOADER)
-    done = run("herd", *SMALL, "--load", "shop:load", "--json")
+    done = run_here("herd", *SMALL, "--load", "shop:load", "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert {row["runtime"] for row in document["rows"]} == {"asyncio", "trio"}
     assert list(document["left_out"]) == ["threads"]
 
 
-def test_failing_loader_is_one_line(run: Run, runtime: str, tmp_path: Path) -> None:
+def test_failing_loader_is_one_line(run_here: Run, runtime: str, tmp_path: Path) -> None:
     """A herd of tracebacks would hide what went wrong."""
     (tmp_path / "shop.py").write_text(FAILING_LOADER)
-    done = run("herd", "--runtime", runtime, *SMALL, "--load", "shop:load")
+    done = run_here("herd", "--runtime", runtime, *SMALL, "--load", "shop:load")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "herdless herd: shop:load failed for the key 'key-00': OSError: the shop is closed\n"
 

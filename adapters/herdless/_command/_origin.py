@@ -16,8 +16,8 @@ from typing import Any, Final, final
 from herdless._command._errors import CommandError, in_a_line
 from herdless._command._plan import Key
 
-ROWS: Final = 12_000
-"""Of the database that the command makes: a millisecond or two of work for each query."""
+ROWS: Final = 10_000
+"""Of the database that the command makes: about a millisecond of work for each query."""
 
 CONNECTIONS: Final = 32
 """So many queries run at a time, as in a database with that limit; a thousand open files would be refused by many

@@ -10,7 +10,6 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from herdless._command._plan import COLD
 from herdless._command._report import Report
 from herdless._command._run import PLAIN, Row
 from herdless._command._words import (
@@ -24,9 +23,12 @@ from herdless._command._words import (
     glyphs_for,
     heading,
     introduction,
+    legend,
     phases,
+    remarks,
     row_cells,
     verdict,
+    watched,
 )
 
 STATE_STYLES = {"absent": "dim", "pending": "yellow", "fresh": "green", "stale": "magenta", "evicted": "red"}
@@ -47,12 +49,17 @@ def _parts(report: Report, console: Console) -> Iterator[RenderableType]:
     for plan, rows, scale in phases(report):
         yield Text("\n" + heading(plan, len(report.source.keys), report.seed), "bold")
         yield _table(report, rows, scale, console)
+    yield Text("\n" + watched(report), "bold")
+    yield Text("  ").join(
+        Text.assemble((text[0], STATE_STYLES[state]), text[1:])
+        for state, text in legend(report, glyphs_for(console.encoding))
+    )
+    for runtime, told in as_it_happened(report):
+        yield Text.assemble((f"{runtime:<{WIDTHS[0] + 2}}", "bold"), told)
     yield Text()
-    yield _legend(console)
-    for row in report.rows:
-        if row.phase == COLD and row.time_line:
-            yield Text.assemble((f"{row.runtime:<{WIDTHS[0] + 2}}", "bold"), as_it_happened(row))
-    yield Text("\n" + verdict(report), "bold red" if report.violations else "bold green")
+    for remark in remarks(report):
+        yield Text(remark, "yellow")
+    yield Text(verdict(report), "bold red" if report.violations else "bold green")
 
 
 def _table(report: Report, rows: list[Row], scale: float, console: Console) -> Table:
@@ -60,7 +67,7 @@ def _table(report: Report, rows: list[Row], scale: float, console: Console) -> T
     for column, (header, width) in enumerate(zip(HEADERS, WIDTHS, strict=True)):
         is_text = column < LEFT_ALIGNED
         table.add_column(header, width=width, justify="left" if is_text else "right", vertical="bottom", no_wrap=True)
-    table.add_column(f"entry's states,\n0 to {duration(scale)}", no_wrap=True)
+    table.add_column(f"time line,\n0 to {duration(scale)}", no_wrap=True)
     for row in rows:
         is_plain = row.cache == PLAIN
         bar_text = Text.assemble(
@@ -71,8 +78,3 @@ def _table(report: Report, rows: list[Row], scale: float, console: Console) -> T
         )
         table.add_row(*row_cells(report, row), bar_text, style="dim" if is_plain else "bold", end_section=not is_plain)
     return table
-
-
-def _legend(console: Console) -> Text:
-    glyphs = glyphs_for(console.encoding)
-    return Text("  ").join(Text.assemble((glyph, STATE_STYLES[state]), f" {state}") for state, glyph in glyphs.items())

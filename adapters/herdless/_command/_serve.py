@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import perf_counter
@@ -45,14 +46,8 @@ class Serve(Protocol):
 
 
 def serve_on(runtime: str) -> Serve:
-    """The one of this runtime; its modules are imported only now. Raises ImportError where it is not installed."""
-    match runtime:
-        case "asyncio":
-            from herdless._command._on_asyncio import serve
-        case "trio":
-            from herdless._command._on_trio import serve
-        case _:
-            from herdless._command._on_threads import serve
+    """The one of this runtime, imported only now: raises ModuleNotFoundError where the runtime is not installed."""
+    serve: Serve = importlib.import_module(f"herdless._command._on_{runtime}").serve
     return serve
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from textwrap import wrap
 
-from herdless._command._plan import COLD
 from herdless._command._report import Report
 from herdless._command._words import (
     GAP,
@@ -18,9 +17,12 @@ from herdless._command._words import (
     duration,
     heading,
     introduction,
+    legend,
     phases,
+    remarks,
     row_cells,
     verdict,
+    watched,
 )
 
 
@@ -35,17 +37,19 @@ def _lines(report: Report, width: int, glyphs: Mapping[str, str]) -> Iterator[st
     for plan, rows, scale in phases(report):
         yield ""
         yield from wrap(heading(plan, len(report.source.keys), report.seed), width)
-        yield _line([header.partition("\n")[0] if "\n" in header else "" for header in HEADERS], "entry's states,")
+        yield _line([header.partition("\n")[0] if "\n" in header else "" for header in HEADERS], "time line,")
         yield _line([header.rpartition("\n")[2] for header in HEADERS], f"0 to {duration(scale)}")
         for row in rows:
             drawn = "".join(text for _, text in bar(row, scale, bar_width(width), glyphs))
             yield _line(row_cells(report, row), drawn)
     yield ""
-    yield "  ".join(f"{glyph} {state}" for state, glyph in glyphs.items())
-    for row in report.rows:
-        if row.phase == COLD and row.time_line:
-            yield f"{row.runtime:<{WIDTHS[0]}}  {as_it_happened(row)}"
+    yield watched(report)
+    yield "  ".join(text for _, text in legend(report, glyphs))
+    for runtime, told in as_it_happened(report):
+        yield f"{runtime:<{WIDTHS[0]}}  {told}"
     yield ""
+    for remark in remarks(report):
+        yield from wrap(remark, width)
     yield from wrap(verdict(report), width)
 
 

@@ -8,8 +8,8 @@ from typing import Final
 
 from herdless._command._plan import COLD, MIX_SECONDS, ZIPF_EXPONENT, Plan
 from herdless._command._report import Report
-from herdless._command._run import Row
-from herdless._command._timeline import cells
+from herdless._command._run import PLAIN, Row
+from herdless._command._timeline import Segment, cells
 
 HEADERS: Final = ("runtime", "cache", "callers", "origin\nqueries", "queries\nsaved", "latency\np50", "latency\np99")
 WIDTHS: Final = (7, 9, 7, 7, 7, 7, 7)
@@ -77,14 +77,37 @@ def bar(row: Row, scale: float, width: int, glyphs: Mapping[str, str]) -> list[t
     return [(state, glyphs[state] * len(list(group))) for state, group in groupby(states) if state is not None]
 
 
-def as_it_happened(row: Row) -> str:
-    """The first states of the cold key's entry, with their instants."""
-    return ", ".join(
-        f"{segment.state} at {duration(segment.began)}"
-        + (f" with up to {segment.waiters:,} waiting" if segment.waiters else "")
-        for segment in row.time_line
-        if segment.state != "absent"
-    )
+def legend(report: Report, glyphs: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The states that occur in the report, each with what a time line shows for it."""
+    occurring = {segment.state for row in report.rows for segment in row.time_line}
+    meaning = {"pending": "pending, however short"}
+    return [(state, f"{glyph} {meaning.get(state, state)}") for state, glyph in glyphs.items() if state in occurring]
+
+
+def watched(report: Report) -> str:
+    """Whose time lines they are."""
+    return f"Time lines of {report.plans[0].watched!r}, the hottest key:"
+
+
+def as_it_happened(report: Report) -> Iterator[tuple[str, str]]:
+    """For each runtime the states of the cold key's entry, with their instants."""
+    for row in report.rows:
+        if row.phase == COLD and row.time_line:
+            yield row.runtime, "; ".join(_told(segment) for segment in row.time_line if segment.state != "absent")
+
+
+def _told(segment: Segment) -> str:
+    waiting = f", up to {segment.waiters:,} waiting" if segment.waiters else ""
+    return f"{segment.state} at {duration(segment.began)}{waiting}"
+
+
+def remarks(report: Report) -> list[str]:
+    """What would puzzle a reader of the table."""
+    return [
+        f"{row.runtime}: the plain cache had its value before most of the herd came, see herdless herd --help"
+        for row in report.rows
+        if row.phase == COLD and row.cache == PLAIN and 2 * row.queries < row.callers
+    ]
 
 
 def verdict(report: Report) -> str:
@@ -93,7 +116,7 @@ def verdict(report: Report) -> str:
     loads, generations = sum(row.queries for row in rows), sum(row.generations or 0 for row in rows)
     if report.violations:
         return "\n".join(f"BROKEN: {what}" for what in report.violations)
-    return f"Checked: herdless began {generations:,} generations, the origin saw {loads:,} loads of them."
+    return f"Checked: {generations:,} generations begun by herdless, {loads:,} loads seen by the origin."
 
 
 def duration(seconds: float) -> str:

@@ -114,7 +114,9 @@ def _runtimes(asked: str, *, is_async: bool) -> _Runtimes:
             continue
         try:
             found.serve[name] = serve_on(name)
-        except ImportError:
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise
             found.left_out[name] = f"{name} is not installed: pip install 'herdless[{name}]'"
     if not found.serve:
         raise CommandError(f"--runtime {asked}: {found.left_out[asked]}")
