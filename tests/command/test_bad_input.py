@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from herdless.__main__ import main
+from herdless._command import _on_threads
 
 
 def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -72,6 +74,31 @@ def test_async_loader_is_not_for_threads(
     monkeypatch.syspath_prepend(tmp_path)
     line = complaint(capsys, "--load", "async_shop:load", "--runtime", "threads")
     assert line == "herdless herd: --runtime threads: an async --load cannot serve threads: give a sync one"
+
+
+class ScarceThread(threading.Thread):
+    """A thread of a machine that has only three."""
+
+    started = 0
+
+    def start(self) -> None:
+        """Start it, if it is one of the three."""
+        if ScarceThread.started == 3:
+            raise RuntimeError("can't start new thread")
+        ScarceThread.started += 1
+        super().start()
+
+
+def test_more_callers_than_threads_to_be_had(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The threads that wait for the others are let go, and the user is told how many there were."""
+    before = threading.active_count()
+    monkeypatch.setattr(ScarceThread, "started", 0)
+    monkeypatch.setattr(_on_threads, "Thread", ScarceThread)
+    line = complaint(capsys, "--runtime", "threads", "--callers", "5")
+    assert line == "herdless herd: --callers 5: this machine starts no more than 3 threads; ask for fewer"
+    assert threading.active_count() == before
 
 
 def test_origin_that_is_no_database(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -104,6 +104,12 @@ def test_all_runtimes_are_in_one_report(run: Run) -> None:
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
+def test_herd_of_one_that_never_meets_the_hottest_key(run_here: Run, runtime: str) -> None:
+    """The smallest herd has a report too, though the watched key's time line may be empty."""
+    done = run_here("herd", "--runtime", runtime, "--callers", "1", "--keys", "3000", "--seed", "1")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_no_subcommand_is_herd() -> None:
     """`herdless` and `herdless --json` are the first things that people type."""
     assert _with_subcommand([]) == ["herd"]

@@ -60,6 +60,8 @@ class _Callers:
                 thread.start()
             except RuntimeError as error:
                 self._barrier.abort()
+                for waiting in threads[:number]:
+                    waiting.join()
                 raise CommandError(
                     f"--callers {len(threads)}: this machine starts no more than {number} threads; ask for fewer"
                 ) from error

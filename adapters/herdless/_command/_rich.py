@@ -59,7 +59,8 @@ def _parts(report: Report, console: Console) -> Iterator[RenderableType]:
     yield Text()
     for remark in remarks(report):
         yield Text(remark, "yellow")
-    yield Text(verdict(report), "bold red" if report.violations else "bold green")
+    for line in verdict(report):
+        yield Text(line, "bold red" if report.violations else "bold green")
 
 
 def _table(report: Report, rows: list[Row], scale: float, console: Console) -> Table:
@@ -68,13 +69,10 @@ def _table(report: Report, rows: list[Row], scale: float, console: Console) -> T
         is_text = column < LEFT_ALIGNED
         table.add_column(header, width=width, justify="left" if is_text else "right", vertical="bottom", no_wrap=True)
     table.add_column(f"time line,\n0 to {duration(scale)}", no_wrap=True)
+    glyphs = glyphs_for(console.encoding)
     for row in rows:
         is_plain = row.cache == PLAIN
-        bar_text = Text.assemble(
-            *(
-                (text, STATE_STYLES[state])
-                for state, text in bar(row, scale, bar_width(console.width), glyphs_for(console.encoding))
-            )
-        )
+        stretches = bar(row, scale, bar_width(console.width), glyphs)
+        bar_text = Text.assemble(*((text, STATE_STYLES[state]) for state, text in stretches))
         table.add_row(*row_cells(report, row), bar_text, style="dim" if is_plain else "bold", end_section=not is_plain)
     return table

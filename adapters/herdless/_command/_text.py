@@ -48,9 +48,8 @@ def _lines(report: Report, width: int, glyphs: Mapping[str, str]) -> Iterator[st
     for runtime, told in as_it_happened(report):
         yield f"{runtime:<{WIDTHS[0]}}  {told}"
     yield ""
-    for remark in remarks(report):
-        yield from wrap(remark, width)
-    yield from wrap(verdict(report), width)
+    for sentence in (*remarks(report), *verdict(report)):
+        yield from wrap(sentence, width)
 
 
 def _line(texts: Sequence[str], last: str) -> str:

@@ -68,7 +68,7 @@ def phases(report: Report) -> Iterator[tuple[Plan, list[Row], float]]:
     """Each phase, its rows, and the seconds for which its time lines stand: the longest run of herdless in it."""
     for plan in report.plans:
         rows = [row for row in report.rows if row.phase == plan.phase]
-        yield plan, rows, max(row.elapsed for row in rows if row.time_line)
+        yield plan, rows, max(row.elapsed for row in rows if row.cache != PLAIN)
 
 
 def bar(row: Row, scale: float, width: int, glyphs: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -110,13 +110,13 @@ def remarks(report: Report) -> list[str]:
     ]
 
 
-def verdict(report: Report) -> str:
+def verdict(report: Report) -> list[str]:
     """Whether the promise was kept, and on what evidence."""
-    rows = [row for row in report.rows if row.generations is not None]
-    loads, generations = sum(row.queries for row in rows), sum(row.generations or 0 for row in rows)
     if report.violations:
-        return "\n".join(f"BROKEN: {what}" for what in report.violations)
-    return f"Checked: {generations:,} generations begun by herdless, {loads:,} loads seen by the origin."
+        return [f"BROKEN: {what}" for what in report.violations]
+    rows = [row for row in report.rows if row.cache != PLAIN]
+    loads, generations = sum(row.queries for row in rows), sum(row.generations or 0 for row in rows)
+    return [f"Checked: {generations:,} generations begun by herdless, {loads:,} loads seen by the origin."]
 
 
 def duration(seconds: float) -> str:
