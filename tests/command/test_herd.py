@@ -96,7 +96,7 @@ def test_all_runtimes_are_in_one_report(run: Run) -> None:
         "threads",
         "Cold herd: 50 callers",
         "seed 1",
-        "ttl 0.25 s",
+        "ttl 0.4 s",
         "▒ pending",
         "Checked:",
     ):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from time import monotonic_ns
 
 from herdless._command._baseline import PlainAsyncCache
-from herdless._command._plan import Key
+from herdless._command._plan import CONNECTIONS, Key
 from herdless._command._serve import AsyncCallers, Get, Measured, Order
 from herdless.asyncio import Cache
 
@@ -21,6 +22,7 @@ async def _serve(order: Order) -> Measured:
         return await asyncio.to_thread(order.load, key)
 
     load = order.load if order.is_async else load_aside
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(CONNECTIONS))  # closed by asyncio.run
     if order.observe is None:
         return await _herd(order, PlainAsyncCache(load, order.plan.ttl).get)
     async with Cache[Key, object](load, ttl=order.plan.ttl, observe=order.observe) as cache:

@@ -7,7 +7,7 @@ from time import monotonic_ns
 import trio
 
 from herdless._command._baseline import PlainAsyncCache
-from herdless._command._plan import Key
+from herdless._command._plan import CONNECTIONS, Key
 from herdless._command._serve import AsyncCallers, Get, Measured, Order
 from herdless.trio import Cache
 
@@ -21,8 +21,10 @@ def serve(order: Order) -> Measured:
 
 
 async def _serve(order: Order) -> Measured:
+    limiter = trio.CapacityLimiter(CONNECTIONS)
+
     async def load_aside(key: Key) -> object:
-        return await trio.to_thread.run_sync(order.load, key)
+        return await trio.to_thread.run_sync(order.load, key, limiter=limiter)
 
     load = order.load if order.is_async else load_aside
     if order.observe is None:

@@ -10,18 +10,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import BoundedSemaphore
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any, Final, final
 
 from herdless._command._errors import CommandError, in_a_line
-from herdless._command._plan import Key
+from herdless._command._plan import CONNECTIONS, Key
 
-ROWS: Final = 10_000
-"""Of the database that the command makes: about a millisecond of work for each query."""
+ROWS: Final = 5_000
+"""Of the database that the command makes: about half a millisecond of work for each query."""
 
-CONNECTIONS: Final = 32
-"""So many queries run at a time, as in a database with that limit; a thousand open files would be refused by many
-systems.
+LATENCY_SECONDS: Final = 0.05
+"""How long the way to the origin and back takes beside the query, unless the user says otherwise: SQLite is on this
+machine, a service's database is not.
 """
 
 SCHEMA: Final = "entries(key, value)"
@@ -44,7 +44,7 @@ class Source:
 
 
 @contextlib.contextmanager
-def new_origin(keys: int) -> Iterator[Source]:
+def new_origin(keys: int, latency: float) -> Iterator[Source]:
     """A database in a temporary directory, which is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="herdless-", ignore_cleanup_errors=True) as directory:
         path = Path(directory) / "origin.sqlite3"
@@ -54,10 +54,10 @@ def new_origin(keys: int) -> Iterator[Source]:
             connection.execute("CREATE TABLE entries (key TEXT NOT NULL, value INTEGER NOT NULL)")
             made = ((names[number % keys], number * number % 997) for number in range(rows))
             connection.executemany("INSERT INTO entries VALUES (?, ?)", made)
-        yield _source(path, f"a new SQLite database of {rows:,} rows", tuple(names))
+        yield _source(path, f"a new SQLite database of {rows:,} rows", tuple(names), latency)
 
 
-def existing_origin(argument: str, keys: int) -> Source:
+def existing_origin(argument: str, keys: int, latency: float) -> Source:
     """The user's database, which is only read. Raises CommandError where it is not one, or lacks the table."""
     path = Path(argument)
     if not path.is_file():
@@ -72,15 +72,16 @@ def existing_origin(argument: str, keys: int) -> Source:
         raise CommandError(f"--origin {argument}: not a SQLite database: {in_a_line(error)}") from error
     if not names:
         raise CommandError(f"--origin {argument}: its table {SCHEMA} holds no key")
-    return _source(path, f"the SQLite database {argument}", names)
+    return _source(path, f"the SQLite database {argument}", names, latency)
 
 
-def _source(path: Path, name: str, keys: tuple[Key, ...]) -> Source:
+def _source(path: Path, name: str, keys: tuple[Key, ...], latency: float) -> Source:
     connections = BoundedSemaphore(CONNECTIONS)
 
     def query(key: Key) -> object:
         # A connection of its own for each query: nothing is shared, and nothing is left open by a thread that ends.
         with connections, contextlib.closing(_connect(path)) as connection:
+            sleep(latency)
             return connection.execute(QUERY, (key,)).fetchone()
 
     return Source(name, query, is_async=False, keys=keys, query_seconds=_measure(query, keys[0]))

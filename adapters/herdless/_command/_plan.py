@@ -10,15 +10,18 @@ from typing import Final, TypeAlias, final
 
 Key: TypeAlias = Hashable
 
+CONNECTIONS: Final = 64
+"""So many loads run at a time, in every runtime, as through a service's pool of connections to its database."""
+
 COLD: Final = "cold"
 MIX: Final = "mix"
 
 COLD_TTL_SECONDS: Final = 60.0
 """Longer than any run, so that the cold herd is one generation."""
 
-MIX_SECONDS: Final = 1.0
-MIX_TTL_SECONDS: Final = 0.25
-LOOKUPS_PER_CALLER: Final = 4
+MIX_SECONDS: Final = 1.5
+MIX_TTL_SECONDS: Final = 0.4
+LOOKUPS_PER_CALLER: Final = 2
 ZIPF_EXPONENT: Final = 1.0
 
 

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from herdless._command._errors import CommandError
 from herdless._command._loader import named_loader
-from herdless._command._origin import CONNECTIONS, QUERY, ROWS, SCHEMA, Source, existing_origin, new_origin
-from herdless._command._plan import LOOKUPS_PER_CALLER, MIX_SECONDS, MIX_TTL_SECONDS, cold_herd, zipf_mix
+from herdless._command._origin import LATENCY_SECONDS, QUERY, ROWS, SCHEMA, Source, existing_origin, new_origin
+from herdless._command._plan import CONNECTIONS, LOOKUPS_PER_CALLER, MIX_SECONDS, MIX_TTL_SECONDS, cold_herd, zipf_mix
 from herdless._command._progress import progress
 from herdless._command._report import Report, as_json
 from herdless._command._run import CACHES, run_all
@@ -31,14 +31,16 @@ origin saw:
         a ttl of {MIX_TTL_SECONDS:g} s, so that values expire while they are asked for.
 
 Unless told otherwise the origin is a new SQLite database of {ROWS:,} rows in a
-temporary directory, of which every load reads the whole table. Python runs one
-thread at a time: where its load is over before most threads have come, the
-plain cache gets away with few queries there, by luck.
+temporary directory, of which every load reads the whole table, after waiting
+for --latency: a service's database is not on its own machine. Python runs one
+thread at a time: where a thousand threads take longer to come than the first
+load takes, the later ones find the plain cache filled.
 """
 
 EPILOG: Final = f"""\
 --origin expects a table {SCHEMA}, in which a key may have many rows.
-It is opened read-only, by at most {CONNECTIONS} connections at a time. A load runs
+It is opened read-only, by at most {CONNECTIONS} connections at a time. A load waits
+for --latency and runs
   {QUERY}
 The N keys with the most rows are asked for.
 
@@ -67,6 +69,13 @@ def add_arguments(subparsers: argparse._SubParsersAction[Any]) -> None:
     add("--callers", type=_count, default=1000, metavar="N", help="how large the herd is (default: 1000)")
     add("--keys", type=_count, default=50, metavar="N", help="different keys in the mix (default: 50)")
     add("--seed", type=int, default=1, metavar="N", help="which lookups the mix is of (default: 1)")
+    add(
+        "--latency",
+        type=_seconds,
+        default=LATENCY_SECONDS,
+        metavar="SECONDS",
+        help=f"the way to the SQLite origin and back, beside the query itself (default: {LATENCY_SECONDS:g})",
+    )
     origin = parser.add_mutually_exclusive_group()
     origin.add_argument("--origin", metavar="FILE.sqlite3", help="a SQLite database of your own, see below")
     origin.add_argument("--load", metavar="MODULE:CALLABLE", help="a loader of your own, see below")
@@ -92,9 +101,9 @@ def _source(args: argparse.Namespace) -> Iterator[Source]:
     if args.load is not None:
         yield named_loader(args.load, args.keys)
     elif args.origin is not None:
-        yield existing_origin(args.origin, args.keys)
+        yield existing_origin(args.origin, args.keys, args.latency)
     else:
-        with new_origin(args.keys) as source:
+        with new_origin(args.keys, args.latency) as source:
             yield source
 
 
@@ -131,3 +140,13 @@ def _count(text: str) -> int:
     if count < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not accepted: give an integer >= 1")
     return count
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < 60:  # NaN is refused too
+        raise argparse.ArgumentTypeError(f"{text!r} is not accepted: give a number of seconds from 0 to 60")
+    return seconds
