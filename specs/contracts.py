@@ -323,13 +323,17 @@ def contracts(machine: ModuleType) -> Iterator[tuple[str, Contract]]:
 
 def check(module: ModuleType | None = None) -> list[Result]:
     """Run every contract against this machine module, a mutated copy for instance, or against the real one."""
+    return list(results(module))
+
+
+def results(module: ModuleType | None = None) -> Iterator[Result]:
+    """The same, one after the other as they come."""
     machine = module or _machine
-    names = [name for name, _ in contracts(machine)]
     _UNDER_TEST.append(machine)
     try:
         # Forked, so that a module that exists only in memory is there too.
         with ProcessPoolExecutor(max_workers=2, mp_context=get_context("fork")) as pool:
-            return list(pool.map(_run, names))
+            yield from pool.map(_run, [name for name, _ in contracts(machine)])
     finally:
         _UNDER_TEST.pop()
 
@@ -359,14 +363,15 @@ def _run(name: str) -> Result:
 
 def main() -> int:
     """Print the table; 1 unless every contract is confirmed."""
-    results = check()
-    width = max(len(result.contract) for result in results)
-    for result in results:
-        line = f"{result.contract:{width}}  {result.verdict:10}  {result.seconds:6.1f} s  {result.note}"
+    count = confirmed = 0
+    for result in results():
+        count += 1
+        confirmed += result.is_confirmed
+        line = f"{result.contract:60} {result.verdict:10} {result.seconds:6.1f} s  {result.note}"
         sys.stdout.write(line.rstrip() + "\n")
-    confirmed = sum(result.is_confirmed for result in results)
-    sys.stdout.write(f"{confirmed} of {len(results)} contracts confirmed over all paths\n")
-    return 0 if confirmed == len(results) else 1
+        sys.stdout.flush()
+    sys.stdout.write(f"{confirmed} of {count} contracts confirmed over all paths\n")
+    return 0 if confirmed == count else 1
 
 
 if __name__ == "__main__":
