@@ -321,19 +321,22 @@ def contracts(machine: ModuleType) -> Iterator[tuple[str, Contract]]:
 # Running them
 
 
-def check(module: ModuleType | None = None) -> list[Result]:
-    """Run every contract against this machine module, a mutated copy for instance, or against the real one."""
-    return list(results(module))
+def check(module: ModuleType | None = None, prefix: str = "") -> list[Result]:
+    """Run the contracts against this machine module, a mutated copy for instance, or against the real one.
+
+    prefix: only those whose names begin so; empty: all.
+    """
+    return list(results(module, prefix))
 
 
-def results(module: ModuleType | None = None) -> Iterator[Result]:
+def results(module: ModuleType | None = None, prefix: str = "") -> Iterator[Result]:
     """The same, one after the other as they come."""
     machine = module or _machine
     _UNDER_TEST.append(machine)
     try:
         # Forked, so that a module that exists only in memory is there too.
         with ProcessPoolExecutor(max_workers=2, mp_context=get_context("fork")) as pool:
-            yield from pool.map(_run, [name for name, _ in contracts(machine)])
+            yield from pool.map(_run, [name for name, _ in contracts(machine) if name.startswith(prefix)])
     finally:
         _UNDER_TEST.pop()
 

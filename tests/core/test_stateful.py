@@ -45,7 +45,7 @@ rules = st.builds(
     refresh_backoff=st.sampled_from([0, 2, 30]),
     max_waiters=st.sampled_from([None, 1, 2]),
 )
-keys = st.sampled_from(KEYS)
+keys = st.sampled_from(["a", "a", "a", None, 1])
 indices = st.integers(0, 30)
 
 
@@ -56,10 +56,9 @@ class Life(RuleBasedStateMachine):
     def begin(self, rules: Rules, maxsize: int | None) -> None:
         """Begin with any policy and any room."""
         self.now = 1_000
-        self.rules = rules
         self.maxsize = maxsize
         self.cache = Keyspace[Any](rules.policy(), maxsize=maxsize, observe=self.observe)
-        self.naive = {key: NaiveEntry(rules) for key in KEYS}
+        self.naive: dict[object, NaiveEntry] = {key: NaiveEntry(rules) for key in KEYS}
         self.aside: dict[int, Load] = {}
         """The loads whose key was invalidated, by generation; they still have waiters."""
         self.known: dict[object, int] = dict.fromkeys(KEYS, 0)
@@ -96,6 +95,20 @@ class Life(RuleBasedStateMachine):
             assert expected is None
         self.carry_out(key, effects)
 
+    @rule(key=keys, index=indices, before=st.booleans())
+    def get_at_a_boundary(self, key: object, index: int, before: bool) -> None:
+        """A caller asks when something has just changed, or is about to."""
+        self.pass_to_a_boundary(index, before)
+        self.get(key)
+
+    @precondition(lambda self: self.running)
+    @rule(index=indices)
+    def get_what_was_just_loaded(self, index: int) -> None:
+        """A load ends, and somebody asks for its key."""
+        key, _ = self.began[self.running[index % len(self.running)]]
+        self.succeed(index)
+        self.get(key)
+
     @rule(key=keys)
     def put(self, key: object) -> None:
         """A caller gives a value."""
@@ -103,11 +116,16 @@ class Life(RuleBasedStateMachine):
         self.naive[key].put(self.now, value)
         self.carry_out(key, self.cache.put(key, value, self.now))
 
-    @rule(key=keys)
-    def invalidate(self, key: object) -> None:
-        """The truth changes, and a caller says so."""
-        self.set_aside(key)
-        self.carry_out(key, self.cache.invalidate(key, self.now))
+    @rule(key=keys, everything=st.integers(0, 5))
+    def invalidate(self, key: object, everything: int) -> None:
+        """The truth changes, and a caller says so; now and then all of it."""
+        if everything == 0:
+            for each in KEYS:
+                self.set_aside(each)
+            self.carry_out(None, self.cache.clear(self.now))
+        else:
+            self.set_aside(key)
+            self.carry_out(key, self.cache.invalidate(key, self.now))
 
     @rule(key=keys)
     def expire(self, key: object) -> None:
@@ -120,13 +138,6 @@ class Life(RuleBasedStateMachine):
         """A caller wants it loaded now."""
         self.naive[key].refresh(self.now, self.next_generation())
         self.carry_out(key, self.cache.refresh(key, self.now))
-
-    @rule()
-    def clear(self) -> None:
-        """All of it is invalidated."""
-        for key in KEYS:
-            self.set_aside(key)
-        self.carry_out(None, self.cache.clear(self.now))
 
     @precondition(lambda self: any(self.waiting.values()))
     @rule(index=indices, can_cancel=st.booleans())
