@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Code of somebody who uses herdless, for `test_typing.py` to check; it is never run.
 
 A line that ends in `# expect: CODE` must be an error with that code of mypy, and no other line may be one.
