@@ -1,0 +1,382 @@
+"""Symbolic execution: every promise that one step can keep, confirmed by CrossHair over all paths of the machine.
+
+    python -m specs.contracts
+
+CrossHair calls a contract with symbolic integers and booleans, follows every path through it and asks an SMT solver
+whether any number can make it false. CONFIRMED means that none can: for every entry, instant, policy and generation,
+not for a sample. Anything else, "not confirmed" and "could not be called" included, counts as a failure here.
+
+What the numbers leave out: values and errors are opaque, one object for each origin. Durations are less than 2**60
+nanoseconds (36 years), instants within as much of 0, `load_timeout` is five seconds or never, since its message has to
+be a text. The contracts speak of single steps; what spans steps (each caller answered once, liveness) is the business
+of the model checker and of the stateful tests in tests/core/.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from types import ModuleType
+from typing import Any, Final, TypeAlias
+
+from herdless_core import (
+    ABSENT,
+    LONG_AGO,
+    NEVER,
+    Answer,
+    Cause,
+    DeadlinePassed,
+    Entry,
+    Event,
+    Evict,
+    Evicted,
+    Expire,
+    Failure,
+    Flight,
+    Fresh,
+    Get,
+    Invalidate,
+    Lifetime,
+    LoadFailed,
+    LoadSucceeded,
+    Pending,
+    Policy,
+    Put,
+    Refresh,
+    Restarted,
+    Stale,
+    Step,
+    WaiterLeft,
+    _machine,
+)
+from herdless_core._eviction import Queue, Standing, Verdict, verdict
+from herdless_core._invariants import INVARIANTS
+from herdless_core._table import EVENTS
+
+SECONDS_PER_CONTRACT: Final = 120.0
+SECONDS_PER_PATH: Final = 20.0
+FAR: Final = 2**60
+LOAD_TIMEOUT: Final = 5_000_000_000
+
+KEPT: Final = "kept"
+NEW: Final = "new"
+REMEMBERED: Final = Failure(ValueError("remembered"), None)
+RAISED: Final = KeyError("raised")
+
+TIME_SHIFT: Final = "TimeShift"
+"""The one invariant that takes the step again, and so has contracts of its own."""
+
+
+@dataclass
+class Numbers:
+    """What CrossHair chooses: plain integers and booleans, of which entries, events and policies are made."""
+
+    state: int
+    has_flight: bool
+    is_failure: bool
+    can_cancel: bool
+    is_capacity: bool
+    has_load_timeout: bool
+    now: int
+    loaded_at: int
+    started_at: int
+    fresh_until: int
+    refresh_at: int
+    ttl: int
+    early_refresh: int
+    stale_while_revalidate: int
+    stale_if_error: int
+    new_ttl: int
+    due_in: int
+    negative_ttl: int
+    refresh_backoff: int
+    generation: int
+    other_generation: int
+    waiters: int
+    max_waiters: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """What CrossHair says of one contract."""
+
+    contract: str
+    verdict: str
+    seconds: float
+    """Of processor time, which does not depend on what else runs."""
+    note: str
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether it holds on all paths."""
+        return self.verdict == "CONFIRMED"
+
+
+Contract: TypeAlias = Callable[[Numbers], bool]
+
+
+def is_possible(n: Numbers) -> bool:
+    """Whether the numbers are within what any cache can come to. Without `and`, so that it is one path."""
+    durations = (n.ttl, n.early_refresh, n.stale_while_revalidate, n.stale_if_error, n.new_ttl, n.due_in)
+    possible = (n.max_waiters >= 1) & (n.waiters >= 0) & (n.generation >= 1) & (n.early_refresh <= n.ttl)
+    for duration in (*durations, n.negative_ttl, n.refresh_backoff):
+        possible = possible & (duration >= 0) & (duration < FAR)
+    for instant in (n.now, n.loaded_at, n.started_at, n.fresh_until, n.refresh_at):
+        possible = possible & (instant > -FAR) & (instant < FAR)
+    return possible & (n.loaded_at <= n.now) & (n.started_at <= n.now)
+
+
+def entry_of(n: Numbers) -> Entry:
+    """The entry that the numbers stand for; all entries can be had."""
+    flight = Flight(n.generation, n.started_at, n.started_at + n.due_in, n.waiters) if n.has_flight else None
+    if n.state == 0:
+        return ABSENT
+    if n.state == 1:
+        return ABSENT if flight is None else Pending(flight)
+    if n.state == 2:
+        return _fresh(n, flight)
+    if n.state == 3:
+        kept = max(n.stale_while_revalidate, n.stale_if_error)
+        stale_until = n.fresh_until + n.stale_while_revalidate
+        return Stale(KEPT, n.loaded_at, stale_until, n.fresh_until + kept, n.refresh_at, flight)
+    return Evicted(Cause.EVICTED if n.is_capacity else Cause.INVALIDATED, flight)
+
+
+def _fresh(n: Numbers, flight: Flight | None) -> Fresh:
+    lifetime = Lifetime(n.ttl, n.early_refresh, n.stale_while_revalidate, n.stale_if_error)
+    if n.is_failure:
+        return Fresh(REMEMBERED, n.loaded_at, Lifetime(n.ttl, n.ttl, 0, 0), n.refresh_at, flight, LONG_AGO)
+    hit_until = min(n.loaded_at + n.ttl, n.refresh_at if flight is None else flight.due_at)
+    return Fresh(KEPT, n.loaded_at, lifetime, n.refresh_at, flight, hit_until)
+
+
+def event_of(kind: type[Event], n: Numbers) -> Event:
+    """The event of this kind; a request for a flight brings a number that was not used before."""
+    lifetime = Lifetime(n.new_ttl, n.new_ttl, n.stale_while_revalidate, n.stale_if_error)
+    unused = n.generation + 1
+    makers: dict[type[Event], Callable[[], Event]] = {
+        Get: lambda: Get(unused),
+        Refresh: lambda: Refresh(unused),
+        Put: lambda: Put(NEW, lifetime),
+        Invalidate: Invalidate,
+        Expire: Expire,
+        Evict: Evict,
+        LoadSucceeded: lambda: LoadSucceeded(n.other_generation, NEW, lifetime),
+        LoadFailed: lambda: LoadFailed(n.other_generation, RAISED),
+        DeadlinePassed: lambda: DeadlinePassed(n.other_generation),
+        WaiterLeft: lambda: WaiterLeft(n.other_generation, n.can_cancel),
+        Restarted: Restarted,
+    }
+    return makers[kind]()
+
+
+def policy_of(n: Numbers) -> Policy:
+    """The policy, made without its constructor, which takes seconds."""
+    policy = Policy.__new__(Policy)
+    numbers = {
+        "load_timeout": LOAD_TIMEOUT if n.has_load_timeout else NEVER,
+        "max_waiters": n.max_waiters,
+        "refresh_backoff": n.refresh_backoff,
+        "negative_lifetime": Lifetime(n.negative_ttl, n.negative_ttl, 0, 0),
+    }
+    for name, value in numbers.items():
+        setattr(policy, name, value)
+    return policy
+
+
+# The contracts
+
+
+def keeps(names: Iterable[str], kind: type[Event], machine: Any) -> Contract:
+    """A step by this event keeps these invariants."""
+    invariants = [INVARIANTS[name] for name in names]
+
+    def contract(n: Numbers) -> bool:
+        """A contract.
+
+        pre: is_possible(n)
+        post: _
+        """
+        before, event, policy = entry_of(n), event_of(kind, n), policy_of(n)
+        after, effects = machine.transition(before, event, n.now, policy)
+        step = Step(before, event, n.now, policy, after, effects)
+        return all(holds(step) for holds in invariants)
+
+    return contract
+
+
+def read_is_get(machine: Any) -> Contract:
+    """Where `read` answers, `transition(Get)` would have answered the same and done nothing else."""
+
+    def contract(n: Numbers) -> bool:
+        """A contract.
+
+        pre: is_possible(n)
+        post: _
+        """
+        entry = entry_of(n)
+        hit = machine.read(entry, n.now)
+        if hit is None:
+            return True
+        after, effects = machine.transition(entry, event_of(Get, n), n.now, policy_of(n))
+        return after is entry and bool(effects == (Answer(hit),))
+
+    return contract
+
+
+def peek_is_get(machine: Any) -> Contract:
+    """`peek` shows exactly what `transition(Get)` would answer at once, unless that gives a late load up first."""
+
+    def contract(n: Numbers) -> bool:
+        """A contract.
+
+        pre: is_possible(n)
+        post: _
+        """
+        entry = entry_of(n)
+        flight = entry.flight
+        if isinstance(entry, Evicted) or (flight is not None and n.now >= flight.due_at):
+            return True
+        _, effects = machine.transition(entry, event_of(Get, n), n.now, policy_of(n))
+        answers = [effect.outcome for effect in effects if isinstance(effect, Answer)]
+        return bool(machine.peek(entry, n.now) == (answers[0] if answers else None))
+
+    return contract
+
+
+def ages_once(machine: Any) -> Contract:
+    """An aged entry does not age again at the same instant."""
+
+    def contract(n: Numbers) -> bool:
+        """A contract.
+
+        pre: is_possible(n)
+        post: _
+        """
+        aged = machine.age(entry_of(n), n.now)
+        return bool(machine.age(aged, n.now) is aged)
+
+    return contract
+
+
+def ages_to_what_is_left(machine: Any) -> Contract:
+    """Ageing keeps the flight, and keeps the value exactly while it is of use."""
+
+    def contract(n: Numbers) -> bool:
+        """A contract.
+
+        pre: is_possible(n)
+        post: _
+        """
+        entry = entry_of(n)
+        aged = machine.age(entry, n.now)
+        if aged.flight is not entry.flight:
+            return False
+        if not isinstance(entry, Fresh | Stale):
+            return aged is entry
+        is_failure = isinstance(entry.value, Failure)
+        end = entry.fresh_until if isinstance(entry, Fresh) and is_failure else entry.kept_until
+        return isinstance(aged, Fresh | Stale) == (n.now < end)
+
+    return contract
+
+
+def evicts_only_the_idle(_machine: Any) -> Contract:
+    """The eviction step takes nothing that is waited for or was looked up, and remembers what it takes from small."""
+
+    def contract(n: Numbers) -> bool:
+        """A contract.
+
+        pre: 0 <= n.state < 5
+        post: _
+        """
+        queue = Queue.SMALL if n.has_flight else Queue.MAIN
+        standing = list(Standing)[n.state]
+        decision = verdict(queue, standing)
+        taken = decision in {Verdict.EVICT, Verdict.EVICT_AND_REMEMBER}
+        remembered = decision is Verdict.EVICT_AND_REMEMBER
+        is_idle = standing is Standing.IDLE
+        return taken == (is_idle or standing is Standing.EXPIRED) and remembered == (is_idle and queue is Queue.SMALL)
+
+    return contract
+
+
+def contracts(machine: ModuleType) -> Iterator[tuple[str, Contract]]:
+    """Every contract by its name, those that take longest first."""
+    others = [name for name in INVARIANTS if name != TIME_SHIFT]
+    for kind in EVENTS:
+        yield f"{kind.__name__}: all invariants but {TIME_SHIFT}", keeps(others, kind, machine)
+    for kind in EVENTS:
+        yield f"{kind.__name__}: {TIME_SHIFT}", keeps([TIME_SHIFT], kind, machine)
+    yield "read is transition(Get) on hits", read_is_get(machine)
+    yield "peek is transition(Get) where it answers", peek_is_get(machine)
+    yield "age twice is age once", ages_once(machine)
+    yield "age keeps the flight, and the value while it is of use", ages_to_what_is_left(machine)
+    yield "verdict evicts only what is idle or expired", evicts_only_the_idle(machine)
+
+
+# Running them
+
+
+def check(module: ModuleType | None = None, prefix: str = "") -> list[Result]:
+    """Run the contracts against this machine module, a mutated copy for instance, or against the real one.
+
+    prefix: only those whose names begin so; empty: all.
+    """
+    return list(results(module, prefix))
+
+
+def results(module: ModuleType | None = None, prefix: str = "") -> Iterator[Result]:
+    """The same, one after the other as they come."""
+    machine = module or _machine
+    _UNDER_TEST.append(machine)
+    try:
+        # Forked, so that a module that exists only in memory is there too.
+        with ProcessPoolExecutor(max_workers=2, mp_context=get_context("fork")) as pool:
+            yield from pool.map(_run, [name for name, _ in contracts(machine) if name.startswith(prefix)])
+    finally:
+        _UNDER_TEST.pop()
+
+
+_UNDER_TEST: Final[list[ModuleType]] = []
+
+
+def _run(name: str) -> Result:
+    from crosshair.core_and_libs import analyze_function, run_checkables
+    from crosshair.options import AnalysisKind, AnalysisOptionSet
+
+    contract = dict(contracts(_UNDER_TEST[-1]))[name]
+    options = AnalysisOptionSet(
+        analysis_kind=[AnalysisKind.PEP316],
+        per_condition_timeout=SECONDS_PER_CONTRACT,
+        per_path_timeout=SECONDS_PER_PATH,
+        report_all=True,
+    )
+    began = time.process_time()
+    messages = run_checkables(analyze_function(contract, options))
+    seconds = time.process_time() - began
+    if not messages:
+        return Result(name, "NOTHING CHECKED", seconds, "")
+    worst = max(messages, key=lambda message: message.state)
+    return Result(name, worst.state.name, seconds, "" if worst.state.name == "CONFIRMED" else worst.message)
+
+
+def main() -> int:
+    """Print the table; 1 unless every contract is confirmed."""
+    count = confirmed = 0
+    for result in results():
+        count += 1
+        confirmed += result.is_confirmed
+        line = f"{result.contract:60} {result.verdict:10} {result.seconds:6.1f} s  {result.note}"
+        sys.stdout.write(line.rstrip() + "\n")
+        sys.stdout.flush()
+    sys.stdout.write(f"{confirmed} of {count} contracts confirmed over all paths\n")
+    return 0 if confirmed == count else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The tests of the specification, and of its bridge to the code."""

@@ -1,0 +1,177 @@
+# mypy: ignore-errors
+"""Code of somebody who uses herdless, for `test_typing.py` to check; it is never run.
+
+A line that ends in `# expect: CODE` must be an error with that code of mypy, and no other line may be one.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal, assert_type
+
+import herdless.asyncio
+import herdless.threads
+import herdless.trio
+from herdless import Loaded, Policy, Stats
+from herdless.asyncio import Cache as AsyncCache
+from herdless.asyncio import Lookup
+from herdless.threads import Cache as ThreadsCache
+from herdless.trio import Cache as TrioCache
+
+
+class User:
+    """What is cached."""
+
+
+async def load_user(key: int) -> User:
+    """Load plainly."""
+    return User()
+
+
+async def load_with_ttl(key: int) -> Loaded[User]:
+    """Load with a lifetime."""
+    return Loaded(User(), ttl=timedelta(minutes=1))
+
+
+async def load_either(key: int) -> User | Loaded[User]:
+    """Load with a lifetime now and then."""
+    return User() if key else Loaded(User(), ttl=1)
+
+
+def load_user_here(key: int) -> User:
+    """Load without a loop."""
+    return User()
+
+
+def load_with_ttl_here(key: int) -> Loaded[User]:
+    """Load without a loop, with a lifetime."""
+    return Loaded(User(), ttl=0.5, stale_while_revalidate=5)
+
+
+async def in_asyncio() -> None:
+    """Look up, peek, change, close."""
+    cache = AsyncCache(load_user, ttl=60, stale_while_revalidate=timedelta(minutes=5), maxsize=10_000)
+    assert_type(cache, AsyncCache[int, User])
+    assert_type(await cache.get(1), User)
+    result = await cache.lookup(1)
+    assert_type(result, Lookup[User])
+    assert_type(result.value, User)
+    assert_type(result.outcome, Literal["hit", "stale", "joined", "loaded"])
+    assert_type(result.age, float)
+    assert_type(cache.peek(1), User | None)
+    assert_type(cache.peek(1, "nobody"), User | str | None)
+    assert_type(1 in cache, bool)
+    assert_type(len(cache), int)
+    cache.put(1, User())
+    cache.put(1, Loaded(User(), ttl=1))
+    cache.invalidate(1)
+    stats = cache.stats()
+    assert_type(stats, Stats)
+    assert_type(stats.hits, int)
+    assert_type(stats.maxsize, int | None)
+    async with AsyncCache(load_user, policy=Policy(ttl=1)) as opened:
+        assert_type(opened, AsyncCache[int, User])
+
+    await cache.get("one")  # expect: arg-type
+    cache.put(1, "user")  # expect: arg-type
+    cache.put(1, Loaded("user"))  # expect: arg-type
+    cache.invalidate(None)  # expect: arg-type
+    _ = cache.get(1).name  # expect: attr-defined
+    result.outcome = "hit"  # expect: misc
+    stats.hits = 0  # expect: misc
+    AsyncCache(load_user_here)  # expect: arg-type
+    AsyncCache(load_user, ttl="60")  # expect: arg-type
+    AsyncCache(load_user, tll=60)  # expect: call-arg
+    AsyncCache(load_user, 60)  # expect: call-arg
+    AsyncCache(load_user, maxsize=1.5)  # expect: arg-type
+    if result.outcome == "miss":  # expect: comparison-overlap
+        pass
+
+
+async def what_loaders_may_return() -> None:
+    """`Loaded` is unwrapped, in every runtime."""
+    assert_type(await AsyncCache[int, User](load_with_ttl).get(1), User)
+    assert_type(await AsyncCache[int, User](load_either).get(1), User)
+    assert_type(await TrioCache[int, User](load_with_ttl).get(1), User)
+    assert_type(ThreadsCache[int, User](load_with_ttl_here).get(1), User)
+
+
+async def in_trio() -> None:
+    """The same words, and the checkpoints."""
+    async with TrioCache(load_user, checkpoint="always") as cache:
+        assert_type(cache, TrioCache[int, User])
+        assert_type(await cache.get(1), User)
+        assert_type((await cache.lookup(1)).value, User)
+        assert_type(cache.peek(1, 0), User | int | None)
+    TrioCache(load_user, checkpoint="sometimes")  # expect: arg-type
+    TrioCache(load_user_here)  # expect: arg-type
+
+
+def in_threads() -> None:
+    """The same words, and the caller's own time."""
+    with ThreadsCache(load_user_here, ttl=60) as cache:
+        assert_type(cache, ThreadsCache[int, User])
+        assert_type(cache.get(1, timeout=0.5), User)
+        assert_type(cache.lookup(1).value, User)
+        assert_type(cache.peek(1), User | None)
+    cache.get(1, timeout="0.5")  # expect: arg-type
+    cache.get("one")  # expect: arg-type
+
+
+@herdless.asyncio.cached(ttl=60)
+async def find(name: str, *, limit: int = 10) -> list[User]:
+    """Find by name."""
+    return []
+
+
+@herdless.trio.cached(ttl=60)
+async def find_in_trio(name: str) -> list[User] | Loaded[list[User]]:
+    """Find by name, with a lifetime."""
+    return Loaded([], ttl=1)
+
+
+@herdless.threads.cached(maxsize=100, key=lambda name: name.lower())
+def find_here(name: str) -> User | None:
+    """Find by name, without a loop."""
+    return None
+
+
+class Service:
+    """Methods are cached as functions are."""
+
+    @herdless.asyncio.cached(ttl=60)
+    async def find(self, name: str) -> User:
+        """Find by name."""
+        return User()
+
+    @herdless.threads.cached(ttl=60)
+    def find_here(self, name: str) -> User:
+        """Find by name, without a loop."""
+        return User()
+
+
+async def decorated() -> None:
+    """A cached function is called as before, by its own signature."""
+    assert_type(await find("a", limit=3), list[User])
+    assert_type(find_here("a"), User | None)
+    assert_type(await Service().find("a"), User)
+    assert_type(Service().find_here("a"), User)
+    assert_type(find.cache_info().hits, int)
+    find.invalidate("a", limit=3)
+    Service().find.invalidate("a")
+    find.cache_clear()
+
+    await find(1)  # expect: arg-type
+    await find("a", 3)  # expect: call-arg
+    await find("a", limit="3")  # expect: arg-type
+    await Service().find()  # expect: call-arg
+    await Service().find(1)  # expect: arg-type
+    find.invalidate()  # expect: call-arg
+    find_here("a", "b")  # expect: call-arg
+    _ = find("a").append  # expect: attr-defined
+    herdless.asyncio.cached(find_here)  # expect: call-arg
+
+
+async def decorated_with_loaded() -> None:
+    """`Loaded` is unwrapped for callers of a cached function too."""
+    assert_type(await find_in_trio("a"), list[User])
