@@ -27,7 +27,7 @@ from herdless._cache import (
     refuse,
     value_of,
 )
-from herdless._decorator import AsyncCached, P, R
+from herdless._decorator import AsyncCached, P, R, require_parentheses
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     NEVER,
@@ -259,6 +259,8 @@ def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arg
 
 
 def cached(
+    function: None = None,
+    /,
     *,
     key: Callable[..., object] | None = None,
     **options: Unpack[CacheOptions],
@@ -268,4 +270,5 @@ def cached(
     key: a function of the same arguments that returns what to cache by. All else as for `Cache`. A method's `self` is
     one of the arguments, and is kept alive by the cache as `functools.lru_cache` does.
     """
+    require_parentheses(function)
     return lambda function: AsyncCached(function, key, lambda load: Cache(load, **options))
