@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import os
+import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
+from unittest.mock import patch
 
 import pytest
 import uvloop
@@ -421,6 +424,77 @@ class _CheckedLock:
         self._lock.release()
 
     acquire, release = __enter__, __exit__
+
+
+def test_put_ends_the_load_of_a_closed_loop() -> None:
+    """There is no one to wake and nothing to cancel: the value is simply there."""
+    cache = Cache(HangsOnce().load)
+    waiting = leave_a_load_behind(cache)
+    cache.put("k", "put")
+    assert asyncio.run(cache.get("k")) == "put"
+    assert cache.stats().in_flight == 0
+    del waiting
+    gc.collect()
+
+
+def test_load_superseded_before_it_was_launched() -> None:
+    """Another thread may put the value between a caller's step and the start of its load: the load is not begun."""
+
+    async def main() -> None:
+        gate = Gate()
+        cache = Cache(gate.load)
+        launch = cache._launch
+
+        def launch_after_put(key: str, flight: Any) -> None:
+            putting = threading.Thread(target=cache.put, args=(key, "put"))
+            putting.start()
+            putting.join()
+            launch(key, flight)
+
+        with patch.object(cache, "_launch", launch_after_put):
+            assert await cache.get("k") == "put"
+        await ticks()
+        assert not gate.keys
+
+    run(main)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork has none to survive")
+def test_fork_inside_a_loop() -> None:
+    """A child forked while its parent's loop loads has the values, no flights, and may run a loop of its own."""
+    script = """
+import asyncio, os
+from herdless.asyncio import Cache
+
+parent = os.getpid()
+
+async def load(key):
+    if os.getpid() == parent:
+        await release.wait()
+    return key.upper()
+
+async def main():
+    global release
+    release = asyncio.Event()
+    cache.put("known", "KNOWN")
+    waiter = asyncio.create_task(cache.get("k"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    child = os.fork()
+    if child == 0:
+        assert cache.peek("known") == "KNOWN"
+        assert cache.stats().in_flight == 0
+        assert asyncio.run(cache.get("k")) == "K"
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    release.set()
+    print(await waiter)
+
+cache = Cache(load)
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (0, "K\n"), done.stderr
 
 
 class LoopThread:

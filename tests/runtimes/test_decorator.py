@@ -339,6 +339,13 @@ def test_forgotten_parentheses_are_told(decorator: Any) -> None:
         decorator(len)
 
 
+def test_decorated_object_that_is_no_function_is_told() -> None:
+    """At the decoration, with what was decorated."""
+    decorate: Any = cached()
+    with pytest.raises(TypeError, match="cached is applied to 'k', which is no function"):
+        decorate("k")
+
+
 def test_decorated_class_method_is_told() -> None:
     """Below `@cached`, `@classmethod` is no function yet: the error says which one stands above."""
     with pytest.raises(TypeError, match="@classmethod and @staticmethod stand above @cached"):
