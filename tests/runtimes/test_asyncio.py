@@ -108,7 +108,8 @@ def test_load_cancelled_before_its_first_step() -> None:
     run(main)
 
 
-def test_caller_cancelled_in_the_tick_of_its_answer() -> None:
+@pytest.mark.parametrize("first", ["answer", "cancel"])
+def test_caller_cancelled_in_the_tick_of_its_answer(first: str) -> None:
     """A future may be resolved and its task cancelled in one tick: the caller is cancelled, the value stored."""
 
     async def main() -> None:
@@ -116,8 +117,9 @@ def test_caller_cancelled_in_the_tick_of_its_answer() -> None:
         cache = Cache(gate.load)
         caller, other = asyncio.create_task(cache.get("k")), asyncio.create_task(cache.get("k"))
         await ticks()
-        cache.put("k", "put")
-        caller.cancel()
+        steps = [lambda: cache.put("k", "put"), caller.cancel]
+        for step in steps if first == "answer" else reversed(steps):
+            step()
         with pytest.raises(asyncio.CancelledError):
             await caller
         assert await other == "put"
