@@ -117,7 +117,7 @@ def test_caller_cancelled_in_the_tick_of_its_answer(first: str) -> None:
         cache = Cache(gate.load)
         caller, other = asyncio.create_task(cache.get("k")), asyncio.create_task(cache.get("k"))
         await ticks()
-        steps = [lambda: cache.put("k", "put"), caller.cancel]
+        steps: list[Callable[[], object]] = [lambda: cache.put("k", "put"), caller.cancel]
         for step in steps if first == "answer" else reversed(steps):
             step()
         with pytest.raises(asyncio.CancelledError):
