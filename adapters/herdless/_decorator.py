@@ -84,10 +84,10 @@ class _Calls:
     """Turns the arguments of a call into a key, and a key into the call."""
 
     def __init__(self, function: Callable[..., Any], key: Callable[..., object] | None) -> None:
+        if isinstance(function, classmethod | staticmethod):
+            raise TypeError(f"cached is applied to {function!r}: @classmethod and @staticmethod stand above @cached")
         if not callable(function):
-            raise TypeError(
-                f"cached is not applied to a function but to {function!r}; write @cached() with parentheses"
-            )
+            raise TypeError(f"cached is applied to {function!r}, which is no function")
         self._function: Final = function
         self._key: Final = key
         self._signature: Final = inspect.signature(function)
@@ -117,6 +117,12 @@ class _Calls:
             return self._function(*args, **kwargs)
         args, items = call
         return self._function(*args, **dict(items))
+
+
+def require_parentheses(function: object) -> None:
+    """Raise TypeError where the decorator itself was given the function."""
+    if function is not None:
+        raise TypeError(f"cached is given {function!r}: write @cached() with parentheses")
 
 
 class _Cached(Generic[P, R]):

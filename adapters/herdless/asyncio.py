@@ -27,7 +27,7 @@ from herdless._cache import (
     refuse,
     value_of,
 )
-from herdless._decorator import AsyncCached, P, R
+from herdless._decorator import AsyncCached, P, R, require_parentheses
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     NEVER,
@@ -175,20 +175,19 @@ class Cache(BaseCache[K, V, _Flight]):
         run = self._run(key, flight)
         run.send(None)  # into its `try`: a task that is cancelled before its first step would see nothing of it
         task = flight.loop.create_task(run)
-        if task.done():  # an eager task may have run to its end
-            return
-        self._tasks[flight.generation] = task
-        if flight.generation not in self._flights:  # nor could it be cancelled before it was known
-            task.cancel()
+        if not task.done():  # an eager task may have run to its end
+            self._tasks[flight.generation] = task
+            if flight.generation not in self._flights:  # nor could it be cancelled before it was known
+                task.cancel()
 
     async def _run(self, key: K, flight: _Flight) -> None:
         try:
             await _SUSPENDED
             LOADING.set(flight.running)
             value = await awaitable(self._load, self._load(key))
-        except GeneratorExit:  # the loop is gone, and the collector may strike inside the lock; see `_meet`
-            raise
         except BaseException as error:
+            if isinstance(error, GeneratorExit) and asyncio._get_running_loop() is not flight.loop:
+                raise  # not the loader's: the loop is gone, and the collector may strike inside the lock; see `_meet`
             self._failed(flight.generation, key, error)
             if not isinstance(error, Exception):
                 raise
@@ -211,9 +210,8 @@ class Cache(BaseCache[K, V, _Flight]):
         self._tasks.clear()
 
     def _arm(self, flight: _Flight) -> None:
-        if flight.due_at < NEVER:
-            seconds = (flight.due_at - self._clock()) / NANOSECONDS_PER_SECOND
-            flight.timer = flight.loop.call_later(seconds, self._deadline_passed, flight.generation)
+        seconds = (flight.due_at - self._clock()) / NANOSECONDS_PER_SECOND
+        flight.timer = flight.loop.call_later(seconds, self._deadline_passed, flight.generation)
 
     def _meet(self, loop: asyncio.AbstractEventLoop) -> None:
         """Where other loops have flights: what was in flight in closed ones died with them. Inside the lock."""
@@ -259,6 +257,8 @@ def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arg
 
 
 def cached(
+    function: None = None,
+    /,
     *,
     key: Callable[..., object] | None = None,
     **options: Unpack[CacheOptions],
@@ -268,4 +268,5 @@ def cached(
     key: a function of the same arguments that returns what to cache by. All else as for `Cache`. A method's `self` is
     one of the arguments, and is kept alive by the cache as `functools.lru_cache` does.
     """
+    require_parentheses(function)
     return lambda function: AsyncCached(function, key, lambda load: Cache(load, **options))

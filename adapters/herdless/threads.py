@@ -34,7 +34,7 @@ from herdless._cache import (
     refuse,
     value_of,
 )
-from herdless._decorator import P, R, SyncCached
+from herdless._decorator import P, R, SyncCached, require_parentheses
 from herdless._workers import Executor, Workers
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
@@ -240,6 +240,8 @@ def _nanoseconds(timeout: object) -> int:
 
 
 def cached(
+    function: None = None,
+    /,
     *,
     key: Callable[..., object] | None = None,
     executor: Executor | None = None,
@@ -250,6 +252,7 @@ def cached(
     key: a function of the same arguments that returns what to cache by. All else as for `Cache`. A method's `self` is
     one of the arguments, and is kept alive by the cache as `functools.lru_cache` does.
     """
+    require_parentheses(function)
     return lambda function: SyncCached(
         function,
         key,

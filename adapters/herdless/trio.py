@@ -32,7 +32,7 @@ from herdless._cache import (
     refuse,
     value_of,
 )
-from herdless._decorator import AsyncCached, P, R
+from herdless._decorator import AsyncCached, P, R, require_parentheses
 from herdless_core import (
     LONG_AGO,
     NANOSECONDS_PER_SECOND,
@@ -245,6 +245,8 @@ class Cache(BaseCache[K, V, _Flight]):
 
 
 def cached(
+    function: None = None,
+    /,
     *,
     key: Callable[..., object] | None = None,
     checkpoint: Literal["fair", "always", "never"] = "fair",
@@ -256,6 +258,7 @@ def cached(
     what to cache by. All else as for `Cache`. A method's `self` is one of the arguments, and is kept alive by the cache
     as `functools.lru_cache` does.
     """
+    require_parentheses(function)
     return lambda function: AsyncCached(
         function,
         key,

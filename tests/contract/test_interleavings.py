@@ -19,6 +19,9 @@ class Stop(BaseException):
     """An exception that is no `Exception`, and that no runtime knows."""
 
 
+ABNORMAL_ENDS = [Stop(), CancelledError(), GeneratorExit()]
+
+
 async def start_two_generations(w: World, *, leaves: int | None = None) -> tuple[Any, Any]:
     """A caller who waits for g1, which was invalidated, and one who waits for g2."""
     old = w.get("k", leaves=leaves)
@@ -170,7 +173,7 @@ async def test_08_key_cleared_during_its_refresh_loads_again(w: World) -> None:
     assert cache.peek("k") == 2
 
 
-@pytest.mark.parametrize("error", [Stop(), CancelledError()], ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("error", ABNORMAL_ENDS, ids=lambda error: type(error).__name__)
 async def test_09_abnormal_end_settles_the_waiters(w: World, error: BaseException) -> None:
     """From golang/go #67087: the loader exits abnormally; its waiters hang."""
     await w.open()
@@ -185,7 +188,7 @@ async def test_09_abnormal_end_settles_the_waiters(w: World, error: BaseExceptio
         assert joiner.error.__cause__ is error
 
 
-@pytest.mark.parametrize("error", [Stop(), CancelledError()], ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("error", ABNORMAL_ENDS, ids=lambda error: type(error).__name__)
 async def test_10_abnormal_end_leaves_no_orphan(w: World, error: BaseException) -> None:
     """From openaivec #184: the owner is cancelled; its key stays in flight for ever."""
     cache = await w.open(negative_ttl=100)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import os
+import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
+from unittest.mock import patch
 
 import pytest
 import uvloop
@@ -105,7 +108,8 @@ def test_load_cancelled_before_its_first_step() -> None:
     run(main)
 
 
-def test_caller_cancelled_in_the_tick_of_its_answer() -> None:
+@pytest.mark.parametrize("first", ["answer", "cancel"])
+def test_caller_cancelled_in_the_tick_of_its_answer(first: str) -> None:
     """A future may be resolved and its task cancelled in one tick: the caller is cancelled, the value stored."""
 
     async def main() -> None:
@@ -113,8 +117,9 @@ def test_caller_cancelled_in_the_tick_of_its_answer() -> None:
         cache = Cache(gate.load)
         caller, other = asyncio.create_task(cache.get("k")), asyncio.create_task(cache.get("k"))
         await ticks()
-        cache.put("k", "put")
-        caller.cancel()
+        steps: list[Callable[[], object]] = [lambda: cache.put("k", "put"), caller.cancel]
+        for step in steps if first == "answer" else reversed(steps):
+            step()
         with pytest.raises(asyncio.CancelledError):
             await caller
         assert await other == "put"
@@ -421,6 +426,77 @@ class _CheckedLock:
         self._lock.release()
 
     acquire, release = __enter__, __exit__
+
+
+def test_put_ends_the_load_of_a_closed_loop() -> None:
+    """There is no one to wake and nothing to cancel: the value is simply there."""
+    cache = Cache(HangsOnce().load)
+    waiting = leave_a_load_behind(cache)
+    cache.put("k", "put")
+    assert asyncio.run(cache.get("k")) == "put"
+    assert cache.stats().in_flight == 0
+    del waiting
+    gc.collect()
+
+
+def test_load_superseded_before_it_was_launched() -> None:
+    """Another thread may put the value between a caller's step and the start of its load: the load is not begun."""
+
+    async def main() -> None:
+        gate = Gate()
+        cache = Cache(gate.load)
+        launch = cache._launch
+
+        def launch_after_put(key: str, flight: Any) -> None:
+            putting = threading.Thread(target=cache.put, args=(key, "put"))
+            putting.start()
+            putting.join()
+            launch(key, flight)
+
+        with patch.object(cache, "_launch", launch_after_put):
+            assert await cache.get("k") == "put"
+        await ticks()
+        assert not gate.keys
+
+    run(main)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork has none to survive")
+def test_fork_inside_a_loop() -> None:
+    """A child forked while its parent's loop loads has the values, no flights, and may run a loop of its own."""
+    script = """
+import asyncio, os
+from herdless.asyncio import Cache
+
+parent = os.getpid()
+
+async def load(key):
+    if os.getpid() == parent:
+        await release.wait()
+    return key.upper()
+
+async def main():
+    global release
+    release = asyncio.Event()
+    cache.put("known", "KNOWN")
+    waiter = asyncio.create_task(cache.get("k"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    child = os.fork()
+    if child == 0:
+        assert cache.peek("known") == "KNOWN"
+        assert cache.stats().in_flight == 0
+        assert asyncio.run(cache.get("k")) == "K"
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    release.set()
+    print(await waiter)
+
+cache = Cache(load)
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (0, "K\n"), done.stderr
 
 
 class LoopThread:

@@ -173,6 +173,17 @@ def test_timeout_is_of_one_caller_alone() -> None:
     assert patient.result() == "K"
 
 
+def test_timeout_by_a_clock_that_runs_slower() -> None:
+    """The cache's clock decides: who looked at it too early waits on."""
+    gate = Gate()
+    looks = iter(range(0, 1_000_000_000, 4_000_000))
+    cache = Cache(gate.load, clock=lambda: next(looks))
+    with pytest.raises(TimeoutError):
+        cache.get("k", timeout=0.02)
+    gate.open.set()
+    assert next(looks) >= 20_000_000
+
+
 def test_leader_that_gives_up_leaves_its_load_behind() -> None:
     """The load of a caller with a timeout runs on a thread of its own, ends there and is stored."""
     gate = Gate()

@@ -1,0 +1,474 @@
+"""The `cached` decorator: what it takes for one call, what hangs on the function, and how wrong use is told.
+
+It is the same code in every runtime; the threads' is used where the runtime makes no difference.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+
+import herdless.asyncio
+import herdless.threads
+import herdless.trio
+from herdless.threads import Cache, Loaded, cached
+from herdless_core import PolicyError
+
+
+class Log:
+    """A function that notes its calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+
+    def note(self, *call: Any) -> Any:
+        """Note the call and return it."""
+        self.calls.append(call)
+        return call
+
+
+@pytest.fixture
+def log() -> Log:
+    """The calls that were not answered by the cache."""
+    return Log()
+
+
+# What is one call
+
+
+def test_same_arguments_are_one_call(log: Log) -> None:
+    """The function runs once for each set of arguments."""
+
+    @cached(ttl=60)
+    def function(a: int, b: int) -> Any:
+        return log.note(a, b)
+
+    assert function(1, 2) == function(1, 2) == (1, 2)
+    assert function(2, 1) == (2, 1)
+    assert log.calls == [(1, 2), (2, 1)]
+
+
+def test_defaults_and_keywords_make_no_difference(log: Log) -> None:
+    """A call is cached by what the function gets, not by how it was written."""
+
+    @cached()
+    def function(a: int, b: int = 2, *, c: int = 3) -> Any:
+        return log.note(a, b, c)
+
+    for result in (function(1), function(1, 2), function(a=1), function(b=2, a=1), function(1, c=3)):
+        assert result == (1, 2, 3)
+    assert log.calls == [(1, 2, 3)]
+
+
+@pytest.mark.parametrize("style", ["positional", "keyword"])
+def test_defaults_of_a_positional_function(log: Log, style: str) -> None:
+    """The short way for functions without keyword-only arguments gives the same keys as binding does."""
+
+    @cached()
+    def function(a: int, b: int = 2, c: int = 3) -> Any:
+        return log.note(a, b, c)
+
+    function(1)
+    function(1, 2) if style == "positional" else function(1, b=2)
+    function(1, 2, 3) if style == "positional" else function(a=1, c=3)
+    assert log.calls == [(1, 2, 3)]
+
+
+def test_variable_arguments(log: Log) -> None:
+    """`*args` and `**kwargs` are told apart by order and by name."""
+
+    @cached()
+    def function(*args: int, **kwargs: int) -> Any:
+        return log.note(args, dict(kwargs))
+
+    assert function(1, 2, x=3, y=4) == function(1, 2, y=4, x=3) == ((1, 2), {"x": 3, "y": 4})
+    function(2, 1, x=3, y=4)
+    function(1, 2, x=4, y=3)
+    function()
+    assert len(log.calls) == 4
+
+
+def test_positional_only_arguments(log: Log) -> None:
+    """They bind like the others."""
+
+    @cached()
+    def function(a: int, /, b: int = 2) -> Any:
+        return log.note(a, b)
+
+    assert function(1) == function(1, b=2) == (1, 2)
+    assert len(log.calls) == 1
+
+
+def test_key_function(log: Log) -> None:
+    """`key=` says what makes calls the same; the first call's arguments are the ones that are loaded with."""
+
+    @cached(key=lambda article, request: article)
+    def price(article: str, request: object) -> Any:
+        return log.note(article, request)
+
+    assert price("tea", ["unhashable"]) == price("tea", request=2) == ("tea", ["unhashable"])
+    price.invalidate("tea", None)
+    assert price("tea", 3) == ("tea", 3)
+
+
+def test_keys_of_a_key_function_are_compared_by_it_alone() -> None:
+    """A key that happens to equal another cache key of the same function is the same call, nothing else is."""
+
+    @cached(key=lambda number: number % 2)
+    def parity(number: int) -> int:
+        return number
+
+    assert [parity(number) for number in (2, 3, 4, 5)] == [2, 3, 2, 3]
+    assert repr(next(iter(parity.cache._keyspace))) == "0"
+
+
+def test_unhashable_argument_is_told() -> None:
+    """As `functools.lru_cache` does, with the argument named."""
+
+    @cached()
+    def function(a: Any) -> Any:
+        return a
+
+    with pytest.raises(TypeError, match=r"\[1\].*cannot be looked up: unhashable type"):
+        function([1])
+
+
+def test_wrong_arguments_are_told_before_anything_is_cached() -> None:
+    """The error is the one that calling the function would give."""
+
+    @cached()
+    def function(a: int, b: int = 2) -> int:
+        return a + b
+
+    call: Any = function
+    for args, kwargs in (((), {}), ((1, 2, 3), {}), ((1,), {"c": 3})):
+        with pytest.raises(TypeError, match="argument"):
+            call(*args, **kwargs)
+    assert function.cache.stats().misses == 0
+
+
+def test_loaded_gives_the_result_a_lifetime() -> None:
+    """A function may return `Loaded`, as a loader may; its caller gets the value."""
+    now = 0
+
+    @cached(ttl=60, clock=lambda: now)
+    def token(name: str) -> str | Loaded[str]:
+        return Loaded(f"{name} at {now}", ttl=5)
+
+    assert token("a") == "a at 0"
+    now = 5_000_000_000
+    assert token("a") == "a at 5000000000"
+
+
+# What hangs on the function
+
+
+def test_function_keeps_its_name_and_itself() -> None:
+    """Help, tracebacks and introspection see the function that was written."""
+
+    def function(a: int) -> int:
+        """Say it."""
+        return a
+
+    wrapped = cached()(function)
+    assert wrapped.__name__ == "function"  # type: ignore[attr-defined]  # set by functools.update_wrapper
+    assert wrapped.__doc__ == "Say it."
+    assert wrapped.__wrapped__ is function
+    assert inspect.signature(wrapped) == inspect.signature(function)
+
+
+def test_cache_info_speaks_as_lru_cache_does() -> None:
+    """`cache_info()` and `cache_clear()` are what users and their dashboards know."""
+
+    @cached(maxsize=10)
+    def function(a: int) -> int:
+        return a
+
+    for a in (1, 1, 2, 1):
+        function(a)
+    assert function.cache_info()._asdict() == {"hits": 2, "misses": 2, "maxsize": 10, "currsize": 2}
+    function.cache_clear()
+    assert function.cache_info().currsize == 0
+    function(1)
+    assert function.cache_info().misses == 3
+
+
+def test_invalidate_takes_the_arguments_of_the_call(log: Log) -> None:
+    """One result goes, written in whatever way the call was; the others stay."""
+
+    @cached()
+    def function(a: int, b: int = 2) -> Any:
+        return log.note(a, b)
+
+    function(1)
+    function(2)
+    function.invalidate(b=2, a=1)
+    function(1)
+    function(2)
+    assert log.calls == [(1, 2), (2, 2), (1, 2)]
+
+
+def test_cache_is_the_cache_behind() -> None:
+    """All that a cache can do is there."""
+
+    @cached(ttl=60)
+    def function(a: int) -> int:
+        return a
+
+    assert isinstance(function.cache, Cache)
+    function(1)
+    assert function.cache.stats().size == len(function.cache) == 1
+
+
+# Methods
+
+
+class Shop:
+    """A class with cached methods of all kinds."""
+
+    def __init__(self, factor: int) -> None:
+        self.factor = factor
+        self.calls = 0
+
+    @cached()
+    def price(self, article: int, tax: int = 0) -> int:
+        """Count and compute."""
+        self.calls += 1
+        return article * self.factor + tax
+
+    @staticmethod
+    @cached()
+    def double(article: int) -> int:
+        """Compute."""
+        return 2 * article
+
+    @classmethod
+    @cached()
+    def name(cls, article: int) -> str:
+        """Say of which class it is."""
+        return f"{cls.__name__} {article}"
+
+
+class Stall(Shop):
+    """A class that inherits cached methods."""
+
+
+def test_method_is_cached_for_each_instance() -> None:
+    """`self` is one of the arguments."""
+    one, two = Shop(1), Shop(2)
+    for _ in range(2):
+        assert (one.price(5), two.price(5), two.price(5, tax=1)) == (5, 10, 11)
+    assert (one.calls, two.calls) == (1, 2)
+
+
+def test_method_is_invalidated_for_one_instance() -> None:
+    """On an instance, `invalidate` needs no `self`, like the method itself; on the class it does."""
+    one, two = Shop(1), Shop(2)
+    one.price(5)
+    two.price(5)
+    one.price.invalidate(5)
+    one.price(5)
+    two.price(5)
+    assert (one.calls, two.calls) == (2, 1)
+    Shop.price.invalidate(two, 5)
+    two.price(5)
+    assert (one.calls, two.calls) == (2, 2)
+
+
+def test_method_called_on_the_class() -> None:
+    """The plain function is still there, with the same cache."""
+    one = Shop(1)
+    assert Shop.price(one, 5) == one.price(5) == 5
+    assert one.calls == 1
+    assert Shop.price.cache is one.price.cache
+
+
+def test_static_method() -> None:
+    """`@staticmethod` stands above `@cached`."""
+    shop: Any = Shop  # mypy binds what staticmethod does not
+    assert shop.double(2) == shop(1).double(2) == 4
+    assert Shop.double.cache_info().misses == 1
+    shop.double.invalidate(2)
+    shop.double(2)
+    assert Shop.double.cache_info().misses == 2
+
+
+def test_class_method() -> None:
+    """`@classmethod` stands above `@cached`, and the class is one of the arguments."""
+    shop: Any = Shop  # mypy does not bind what classmethod does
+    stall: Any = Stall
+    for _ in range(2):
+        assert (shop.name(1), stall.name(1), stall(1).name(1)) == ("Shop 1", "Stall 1", "Stall 1")
+    assert vars(Shop)["name"].__func__.cache_info().misses == 2
+
+
+def test_stacked_decorators() -> None:
+    """Two caches over each other are two caches: a short one in front of a long one, for instance."""
+    loads = 0
+
+    @cached(ttl=1)
+    @cached(ttl=60)
+    def function(a: int) -> int:
+        nonlocal loads
+        loads += 1
+        return a
+
+    assert function(1) == 1
+    assert function.cache is not function.__wrapped__.cache  # type: ignore[attr-defined]  # of the inner one
+    function.cache_clear()
+    assert function(1) == 1
+    assert loads == 1
+    assert function.cache_info().misses == 2
+
+
+# Wrong use
+
+
+@pytest.mark.parametrize(
+    "decorator", [cached, herdless.asyncio.cached, herdless.trio.cached], ids=["threads", "a", "t"]
+)
+def test_forgotten_parentheses_are_told(decorator: Any) -> None:
+    """The likeliest slip says what to write."""
+    with pytest.raises(TypeError, match=r"write @cached\(\) with parentheses"):
+        decorator(len)
+
+
+def test_decorated_object_that_is_no_function_is_told() -> None:
+    """At the decoration, with what was decorated."""
+    decorate: Any = cached()
+    with pytest.raises(TypeError, match="cached is applied to 'k', which is no function"):
+        decorate("k")
+
+
+def test_decorated_class_method_is_told() -> None:
+    """Below `@cached`, `@classmethod` is no function yet: the error says which one stands above."""
+    with pytest.raises(TypeError, match="@classmethod and @staticmethod stand above @cached"):
+
+        class Wrong:
+            @cached()
+            @classmethod
+            def function(cls) -> None:
+                """Never run."""
+
+
+def test_decorated_static_method_is_told() -> None:
+    """It could be called, and would be given the instance as an argument it has no use for."""
+    with pytest.raises(TypeError, match="@classmethod and @staticmethod stand above @cached"):
+
+        class Wrong:
+            @cached()
+            @staticmethod
+            def function() -> None:
+                """Never run."""
+
+
+def test_bad_option_is_told_where_it_is_written() -> None:
+    """At the decoration, not at the first call."""
+    with pytest.raises(PolicyError, match="ttl=-1 is not accepted"):
+
+        @cached(ttl=-1)
+        def function() -> None:
+            """Never run."""
+
+
+def test_async_function_of_threads_is_told() -> None:
+    """The wrong module's `cached` names the function."""
+
+    @cached()
+    async def fetch(a: int) -> int:
+        return a
+
+    call: Any = fetch
+    with pytest.raises(TypeError, match=r"load=.*fetch.* is not accepted: give a function that is not async"):
+        call(1)
+
+
+def test_sync_function_of_asyncio_is_told() -> None:
+    """The same, the other way round."""
+
+    def fetch(a: int) -> int:
+        return a
+
+    decorated: Any = herdless.asyncio.cached()(fetch)  # type: ignore[arg-type]  # the mistake
+    with pytest.raises(TypeError, match=r"load=.*fetch.* is not accepted: give an async function"):
+        asyncio.run(decorated(1))
+
+
+# Async functions
+
+
+class Remote:
+    """A class with a cached async method."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    @herdless.asyncio.cached(ttl=60)
+    async def fetch(self, name: str, *, upper: bool = False) -> str:
+        """Count and compute."""
+        self.calls += 1
+        await asyncio.sleep(0)
+        return name.upper() if upper else name
+
+
+def test_async_method() -> None:
+    """One load for callers together, and the method's `invalidate` without `self`."""
+
+    async def main() -> None:
+        remote = Remote()
+        assert await asyncio.gather(*[remote.fetch("a", upper=True) for _ in range(5)]) == ["A"] * 5
+        assert remote.calls == 1
+        remote.fetch.invalidate("a", upper=True)
+        await remote.fetch("a", upper=True)
+        assert remote.calls == 2
+        assert await Remote.fetch(remote, "a", upper=True) == "A"
+        assert remote.calls == 2
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("decorator", [herdless.asyncio.cached, herdless.trio.cached], ids=["asyncio", "trio"])
+@pytest.mark.parametrize("bind", [lambda cls: cls.method, lambda cls: cls().method], ids=["function", "method"])
+def test_async_function_is_known_as_one(decorator: Any, bind: Callable[[Any], Any]) -> None:
+    """Frameworks ask before they call. Before Python 3.12 only asyncio's own question can be answered truthfully."""
+
+    class Holder:
+        async def method(self) -> None:
+            """Never run."""
+
+        method = decorator()(method)
+
+    asks = inspect.iscoroutinefunction if sys.version_info >= (3, 12) else asyncio.iscoroutinefunction
+    assert asks(bind(Holder))
+
+
+def test_sync_function_is_not_known_as_async() -> None:
+    """The threads' decorator makes no claim that is not true."""
+
+    @cached()
+    def function() -> None:
+        """Never run."""
+
+    assert not inspect.iscoroutinefunction(function)
+
+
+def test_trio_function() -> None:
+    """The same decorator in trio, with its cache opened."""
+
+    @herdless.trio.cached(key=lambda word, _noise: word)
+    async def shout(word: str, _noise: int) -> str:
+        await trio.lowlevel.checkpoint()
+        return word.upper()
+
+    async def main() -> None:
+        async with shout.cache:
+            assert await shout("a", 1) == await shout("a", 2) == "A"
+
+    trio.run(main)
+    assert shout.cache_info().misses == 1

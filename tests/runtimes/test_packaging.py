@@ -1,0 +1,111 @@
+"""What is installed: two typed packages, nothing else at top level, and no other distribution with them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from email.message import Message
+from email.parser import Parser
+from importlib.metadata import version
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*command: str, cwd: Path, python_path: Path | None = None) -> str:
+    """Run Python with these arguments; returns what it printed."""
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=cwd,
+        env=os.environ | ({} if python_path is None else {"PYTHONPATH": str(python_path)}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built by the build system that pyproject.toml names, without a network."""
+    target = tmp_path_factory.mktemp("dist")
+    build = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
+    return target / run("-c", build, str(target), cwd=ROOT).split()[-1]
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory in which the wheel, and nothing else, is installed."""
+    target = tmp_path_factory.mktemp("installed")
+    run("-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", str(target), str(wheel), cwd=target)
+    return target
+
+
+def metadata(wheel: Path) -> Message:
+    """The wheel's METADATA."""
+    with ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        return Parser().parsestr(archive.read(name).decode())
+
+
+def test_wheel_holds_both_packages_and_nothing_else(wheel: Path) -> None:
+    """Whoever installs a cache does not want its tests, specs or docs among their packages."""
+    with ZipFile(wheel) as archive:
+        names = archive.namelist()
+    top = {name.split("/")[0] for name in names}
+    assert top == {"herdless", "herdless_core", f"herdless-{version('herdless')}.dist-info"}
+    for package, folder in (("herdless", "adapters/herdless"), ("herdless_core", "core/herdless_core")):
+        source = {path.name for path in (ROOT / folder).iterdir() if path.suffix in {".py", ".typed"}}
+        assert {name.split("/")[1] for name in names if name.startswith(f"{package}/")} >= source
+        assert f"{package}/py.typed" in names
+    assert not [name for name in names if name.endswith(".pyc") or "test" in name.lower().replace("testing.py", "")]
+
+
+def test_wheel_is_for_every_platform(wheel: Path) -> None:
+    """Pure Python: one wheel for all."""
+    assert wheel.name.endswith("-py3-none-any.whl")
+
+
+def test_no_dependency_at_run_time(wheel: Path) -> None:
+    """All that is required is required by an extra."""
+    required = metadata(wheel).get_all("Requires-Dist") or []
+    assert required
+    assert all("extra ==" in requirement for requirement in required)
+
+
+def test_metadata_says_what_readers_look_for(wheel: Path) -> None:
+    """The page of the package index shows the README, the license and the oldest Python."""
+    fields = metadata(wheel)
+    assert fields["License-Expression"] == "Apache-2.0"
+    assert fields["Requires-Python"] == ">=3.11"
+    assert "# herdless" in str(fields.get_payload())
+
+
+@pytest.mark.parametrize("runtime", ["asyncio", "threads"])
+def test_fresh_install_runs_without_other_packages(installed: Path, runtime: str) -> None:
+    """With `-S` Python sees no other installed package: what is imported is in the wheel or in Python."""
+    script = {
+        "asyncio": "import asyncio\nfrom herdless.asyncio import Cache\n"
+        "async def load(key): return key\n"
+        "print(asyncio.run(Cache(load).get('k')))",
+        "threads": "from herdless.threads import Cache\nprint(Cache(str.upper).get('k').lower())",
+    }[runtime]
+    assert run("-S", "-W", "error", "-c", script, cwd=installed, python_path=installed) == "k\n"
+
+
+def test_trio_cache_says_what_is_missing(installed: Path) -> None:
+    """Without trio, its adapter is not importable, and the error names the package."""
+    script = "try:\n    import herdless.trio\nexcept ModuleNotFoundError as error:\n    print(error.name)"
+    assert run("-S", "-c", script, cwd=installed, python_path=installed) == "trio\n"
+
+
+def test_command_of_a_fresh_install(installed: Path) -> None:
+    """`python -m herdless --version` needs no extra, and says the version of the distribution."""
+    printed = run("-S", "-m", "herdless", "--version", cwd=installed, python_path=installed)
+    assert version("herdless") in printed
