@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -357,7 +358,8 @@ def _run(name: str) -> Result:
         report_all=True,
     )
     began = time.process_time()
-    messages = run_checkables(analyze_function(contract, options))
+    with warnings.catch_warnings(action="ignore"):  # it walks over all that `typing` has, deprecated names included
+        messages = run_checkables(analyze_function(contract, options))
     seconds = time.process_time() - began
     if not messages:
         return Result(name, "NOTHING CHECKED", seconds, "")

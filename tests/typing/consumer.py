@@ -169,7 +169,7 @@ async def decorated() -> None:
     find.invalidate()  # expect: call-arg
     find_here("a", "b")  # expect: call-arg
     _ = find("a").append  # expect: attr-defined
-    herdless.asyncio.cached(find_here)  # expect: call-arg
+    herdless.asyncio.cached(find_here)  # expect: arg-type
 
 
 async def decorated_with_loaded() -> None:
