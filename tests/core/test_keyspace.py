@@ -335,3 +335,9 @@ def test_the_running_load_knows_its_key_and_generation() -> None:
     assert (running.key, running.generation, running.has_ended) == ("a", 1, False)
     cache.load_succeeded(1, "value", 0)
     assert running.has_ended
+
+
+def test_effects_without_a_reply_are_refused() -> None:
+    """Only those of a lookup have one; a mistaken adapter is told so."""
+    with pytest.raises(ValueError, match=r"^no reply is the first of \(\)$"):
+        reply_of(())
