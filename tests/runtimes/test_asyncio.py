@@ -673,3 +673,15 @@ def test_decorated_function_is_a_coroutine_function() -> None:
         assert inspect.iscoroutinefunction(function)
     else:
         assert asyncio.iscoroutinefunction(function)
+
+
+def test_load_in_time_leaves_no_timer_behind() -> None:
+    """A busy cache with a long load_timeout would otherwise hold every load it ever made."""
+
+    async def main() -> None:
+        cache = Cache(_echo, load_timeout=3600)
+        assert await cache.get("k") == "k"
+        scheduled: list[asyncio.TimerHandle] = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]  # private
+        assert all(timer.cancelled() for timer in scheduled)
+
+    run(main)

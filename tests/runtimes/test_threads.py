@@ -342,7 +342,7 @@ def test_refreshes_queue_and_awaited_loads_do_not() -> None:
         cache.refresh(str(number))
     for _ in range(MAX_REFRESHERS):
         gate.wait_for_load()
-    assert cache.get("urgent", timeout=PATIENCE) == "URGENT"
+    assert cache.get("urgent", timeout=PATIENCE / 3) == "URGENT"  # before the hung ones give up
     gate.open.set()
     for _ in range(MAX_REFRESHERS):
         gate.wait_for_load()
