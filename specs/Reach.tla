@@ -12,8 +12,8 @@ Some(kind, Holds(_)) == \E o \in Of(effects, kind) : Holds(o)
 \* A lookup that joins the flight which another one started.
 NeverAJoin == ~Some("Join", LAMBDA j : ~j.leads)
 
-\* Everybody waits for one flight.
-NeverAHerd == \E c, d \in Clients : clients[c].waits_for = 0 \/ clients[c].waits_for # clients[d].waits_for
+\* Two callers who wait for one flight.
+NeverAHerd == \A c, d \in Clients : clients[c] # Idle /\ clients[c].waits_for = clients[d].waits_for => c = d
 
 \* A lookup refused because enough callers wait.
 NeverARefusal == Of(effects, "Refuse") = {}

@@ -8,7 +8,6 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
@@ -75,7 +74,7 @@ def find_jar() -> Path:
 
 
 def run_tlc(
-    run: Run, *, folder: Path = FOLDER, dump: Path | None = None, options: Sequence[str] = (), timeout: float = 1800
+    run: Run, *, folder: Path = FOLDER, dump: Path | None = None, workers: int = 1, timeout: float = 1800
 ) -> Output:
     """Run TLC in a folder of its own; `dump` gets the graph, `folder` has the specification. Seconds."""
     java, jar = find_java(), find_jar()
@@ -83,15 +82,16 @@ def run_tlc(
         cfg = Path(private) / f"{run.name}.cfg"
         cfg.write_text(run.cfg(), encoding="utf-8")
         command = [str(java), *(_memory(run)), f"-Djava.io.tmpdir={private}", "-cp", str(jar), "tlc2.TLC"]
-        command += ["-deadlock", "-workers", "2", "-metadir", private, "-config", str(cfg), *options]
+        command += ["-deadlock", "-workers", str(workers), "-metadir", private, "-config", str(cfg)]
+        if run.covers_all_actions:
+            command += ["-coverage", "60"]
         if dump is not None:
             command += ["-dump", "dot,actionlabels", str(dump)]
         return _run([*command, f"{run.module}.tla"], folder, timeout)
 
 
 def _memory(run: Run) -> tuple[str, ...]:
-    # The quick compiler alone is the quicker one for runs of seconds.
-    return ("-Xmx3g", "-XX:+UseParallelGC") if run.slow else ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+    return ("-Xmx3g", "-XX:+UseParallelGC") if run.slow else ("-Xmx512m", "-XX:+UseSerialGC")
 
 
 def _run(command: list[str], folder: Path, timeout: float) -> Output:
