@@ -170,7 +170,9 @@ def describe(difference: Difference) -> str:
 
 
 def _words(outline: Outline, indent: str) -> Iterator[str]:
-    return (f"{indent}{name} = {part}".replace(str(NEVER), "never") for name, part in zip(VARIABLES, outline, strict=True))
+    return (
+        f"{indent}{name} = {part}".replace(str(NEVER), "never") for name, part in zip(VARIABLES, outline, strict=True)
+    )
 
 
 def main() -> int:

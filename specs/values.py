@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 _TOKEN: Final = re.compile(r'<<|>>|\|->|:>|@@|[{}\[\](),]|"[^"]*"|-?\d+|\w+')
+_BOOLEANS: Final = {"TRUE": True, "FALSE": False}
 _CLOSING: Final = {"<<": ">>", "{": "}", "[": "]", "(": ")"}
 
 
@@ -25,7 +26,7 @@ def parse(text: str) -> Any:
 
 
 def parse_state(text: str) -> dict[str, str]:
-    """The variables of a state, `/\\ name = value` each, with their values as text."""
+    """The variables of a state, a line of conjunction each, with their values as text."""
     variables = {}
     for part in re.split(r"^/\\ ", text, flags=re.MULTILINE)[1:]:
         name, _, value = part.partition(" = ")
@@ -37,8 +38,8 @@ def _value(tokens: list[str], at: int) -> tuple[Any, int]:
     token = tokens[at]
     if token in _CLOSING:
         return _collection(tokens, at)
-    if token in ("TRUE", "FALSE"):
-        return token == "TRUE", at + 1
+    if token in _BOOLEANS:
+        return _BOOLEANS[token], at + 1
     if token.startswith('"'):
         return token[1:-1], at + 1
     return int(token), at + 1

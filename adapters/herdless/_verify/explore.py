@@ -17,13 +17,12 @@ from herdless._verify.ticks import age_cap, in_ticks
 from herdless._verify.world import IDLE, Bounds, Machine, Move, Outline, Outliner, World, commit, first, moves, target
 from herdless_core import (
     Answer,
-    Evicted,
+    Entry,
     Fresh,
     Get,
-    Join,
     Policy,
-    Refuse,
     Settle,
+    Stale,
     Step,
     Value,
     _machine,
@@ -230,7 +229,7 @@ def _is_nothing_outdated(world: World, move: Move, step: Step, after: World) -> 
             if any(_is_older(effect.outcome, since) for since in waiting):
                 return False
     entry = after.entry
-    held = entry.value if isinstance(entry, Fresh) else None
+    held = entry.value if isinstance(entry, Fresh | Stale) else None
     return not isinstance(held, int) or held >= after.floor
 
 
@@ -238,5 +237,5 @@ def _is_older(outcome: object, floor: int) -> bool:
     return isinstance(outcome, Value) and outcome.value < floor
 
 
-def _entries(world: World) -> tuple[object, ...]:
+def _entries(world: World) -> tuple[Entry, ...]:
     return (world.entry, *world.detached)

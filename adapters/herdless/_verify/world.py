@@ -159,7 +159,7 @@ def moves(world: World, policy: Policy, bounds: Bounds) -> Iterator[Move]:
     yield Move("Refresh", Refresh(world.generation + 1))
     yield Move("Evict", Evict())
     yield Move("Restarted", Restarted())
-    for load in world.loads:
+    for load in sorted(world.loads, key=lambda load: load.generation):
         yield from _moves_of(load, world, policy)
     if world.truth < bounds.truths:
         yield Move("TruthChanges", after=replace(world, truth=world.truth + 1, effects=()))
