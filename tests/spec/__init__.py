@@ -1,0 +1,1 @@
+"""The specification, and that the code is the same machine."""
