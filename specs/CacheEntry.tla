@@ -165,10 +165,10 @@ NewStale(e, fresh_until, retry_at) ==
   Stale(e.value, e.age, Instant(After(fresh_until, StaleWhileRevalidate)), Instant(After(fresh_until, Kept)), retry_at,
         e.flight)
 
-\* The entry with another flight.
+\* The entry with another flight. A lookup past the deadline has a step to make, so it is not a hit without one.
 WithFlight(e, f) ==
   CASE e.state = "Absent" -> Pending(f)
-    [] e.state = "Fresh" /\ ~IsError(e.value) -> [e EXCEPT !.flight = f, !.hit_until = Instant(FreshUntil(e))]
+    [] e.state = "Fresh" /\ ~IsError(e.value) -> [e EXCEPT !.flight = f, !.hit_until = Instant(Min(FreshUntil(e), f.due_at))]
     [] OTHER -> [e EXCEPT !.flight = f]
 
 \* The entry with another count of waiters.
@@ -264,12 +264,12 @@ GetInTimeStep(e, g) ==
     [] e.state = "Stale" /\ (e.stale_until > 0 \/ e.retry_at > 0) -> AnswerAndRefresh(e, g, e.retry_at)
     [] e.state = "Stale" -> IF HasFlight(e) THEN JoinFlight(e) ELSE StartAndJoin(e, g)
 
-\* Get: a flight past its deadline is given up first, for nobody may join it.
+\* Get: a flight past its deadline is given up first, for nobody may join it. The reply is the first effect all the same.
 GetStep(e, g) ==
   IF HasFlight(e) /\ e.flight.due_at = 0
   THEN LET given_up == DeadlinePassedStep(e, e.flight.generation)
            answered == GetInTimeStep(given_up.entry, g)
-       IN  Next(answered.entry, given_up.effects \o answered.effects)
+       IN  Next(answered.entry, <<Head(answered.effects)>> \o given_up.effects \o Tail(answered.effects))
   ELSE GetInTimeStep(e, g)
 
 \* Put: the value takes the place of whatever there was, and waiters get it too.

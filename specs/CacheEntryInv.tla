@@ -36,7 +36,7 @@ WellFormedInv ==
     [] entry.state = "Fresh" ->
          LET end == Instant(FreshUntil(entry))
          IN  entry.hit_until = CASE IsError(entry.value) -> 0
-                                 [] HasFlight(entry) -> end
+                                 [] HasFlight(entry) -> Min(end, entry.flight.due_at)
                                  [] OTHER -> Min(end, entry.refresh_at)
 
 \* Up to `hit_until` a lookup is a hit that needs no step: the hot path reads nothing but this.
@@ -47,10 +47,10 @@ HitUntilInv ==
 \* NoStaleSet, as seen in what is stored: never a value that was read before the last Put or Invalidate.
 NoStaleSetInv == HasOutcome(entry) /\ ~IsError(entry.value) => entry.value >= floor
 
-\* AnsweredOnce, one half: a lookup gets one reply, and whoever waits, waits for a flight whose end will answer him.
+\* AnsweredOnce, one half: a lookup gets one reply, at first, and whoever waits, waits for a flight whose end will answer him.
 AnsweredOnceInv ==
   /\ LET orders == GetStep(Aged(entry), generation + 1).effects
-     IN  Cardinality({i \in DOMAIN orders : orders[i].order \in {"Answer", "Join", "Refuse"}}) = 1
+     IN  {i \in DOMAIN orders : orders[i].order \in {"Answer", "Join", "Refuse"}} = {1}
   /\ \A c \in Clients : clients[c] # Idle => \E f \in Flights : f.generation = clients[c].waits_for
 
 \* WaiterCount: a flight counts those who wait for it, and a removed entry is kept for them alone.
