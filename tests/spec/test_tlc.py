@@ -29,7 +29,7 @@ def results(tlc: None) -> dict[str, Result]:
 
 @pytest.mark.parametrize("name", [part.name for name in SMALL for part in parts(RUNS[name])])
 def test_run_comes_out_as_expected(name: str, results: dict[str, Result]) -> None:
-    """What is promised holds, what is not promised or shows a situation is refuted, and the number of states is pinned."""
+    """What is promised holds, what is not is refuted, and the number of states is the pinned one."""
     assert results[name].complaint == ""
 
 
@@ -58,7 +58,8 @@ def test_what_must_be_refuted_and_holds_is_a_complaint(results: dict[str, Result
 
 def test_an_action_never_taken_is_a_complaint() -> None:
     """Coverage is read from TLC's last report."""
-    text = "<Get line 1, col 1 to line 2, col 2 of module CacheEntry>: 0:0\n<Put line 3, col 1 to line 4, col 2 of module CacheEntry>: 3:7\n"
+    report = "<{} line 1, col 1 to line 2, col 2 of module CacheEntry>: {}\n"
+    text = report.format("Get", "0:0") + report.format("Put", "3:7")
     assert list(never_taken(text)) == ["Get"]
     run = Run(name="", why="", covers_all_actions=True)
     assert complaint(run, Output(0, text, 0.0)) == "never taken: Get"
@@ -66,5 +67,7 @@ def test_an_action_never_taken_is_a_complaint() -> None:
 
 def test_every_run_that_holds_has_its_states_pinned() -> None:
     """A change of the model must show in the diff of its configurations."""
-    unpinned = [run.name for run in RUNS.values() if run.expect == "holds" and (run.distinct is None or run.depth is None)]
+    unpinned = [
+        run.name for run in RUNS.values() if run.expect == "holds" and (run.distinct is None or run.depth is None)
+    ]
     assert unpinned == []

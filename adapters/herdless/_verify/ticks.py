@@ -3,6 +3,9 @@
 What an entry does depends on which boundary comes before which: the early point before the ttl, the ttl before the end
 of the stale windows, `load_timeout` before or after either. How far apart they are does not matter to any of the
 promises, but very much to how many states there are. So every boundary is replaced by its rank among all boundaries.
+
+What a rank does not keep is the order of sums, such as an early point plus a back-off against the ttl. The policies in
+specs/configurations.toml have some of these in either order.
 """
 
 from __future__ import annotations
