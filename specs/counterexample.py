@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from specs.configurations import NEVER_IN_TLA
-from specs.values import parse, parse_state
+from .configurations import NEVER_IN_TLA
+from .values import parse, parse_state
 
 _STATE: Final = re.compile(r"^State (\d+): (.*)\n((?:/\\ .*\n(?:(?!State |/\\ |\n).*\n)*)+)", re.MULTILINE)
 _ERRORS: Final = {-1: "its error", -2: "an error that is not remembered", -3: "LoadTimeout"}

@@ -27,9 +27,10 @@ from rich.table import Table
 from herdless._verify.explore import Exploration, explore_ticks
 from herdless._verify.world import Machine, Outline
 from herdless_core import NEVER, _machine
-from specs.configurations import NEVER_IN_TLA, Run, load_runs
-from specs.toolbox import HOLDS, ToolMissing, run_tlc
-from specs.values import parse, parse_state
+
+from .configurations import NEVER_IN_TLA, Run, load_runs
+from .toolbox import HOLDS, ToolMissing, run_tlc
+from .values import parse, parse_state
 
 Steps: TypeAlias = dict[Outline, set[tuple[str, Outline]]]
 """Where each state leads, and by which move."""
@@ -177,7 +178,7 @@ def _words(outline: Outline, indent: str) -> Iterator[str]:
 
 def main() -> int:
     """Compare the graphs of the runs named, or of all that are not slow."""
-    parser = argparse.ArgumentParser(prog="python -m specs.graph", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m specs.graph", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--slow", action="store_true", help="the large worlds too")
     parser.add_argument("runs", nargs="*", metavar="RUN", help="of specs/configurations.toml")
     arguments = parser.parse_args()
@@ -201,6 +202,10 @@ def main() -> int:
 
 def select(runs: Mapping[str, Run], names: list[str], *, slow: bool) -> Iterator[Run]:
     """The runs that have a graph: those named, or all."""
+    graphs = [run.name for run in runs.values() if run.graph]
+    for name in names:
+        if name not in graphs:
+            raise SystemExit(f"RUN={name!r} is not accepted: give one of {', '.join(graphs)}")
     for run in runs.values():
         if run.graph and (run.name in names or (not names and (slow or not run.slow))):
             yield run

@@ -35,10 +35,11 @@ from herdless._verify.explore import Exploration, Judgement, explore_ticks
 from herdless._verify.world import Bounds, Machine, commit, first, moves, target
 from herdless_core import Step, _machine
 from herdless_core._invariants import INVARIANTS
-from specs.configurations import FOLDER, Run, load_runs
-from specs.graph import Steps, difference, specified
-from specs.tlc import complaint
-from specs.toolbox import ToolMissing, run_tlc
+
+from .configurations import FOLDER, Run, load_runs
+from .graph import Steps, difference, specified
+from .tlc import complaint
+from .toolbox import ToolMissing, run_tlc
 
 JUDGED: Final = {name: holds for name, holds in INVARIANTS.items() if name != "TimeShift"}
 """TimeShift compares with the machine that has no mistake, and would find them all by that."""
@@ -201,9 +202,9 @@ def _walk(run: Run, chance: Random, machine: Machine, judge: Judgement, length: 
 
 def crosshair(module: ModuleType) -> str:
     """Whether the contracts refute the module; "-" where there are none."""
-    if find_spec("specs.contracts") is None:
+    if find_spec(".contracts", __package__) is None:
         return "-"
-    contracts = importlib.import_module("specs.contracts")
+    contracts = importlib.import_module(".contracts", __package__)
     return "" if contracts.check(module) else "refuted"
 
 
@@ -216,6 +217,8 @@ def main() -> int:
     mutants = [
         each for each in load_mutants() if not arguments.mutants or any(n in each.name for n in arguments.mutants)
     ]
+    if not mutants:
+        parser.error(f"MUTANT={arguments.mutants[0]!r} is not accepted: give a part of a name in specs/mutants.toml")
     checkers = Checkers(load_runs())
     table = Table("mistake", "graph", "explore", "random", "TLC", "CrossHair", "found by", title="mistakes")
     missed = 0

@@ -20,9 +20,9 @@ from typing import Final, final
 from rich.console import Console
 from rich.table import Table
 
-from specs.configurations import Run, load_runs
-from specs.counterexample import counterexample
-from specs.toolbox import HOLDS, REFUTED, Output, ToolMissing, find_jar, find_java, run_tlc
+from .configurations import Run, load_runs
+from .counterexample import counterexample
+from .toolbox import HOLDS, REFUTED, Output, ToolMissing, find_jar, find_java, run_tlc
 
 PROCESSES: Final = 2
 """So many runs at a time; each is small, and has one worker."""

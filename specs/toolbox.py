@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-from specs.configurations import FOLDER, Run
+from .configurations import FOLDER, Run
 
 INSTALL: Final = "pip install 'herdless[verify]'"
 JAR_SHA256: Final = "58c6df9a1045beb341ee947bc640fe8d89988ad1d0b700e392aa8dd97502129a"
