@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from rich.markup import escape
 from rich.table import Table
 
 from .configurations import NEVER_IN_TLA
@@ -24,7 +25,7 @@ def counterexample(text: str) -> Table | None:
     table = Table("", "what happens", *(("entry", "orders", "the world") if of_entry else ("afterwards",)))
     for number, (title, variables) in enumerate(states):
         row = _of_entry(variables) if of_entry else (_changes(variables, states[number - 1][1] if number else {}),)
-        table.add_row(str(number), _name(title), *row)
+        table.add_row(str(number), _name(title), *map(escape, row))
     if "Back to state" in text or "Stuttering" in text:
         table.caption = "and so on for ever"
     return table
@@ -71,7 +72,8 @@ def _order(order: Mapping[str, Any]) -> str:
 
 
 def _world(values: Mapping[str, Any]) -> Iterator[str]:
-    yield f"the truth is {values['truth']}; nothing older than {values['floor']} may be served"
+    if values["truth"] > 1:
+        yield f"the truth is {values['truth']}; nothing older than {values['floor']} may be served"
     for load in sorted(values["loads"], key=lambda load: int(load["generation"])):
         yield f"load {load['generation']} " + (f"has read {load['read']}" if load["read"] else "has not read")
     for number, client in enumerate(values["clients"], 1):
