@@ -1,6 +1,6 @@
 """Whether the checkers would notice: the machine with one mistake at a time, and which of them finds it.
 
-    python -m specs.mutants [MUTANT...]
+    python -m specs.mutants [--crosshair] [MUTANT...]
 
 The mistakes are single edits in `mutants.toml`. Five checkers look for each:
 
@@ -8,7 +8,7 @@ The mistakes are single edits in `mutants.toml`. Five checkers look for each:
 - explore: the named invariants over the same states (herdless._verify.explore), without the specification;
 - random: the same invariants on long random walks in a larger world, by Hypothesis;
 - TLC: the specification with the same mistake, against its own promises;
-- CrossHair: the contracts of specs/contracts.py, where they are there.
+- CrossHair: the contracts of specs/contracts.py, on request.
 
 The exit status is 1 when one of them is not found by two at least.
 """
@@ -16,13 +16,11 @@ The exit status is 1 when one of them is not found by two at least.
 from __future__ import annotations
 
 import argparse
-import importlib
 import shutil
 import sys
 import tempfile
 import tomllib
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 from types import ModuleType
@@ -35,6 +33,7 @@ from herdless._verify.explore import Exploration, Judgement, explore_ticks
 from herdless._verify.world import Bounds, Machine, commit, first, moves, target
 from herdless_core import Step, _machine
 from herdless_core._invariants import INVARIANTS
+from herdless_core._table import EVENTS
 
 from .configurations import FOLDER, Run, load_runs
 from .graph import Steps, difference, specified
@@ -43,6 +42,9 @@ from .toolbox import ToolMissing, run_tlc
 
 JUDGED: Final = {name: holds for name, holds in INVARIANTS.items() if name != "TimeShift"}
 """TimeShift compares with the machine that has no mistake, and would find them all by that."""
+
+BROKEN: Final = frozenset({"POST_FAIL", "POST_ERR", "EXEC_ERR"})
+"""What CrossHair says of a contract for which it has found numbers that break it."""
 
 ENOUGH: Final = 2
 """So many checkers must find a mistake."""
@@ -98,8 +100,9 @@ def load_mutants() -> list[Mutant]:
 class Checkers:
     """The checkers, and the graphs of the specification that they share."""
 
-    def __init__(self, runs: dict[str, Run]) -> None:
+    def __init__(self, runs: dict[str, Run], *, with_crosshair: bool) -> None:
         self._runs: Final = runs
+        self._with_crosshair: Final = with_crosshair
         self._graphs: Final[dict[str, Steps]] = {}
 
     def found_by(self, mutant: Mutant) -> dict[str, str]:
@@ -111,7 +114,7 @@ class Checkers:
             "explore": explored,
             "random": random_walks(cast("Machine", machine)),
             "TLC": self._tlc(mutant),
-            "CrossHair": crosshair(machine),
+            "CrossHair": crosshair(machine) if self._with_crosshair else "-",
         }
 
     def _explore(self, machine: Machine) -> tuple[str, str]:
@@ -201,16 +204,23 @@ def _walk(run: Run, chance: Random, machine: Machine, judge: Judgement, length: 
 
 
 def crosshair(module: ModuleType) -> str:
-    """Whether the contracts refute the module; "-" where there are none."""
-    if find_spec(".contracts", __package__) is None:
-        return "-"
-    contracts = importlib.import_module(".contracts", __package__)
-    return "" if contracts.check(module) else "refuted"
+    """The first contract that the module breaks on some path, or empty.
+
+    TimeShift is left out: the predicate compares with the machine that has no mistake.
+    """
+    from .contracts import check
+
+    for event in EVENTS:
+        for result in check(module, f"{event.__name__}: all"):
+            if result.verdict in BROKEN:
+                return result.contract
+    return ""
 
 
 def main() -> int:
     """Look for the mistakes named, or for all."""
     parser = argparse.ArgumentParser(prog="python -m specs.mutants", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--crosshair", action="store_true", help="the contracts too, which takes minutes for each")
     parser.add_argument("mutants", nargs="*", metavar="MUTANT", help="a part of its name in specs/mutants.toml")
     arguments = parser.parse_args()
     console = Console()
@@ -219,7 +229,7 @@ def main() -> int:
     ]
     if not mutants:
         parser.error(f"MUTANT={arguments.mutants[0]!r} is not accepted: give a part of a name in specs/mutants.toml")
-    checkers = Checkers(load_runs())
+    checkers = Checkers(load_runs(), with_crosshair=arguments.crosshair)
     table = Table("mistake", "graph", "explore", "random", "TLC", "CrossHair", "found by", title="mistakes")
     missed = 0
     for mutant in mutants:
