@@ -16,7 +16,7 @@ from specs.toolbox import Output
 RUNS = load_runs()
 
 # The others are run by `python -m specs.tlc`.
-SMALL = ("durable", "durable_generation_lags", "durable_invalidation_lags", "keyspace_without_room", "not_promised")
+SMALL = ("durable", "durable_generation_lags", "not_promised")
 
 
 @pytest.fixture(scope="module")
