@@ -1,1 +1,1 @@
-"""The tests of the specification, and of its bridge to the code."""
+"""The specification, and that the code is the same machine."""

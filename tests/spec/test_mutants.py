@@ -1,0 +1,33 @@
+"""The mistakes that the checkers must find; `python -m specs.mutants` lets all of them look."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from herdless._verify.world import Machine
+from herdless_core import _machine
+from specs.mutants import Mutant, load_mutants, random_walks
+
+MUTANTS = {mutant.name: mutant for mutant in load_mutants()}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS.values(), ids=lambda mutant: mutant.name)
+def test_mistake_can_be_made_in_code_and_specification(mutant: Mutant, tmp_path: Path) -> None:
+    """An edit that no longer matches leaves the machine as it is, and what is no mistake passes every check."""
+    assert mutant.module().__dict__["transition"] is not _machine.transition
+    mutant.specification(tmp_path)
+    assert mutant.spec_replace in (tmp_path / "CacheEntry.tla").read_text(encoding="utf-8")
+
+
+def test_random_walks_find_nothing_in_the_machine_itself() -> None:
+    """What finds mistakes everywhere has found none."""
+    assert random_walks(_machine, walks=50) == ""
+
+
+def test_random_walks_find_a_late_result_that_is_stored() -> None:
+    """The cheapest checker must not be blind."""
+    machine = cast("Machine", MUTANTS["a late result is stored"].module())
+    assert random_walks(machine, walks=50) != ""

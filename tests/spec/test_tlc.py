@@ -1,0 +1,73 @@
+"""The small runs of the model checker that have no graph, and what the runner makes of TLC's output."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from specs.configurations import Run, load_runs
+from specs.counterexample import counterexample
+from specs.tlc import PROCESSES, Result, check, complaint, never_taken, parts
+from specs.toolbox import Output
+
+RUNS = load_runs()
+
+# The others are run by `python -m specs.tlc`.
+SMALL = ("durable", "durable_generation_lags", "not_promised")
+
+
+@pytest.fixture(scope="module")
+def results(tlc: None) -> dict[str, Result]:
+    """The small runs, two at a time."""
+    runs = [part for name in SMALL for part in parts(RUNS[name])]
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        return {result.run.name: result for result in pool.map(check, runs)}
+
+
+@pytest.mark.parametrize("name", [part.name for name in SMALL for part in parts(RUNS[name])])
+def test_run_comes_out_as_expected(name: str, results: dict[str, Result]) -> None:
+    """What is promised holds, what is not is refuted, and the number of states is the pinned one."""
+    assert results[name].complaint == ""
+
+
+def test_counterexample_reads_as_a_story(results: dict[str, Result]) -> None:
+    """Who breaks the specification sees what happened, in the words of the design, and no dump."""
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(counterexample(results["not_promised.OneLoadInTheAirInv"].output.text))
+    shown = capture.get()
+    assert "Pending; flight 1, 1 waiting" in shown
+    assert "Join 1 as its first waiter" in shown
+    assert "load 2 has not read" in shown
+
+
+def test_a_changed_number_of_states_is_a_complaint(results: dict[str, Result]) -> None:
+    """The pins would be decoration if they could not fail."""
+    result = results["durable"]
+    assert "are pinned" in complaint(replace(result.run, distinct=1), result.output)
+
+
+def test_what_must_be_refuted_and_holds_is_a_complaint(results: dict[str, Result]) -> None:
+    """A situation that never comes about makes every promise about it empty."""
+    result = results["durable"]
+    assert complaint(replace(result.run, expect="refuted"), result.output) == "holds, but must be refuted"
+
+
+def test_an_action_never_taken_is_a_complaint() -> None:
+    """Coverage is read from TLC's last report."""
+    report = "<{} line 1, col 1 to line 2, col 2 of module CacheEntry>: {}\n"
+    text = report.format("Get", "0:0") + report.format("Put", "3:7")
+    assert list(never_taken(text)) == ["Get"]
+    run = Run(name="", why="", covers_all_actions=True)
+    assert complaint(run, Output(0, text, 0.0)) == "never taken: Get"
+
+
+def test_every_run_that_holds_has_its_states_pinned() -> None:
+    """A change of the model must show in the diff of its configurations."""
+    unpinned = [
+        run.name for run in RUNS.values() if run.expect == "holds" and (run.distinct is None or run.depth is None)
+    ]
+    assert unpinned == []
