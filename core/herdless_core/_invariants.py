@@ -167,6 +167,10 @@ def stale_if_error(step: Step) -> bool:
 def backs_off(step: Step) -> bool:
     """After a failed refresh no lookup starts another before `refresh_backoff` is over."""
     before = _before(step)
+    if _starts_behind(step) and (
+        _not_before(before) > step.now or (_gave_up(step) and step.policy.refresh_backoff > 0)
+    ):
+        return False
     failed = isinstance(before, Fresh | Stale) and _is_gone_by_failure(step, before.flight)
     if not failed or step.policy.refresh_backoff == 0:
         return True
@@ -320,6 +324,23 @@ def _gave_up(step: Step) -> bool:
     """Whether a lookup found the flight past its deadline, and settled it."""
     flight = _before(step).flight
     return flight is not None and step.now >= flight.due_at and flight.generation in _settled(step)
+
+
+def _starts_behind(step: Step) -> bool:
+    """Whether a lookup was answered, and started a refresh."""
+    kinds = {type(effect) for effect in step.effects}
+    return isinstance(step.event, Get) and Answer in kinds and StartLoad in kinds
+
+
+def _not_before(entry: Entry) -> int:
+    """From when on a lookup may start a refresh."""
+    match entry:
+        case Fresh():
+            return entry.refresh_at
+        case Stale():
+            return entry.retry_at
+        case _:
+            return LONG_AGO
 
 
 def _is_gone(flight: Flight, entry: Entry) -> bool:
