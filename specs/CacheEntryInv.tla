@@ -131,11 +131,17 @@ StaleIfErrorProp ==
 
 \* BacksOff: after a failed refresh no lookup starts another one before refresh_backoff is over.
 BacksOffProp ==
-  [][ \A g \in 1 .. generation :
-        /\ HasOutcome(entry') /\ HasFlight(entry) /\ ~HasFlight(entry')
-        /\ LoadFailed(g) \/ DeadlinePassed(g)
-        /\ HasOutcome(Aged(entry))
-        => IF entry'.state = "Fresh" THEN entry'.refresh_at >= RefreshBackoff ELSE entry'.retry_at >= RefreshBackoff ]_vars
+  [][ /\ Of(effects', "Answer") # {} /\ Of(effects', "StartLoad") # {}
+        => LET e == Aged(entry)
+           IN  /\ (IF e.state = "Fresh" THEN e.refresh_at ELSE e.retry_at) = 0
+               /\ Of(effects', "CancelLoad") = {} \/ RefreshBackoff = 0
+      /\ \A g \in 1 .. generation :
+           /\ HasOutcome(entry') /\ HasFlight(entry) /\ ~HasFlight(entry')
+           /\ LoadFailed(g) \/ DeadlinePassed(g)
+           /\ HasOutcome(Aged(entry))
+           => IF entry'.state = "Fresh"
+              THEN entry'.refresh_at >= RefreshBackoff
+              ELSE entry'.retry_at >= RefreshBackoff ]_vars
 
 \* GenerationMonotone: a new flight has the next generation; none is used twice, whatever happened in between.
 GenerationMonotoneProp ==

@@ -7,9 +7,11 @@ from typing import cast
 
 import pytest
 
+from herdless._verify.explore import explore_ticks
 from herdless._verify.world import Machine
 from herdless_core import _machine
-from specs.mutants import Mutant, load_mutants, random_walks
+from specs.configurations import load_runs
+from specs.mutants import JUDGED, Mutant, load_mutants, random_walks
 
 MUTANTS = {mutant.name: mutant for mutant in load_mutants()}
 
@@ -20,6 +22,14 @@ def test_mistake_can_be_made_in_code_and_specification(mutant: Mutant, tmp_path:
     assert mutant.module().__dict__["transition"] is not _machine.transition
     mutant.specification(tmp_path)
     assert mutant.spec_replace in (tmp_path / "CacheEntry.tla").read_text(encoding="utf-8")
+
+
+def test_a_refresh_within_the_back_off_breaks_a_promise() -> None:
+    """That a back-off is noted is worth nothing if lookups do not heed it."""
+    run = load_runs()["stale_while_revalidate"]
+    machine = cast("Machine", MUTANTS["a back-off keeps nobody from starting a refresh"].module())
+    exploration = explore_ticks(run.machine_policy(), run.bounds(), machine=machine, invariants=JUDGED)
+    assert [violation.promise for violation in exploration.violations] == ["BacksOff"]
 
 
 def test_random_walks_find_nothing_in_the_machine_itself() -> None:
