@@ -58,8 +58,8 @@ def complaint(run: Run, output: Output) -> str:
         return "" if output.status in REFUTED else _failure(output)
     if output.status != HOLDS:
         return _failure(output)
-    if run.distinct is not None and (output.distinct, output.depth) != (run.distinct, run.depth):
-        return f"{run.distinct:,} states at depth {run.depth} are pinned"
+    if run.distinct not in (None, output.distinct) or run.depth not in (None, output.depth):
+        return f"{run.distinct} states at depth {run.depth} are pinned"
     never = sorted(never_taken(output.text)) if run.covers_all_actions else []
     return f"never taken: {', '.join(never)}" if never else ""
 

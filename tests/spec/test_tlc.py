@@ -68,6 +68,8 @@ def test_an_action_never_taken_is_a_complaint() -> None:
 def test_every_run_that_holds_has_its_states_pinned() -> None:
     """A change of the model must show in the diff of its configurations."""
     unpinned = [
-        run.name for run in RUNS.values() if run.expect == "holds" and (run.distinct is None or run.depth is None)
+        run.name
+        for run in RUNS.values()
+        if run.expect == "holds" and (run.distinct is None or (run.depth is None and not run.slow))
     ]
     assert unpinned == []
