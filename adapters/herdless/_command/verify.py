@@ -1,0 +1,123 @@
+"""`herdless verify`: whether the machine keeps its promises, under the user's own policy too."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from herdless._command._errors import CommandError
+from herdless._command._progress import progress
+from herdless._command._verified import Verification, as_html, as_text
+from herdless._verify.checks import CHECKERS, INSTALL, POLICIES, Finding, Task
+from herdless_core import Policy, PolicyError
+
+MISSING: Final = 2
+
+DESCRIPTION: Final = """\
+Check the promises of herdless on this machine: explore every state that a key
+can reach (pure Python), check the TLA+ specification with TLC, and confirm the
+contracts with CrossHair. Prints a line for each promise and checker.
+"""
+
+EPILOG: Final = f"""\
+The second and the third need {INSTALL}.
+
+--policy takes the fields of Policy, as in
+  herdless verify --policy ttl=60,stale_while_revalidate=300,load_timeout=2.5
+
+Exit status: 0 all holds; 1 something does not, and a counterexample is printed;
+2 for bad input, or when a checker's tool is missing: what could run has run.
+"""
+
+
+def add_arguments(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add this subcommand's parser."""
+    parser = subparsers.add_parser(
+        "verify",
+        help="check that the machine keeps its promises",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--policy", metavar="FIELD=VALUE,...", help="verify under this policy instead of a selection of small ones")
+    add("--quick", action="store_true", help="a part of each check, in less than 20 seconds")
+    add(
+        "--with",
+        dest="checkers",
+        type=_checkers,
+        default=tuple(CHECKERS),
+        metavar="CHECKER,...",
+        help=f"only these checkers, of {', '.join(CHECKERS)} (default: all)",
+    )
+    add("--report", metavar="FILE.html", help="write a page with the state graph, the promises and the runs as well")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the checkers and report; 1 if a promise is broken, 2 if a tool is missing."""
+    policies = POLICIES if args.policy is None else {args.policy: _policy(args.policy)}
+    tasks: list[Task] = []
+    missing: list[str] = []
+    for name in args.checkers:
+        try:
+            tasks += CHECKERS[name](policies, args.quick)
+        except ModuleNotFoundError as error:
+            missing.append(f"{name} is left out: {error}" + ("" if INSTALL in str(error) else f": {INSTALL}"))
+    findings: list[Finding] = []
+    with progress(len(tasks)) as announce:
+        for task in tasks:
+            announce(task.name)
+            findings += task.run()
+    verification = Verification(tuple(policies), tuple(findings), tuple(missing))
+    sys.stdout.write(as_text(verification))
+    if args.report is not None:
+        _write(args.report, as_html(verification))
+    if verification.broken:
+        return 1
+    return MISSING if missing else 0
+
+
+def _write(argument: str, page: str) -> None:
+    try:
+        Path(argument).write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"--report {argument}: {error.strerror}") from error
+
+
+def _checkers(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    for name in names:
+        if name not in CHECKERS:
+            raise argparse.ArgumentTypeError(f"{name!r} is not accepted: give some of {', '.join(CHECKERS)}")
+    return names
+
+
+def _policy(argument: str) -> Policy:
+    fields: dict[str, Any] = {}
+    for part in argument.split(","):
+        name, equals, text = part.partition("=")
+        if not equals:
+            raise CommandError(f"--policy {argument}: {part!r} is not FIELD=VALUE")
+        fields[name.strip()] = _value(text.strip())
+    try:
+        return Policy(**fields)
+    except PolicyError as error:
+        raise CommandError(f"--policy {argument}: {error}") from error
+    except TypeError as error:
+        known = ", ".join(sorted(Policy.__init__.__kwdefaults__ or ()))
+        raise CommandError(f"--policy {argument}: give fields out of {known}") from error
+
+
+def _value(text: str) -> object:
+    """A number or None where the text is one; else the text, which the policy refuses by name."""
+    if text == "None":
+        return None
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return text
