@@ -1,0 +1,112 @@
+"""The runtime that the tests need, from npm and PyPI: which versions, and where they are kept.
+
+They are installed once, into a cache directory outside of the checkout: `$HERDLESS_CACHE`, or else `herdless` in the
+platform's own cache directory. The four versions belong together; a change of any of them makes a new directory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final, final
+
+from tests.durable_objects.bundle import BundleError, write_bundle
+
+WORKERD: Final = "1.20261117.1"
+PYODIDE: Final = "314.0.6"
+WORKERS_SDK: Final = "1.9.5"
+COMPATIBILITY_DATE: Final = "2026-10-01"
+"""From 2026-09-08 on it selects Pyodide 314.0.6; from 2026-10-01 on pending I/O keeps an object alive."""
+
+_PYTHON: Final = "3.14"
+"""What Pyodide 314 is, for pip."""
+
+_WORKERD_PACKAGES: Final = {
+    ("Linux", "x86_64"): "workerd-linux-64",
+    ("Linux", "aarch64"): "workerd-linux-arm64",
+    ("Darwin", "x86_64"): "workerd-darwin-64",
+    ("Darwin", "arm64"): "workerd-darwin-arm64",
+}
+
+
+class Unavailable(Exception):
+    """The runtime cannot be had here; the message names what is missing."""
+
+
+@final
+class Runtime:
+    """The installed packages, by their paths."""
+
+    def __init__(self, root: Path, workerd_package: str) -> None:
+        self.root: Final = root
+        self.workerd: Final = root / "node_modules" / "@cloudflare" / workerd_package / "bin" / "workerd"
+        self.pyodide: Final = root / "node_modules" / "pyodide"
+        self.python_modules: Final = root / "python_modules"
+        self.bundle_directory: Final = root / "bundle"
+
+
+def cache_directory() -> Path:
+    """Where the packages and the memory snapshots are kept between runs."""
+    if "HERDLESS_CACHE" in os.environ:
+        return Path(os.environ["HERDLESS_CACHE"])
+    if platform.system() == "Darwin":
+        return Path.home() / "Library" / "Caches" / "herdless"
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "herdless"
+
+
+def installed() -> Runtime:
+    """The runtime, installed if it is not yet there. Raises Unavailable where that is not possible."""
+    machine = platform.system(), platform.machine()
+    if machine not in _WORKERD_PACKAGES:
+        raise Unavailable(f"there is no workerd for {machine[0]} on {machine[1]}")
+    versions = f"workerd-{WORKERD}-pyodide-{PYODIDE}-sdk-{WORKERS_SDK}"
+    runtime = Runtime(cache_directory() / versions, _WORKERD_PACKAGES[machine])
+    if (runtime.root / "complete").exists():
+        return runtime
+    shutil.rmtree(runtime.root, ignore_errors=True)
+    runtime.root.mkdir(parents=True)
+    _install_from_npm(runtime, _WORKERD_PACKAGES[machine])
+    _install_from_pypi(runtime)
+    try:
+        write_bundle(runtime.pyodide, runtime.bundle_directory)
+    except BundleError as error:
+        raise Unavailable(f"npm pyodide {PYODIDE} does not fit workerd {WORKERD}: {error}") from error
+    (runtime.root / "complete").touch()
+    return runtime
+
+
+def sources_digest(*directories: Path) -> str:
+    """A name for what the files in these directories say now, so that nothing made from older ones is used."""
+    digest = hashlib.sha256()
+    for directory in directories:
+        for path in sorted(directory.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                digest.update(str(path.relative_to(directory)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def _install_from_npm(runtime: Runtime, workerd_package: str) -> None:
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        raise Unavailable("node and npm are missing (apt-get install nodejs npm)")
+    packages = [f"@cloudflare/{workerd_package}@{WORKERD}", f"pyodide@{PYODIDE}"]
+    _run([npm, "install", "--no-save", "--ignore-scripts", "--prefix", str(runtime.root), *packages])
+    if not runtime.workerd.exists():
+        raise Unavailable(f"npm installed no {runtime.workerd}")
+
+
+def _install_from_pypi(runtime: Runtime) -> None:
+    for_pyodide = ["--only-binary=:all:", "--python-version", _PYTHON, "--implementation", "py", "--abi", "none"]
+    where = ["--platform", "any", "--target", str(runtime.python_modules), "--no-compile"]
+    _run([sys.executable, "-m", "pip", "install", *for_pyodide, *where, f"workers-runtime-sdk=={WORKERS_SDK}"])
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Unavailable(f"`{' '.join(command)}` failed: {done.stderr.strip()[-500:]}")
