@@ -6,7 +6,6 @@ platform's own cache directory. The four versions belong together; a change of a
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import shutil
@@ -78,16 +77,6 @@ def installed() -> Runtime:
         raise Unavailable(f"npm pyodide {PYODIDE} does not fit workerd {WORKERD}: {error}") from error
     (runtime.root / "complete").touch()
     return runtime
-
-
-def sources_digest(*directories: Path) -> str:
-    """A name for what the files in these directories say now, so that nothing made from older ones is used."""
-    digest = hashlib.sha256()
-    for directory in directories:
-        for path in sorted(directory.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                digest.update(str(path.relative_to(directory)).encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:16]
 
 
 def _install_from_npm(runtime: Runtime, workerd_package: str) -> None:

@@ -1,4 +1,4 @@
-"""One workerd process: its configuration, its start, its end."""
+"""One workerd process: its start, its end, and what it is asked."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
-from typing import Final, Self, final
+from typing import Any, Final, Self, final
+from urllib.parse import quote
 
-from tests.durable_objects.packages import COMPATIBILITY_DATE, PYODIDE, Runtime, sources_digest
+from tests.durable_objects.build import SOCKETS, Build
+from tests.durable_objects.packages import Runtime
 
-PROJECT: Final = Path(__file__).parents[2]
-APP: Final = Path(__file__).parent / "app"
-EXAMPLE: Final = PROJECT / "docs" / "examples" / "edge"
-
-_PACKAGES: Final = (PROJECT / "core" / "herdless_core", PROJECT / "adapters" / "herdless")
-_WORKERS_ONLY: Final = ("herdless/threads.py", "herdless/trio.py", "herdless/__main__.py")
+PATIENCE_SECONDS: Final = 60
+"""How long a test waits for anything before it fails."""
 
 
 class StartFailed(Exception):
@@ -26,17 +25,25 @@ class StartFailed(Exception):
 
 @final
 class Workerd:
-    """A running workerd that serves `app`, its durable storage in `disk`."""
+    """A running workerd."""
 
-    def __init__(self, process: subprocess.Popen[bytes], ports: dict[str, int], log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], ports: dict[str, int]) -> None:
         self._process: Final = process
         self.ports: Final = ports
-        self.log: Final = log
 
     @property
     def pid(self) -> int:
         """The process whose CPU time the benchmark reads."""
         return self._process.pid
+
+    def ask(self, objects: str, key: str, method: str, *arguments: object, front: str = "javascript") -> Any:
+        """What an object's method answers, by way of one of the fronts. A front's failure is data as well."""
+        connection = HTTPConnection("127.0.0.1", self.ports[front], timeout=PATIENCE_SECONDS)
+        try:
+            connection.request("POST", f"/{objects}/{quote(key, safe='')}/{method}", body=json.dumps(arguments))
+            return json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
 
     def kill(self) -> None:
         """End it as a crash of its machine would: kill -9."""
@@ -50,38 +57,35 @@ class Workerd:
         self.kill()
 
 
-def start(
-    runtime: Runtime, config: Path, disk: Path, *, origin: int, sockets: tuple[str, ...], snapshot: Path | None
-) -> Workerd:
-    """Start workerd and wait until it listens."""
+def start(runtime: Runtime, build: Build, disk: Path, origin: int) -> Workerd:
+    """Start workerd with its durable storage in `disk` and the origin at this port, and wait until it listens."""
     disk.mkdir(parents=True, exist_ok=True)
     log = disk.with_suffix(".log")
     read, write = os.pipe()
     options = ["--experimental", f"--control-fd={write}", f"--directory-path=disk={disk}"]
-    options += [f"--socket-addr={socket}=127.0.0.1:0" for socket in sockets]
+    options += [f"--socket-addr={socket}=127.0.0.1:0" for socket in SOCKETS]
     options += [f"--external-addr=origin=127.0.0.1:{origin}"]
     options += [f"--pyodide-bundle-disk-cache-dir={runtime.bundle_directory}"]
-    if snapshot is not None:
-        options += [f"--python-snapshot-dir={snapshot.parent}", f"--python-load-snapshot={snapshot.name}"]
+    options += [f"--python-snapshot-dir={build.directory}", f"--python-load-snapshot={build.snapshot.name}"]
+    command = [str(runtime.workerd), "serve", str(build.config), *options]
     with log.open("ab") as stream:
-        process = subprocess.Popen(
-            [runtime.workerd, "serve", config, *options], pass_fds=[write], stdout=stream, stderr=stream
-        )
+        process = subprocess.Popen(command, pass_fds=[write], stdout=stream, stderr=stream)
     os.close(write)
     with os.fdopen(read) as control:
-        ports = dict(_ports(control, len(sockets)))
-    if len(ports) < len(sockets):
+        ports = dict(_ports(control))
+    if len(ports) < len(SOCKETS):
         process.kill()
         process.wait()
         raise StartFailed(f"workerd did not listen: {log.read_text()[-2000:]}")
-    return Workerd(process, ports, log)
+    return Workerd(process, ports)
 
 
-def _ports(control: Iterator[str], count: int) -> Iterator[tuple[str, int]]:
+def _ports(control: Iterator[str]) -> Iterator[tuple[str, int]]:
+    found = 0
     for line in control:
         event = json.loads(line)
         if event["event"] == "listen":
             yield event["socket"], event["port"]
-            count -= 1
-            if count == 0:
+            found += 1
+            if found == len(SOCKETS):
                 return

@@ -1,0 +1,56 @@
+# What workerd serves in the tests. Lines that begin with @ are filled in by build.py.
+using Workerd = import "/workerd/workerd.capnp";
+
+const config :Workerd.Config = (
+  services = [
+    (name = "objects", worker = .objects),
+    (name = "front", worker = .front),
+    (name = "reference", worker = .reference),
+    (name = "disk", disk = (path = "unset", writable = true)),
+    (name = "origin", external = (address = "unset", http = ())),
+  ],
+  sockets = [
+    (name = "javascript", address = "unset", http = (), service = "front"),
+    (name = "python", address = "unset", http = (), service = "objects"),
+    (name = "reference", address = "unset", http = (), service = "reference"),
+  ],
+);
+
+const objects :Workerd.Worker = (
+  compatibilityDate = "@DATE",
+  compatibilityFlags = ["python_workers", "python_workers_development"],
+  modules = [
+@MODULES
+  ],
+  durableObjectNamespaces = [
+@NAMESPACES
+  ],
+  durableObjectStorage = (localDisk = "disk"),
+  bindings = [
+    (name = "ORIGIN", service = "origin"),
+@BINDINGS
+  ],
+);
+
+const front :Workerd.Worker = (
+  compatibilityDate = "@DATE",
+  modules = [(name = "front.js", esModule = embed "front.js")],
+  bindings = [
+@BINDINGS
+  ],
+);
+
+const reference :Workerd.Worker = (
+  compatibilityDate = "@DATE",
+  modules = [(name = "reference.js", esModule = embed "reference.js")],
+  durableObjectNamespaces = [
+    (className = "Coalescing", uniqueKey = "Coalescing", enableSql = true),
+    (className = "Loading", uniqueKey = "Loading", enableSql = true),
+  ],
+  durableObjectStorage = (localDisk = "disk"),
+  bindings = [
+    (name = "ORIGIN", service = "origin"),
+    (name = "Coalescing", durableObjectNamespace = "Coalescing"),
+    (name = "Loading", durableObjectNamespace = "Loading"),
+  ],
+);
