@@ -36,11 +36,14 @@ class Workerd:
         """The process whose CPU time the benchmark reads."""
         return self._process.pid
 
-    def ask(self, objects: str, key: str, method: str, *arguments: object, front: str = "javascript") -> Any:
+    def ask(
+        self, objects: str, key: str, method: str, *arguments: object, front: str = "javascript", replicas: int = 0
+    ) -> Any:
         """What an object's method answers, by way of one of the fronts. A front's failure is data as well."""
         connection = HTTPConnection("127.0.0.1", self.ports[front], timeout=PATIENCE_SECONDS)
+        path = f"/{objects}/{quote(key, safe='')}/{method}?replicas={replicas}"
         try:
-            connection.request("POST", f"/{objects}/{quote(key, safe='')}/{method}", body=json.dumps(arguments))
+            connection.request("POST", path, body=json.dumps(arguments))
             return json.loads(connection.getresponse().read())
         finally:
             connection.close()

@@ -39,8 +39,8 @@ class EntryStorage:
         self._storage: Final = storage
         self._sql: Final = storage.sql
         self.is_empty: bool = not list(self._sql.exec(_EXISTS).raw())
-        self._alarm_at = NEVER
-        """When the alarm is known to go off, milliseconds; `NEVER` when it is not known."""
+        self._alarm_at: int | None = None
+        """When the alarm goes off, milliseconds; `NEVER` when it is not set, None when a former instance knew."""
 
     def generation(self) -> int:
         """The generation that was last claimed, by whatever instance; 0 when nothing is stored."""
@@ -86,7 +86,8 @@ class EntryStorage:
     def free(self) -> None:
         """Delete everything: the object then costs nothing."""
         if not self.is_empty:
-            self._storage.deleteAlarm()
+            if self._alarm_at != NEVER:
+                self._storage.deleteAlarm()
             self._storage.deleteAll()
             self.is_empty = True
             self._alarm_at = NEVER

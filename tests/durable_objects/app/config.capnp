@@ -8,6 +8,7 @@ const config :Workerd.Config = (
     (name = "reference", worker = .reference),
     (name = "disk", disk = (path = "unset", writable = true)),
     (name = "origin", external = (address = "unset", http = ())),
+    (name = "nowhere", external = (address = "127.0.0.1:1", http = ())),
   ],
   sockets = [
     (name = "javascript", address = "unset", http = (), service = "front"),
@@ -28,6 +29,7 @@ const objects :Workerd.Worker = (
   durableObjectStorage = (localDisk = "disk"),
   bindings = [
     (name = "ORIGIN", service = "origin"),
+    (name = "NOWHERE", service = "nowhere"),
 @BINDINGS
   ],
 );

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from workers import Response, WorkerEntrypoint
+from workers import (  # type: ignore[import-not-found]  # a module of the runtime
+    Response,
+    WorkerEntrypoint,
+)
 
 from herdless import HerdlessError
 from herdless.durable_objects import CacheClient, CacheObject, Loaded, Policy
@@ -22,11 +27,11 @@ class Tested(CacheObject):
         """Wall time, later by what was added."""
         return super().clock() + self.added
 
-    async def ask_origin(self, path: str):
+    async def ask_origin(self, path: str) -> Any:
         """The origin's answer, as it is."""
         return await self.env.ORIGIN.fetch(f"http://origin/{path}")
 
-    async def load(self, key: str):
+    async def load(self, key: str) -> Any:
         """The origin's JSON; LookupError with its text where it refuses."""
         response = await self.ask_origin(f"{type(self).__name__}/{key}")
         text = await response.text()
@@ -60,6 +65,10 @@ class Tested(CacheObject):
         sql = self.ctx.storage._binding.sql
         sql.exec("UPDATE herdless SET content = content + 1 WHERE part = 0")
         sql.exec("DELETE FROM herdless WHERE part = 1")
+
+    async def garble(self) -> None:
+        """Store what no version of herdless writes."""
+        self.ctx.storage._binding.sql.exec("UPDATE herdless SET content = ? WHERE part = 1", '{"state": "odd"}')
 
     async def crash(self) -> None:
         """End this instance at once."""
@@ -101,23 +110,23 @@ class Brief(Tested):
 
     policy = Policy(ttl=0.2)
 
-    async def alarm(self, info=None) -> None:
+    async def alarm(self, info: object = None) -> None:
         """Tell how many rows are left."""
         await super().alarm(info)
         await self.ask_origin(f"alarm/{self.ctx.id.name}/{await self.rows()}")
 
 
 class Redelivered(Brief):
-    """Fails at its first alarm, after everything was done."""
+    """Fails at its first alarm."""
 
     failed = False
 
-    async def alarm(self, info=None) -> None:
-        """Fail once."""
-        await super().alarm(info)
+    async def alarm(self, info: object = None) -> None:
+        """Fail once, before anything is done."""
         if not self.failed:
             self.failed = True
             raise RuntimeError("the first delivery fails")
+        await super().alarm(info)
 
 
 class Warm(Tested):
@@ -130,7 +139,7 @@ class Warm(Tested):
 class Sized(Tested):
     """Its value is as many bytes long as its key says."""
 
-    async def load(self, key: str) -> bytes:
+    async def load(self, key: str) -> str | bytes:
         """So many bytes; a key that ends in `t` asks for text."""
         return "x" * int(key[:-1]) if key.endswith("t") else b"\x00" * int(key)
 
@@ -140,7 +149,7 @@ class Odd(Tested):
 
     policy = Policy(ttl=60)
 
-    async def load(self, key: str):
+    async def load(self, key: str) -> Any:
         """Do what the key says."""
         match key:
             case "itself":
@@ -153,15 +162,27 @@ class Odd(Tested):
                 return Loaded("brief", ttl=5)
             case "none":
                 return None
+            case _:
+                raise KeyError(key)
 
 
-class Default(WorkerEntrypoint):
+class Unreachable(Tested):
+    """Its origin is a port at which nobody listens."""
+
+    async def load(self, key: str) -> Any:
+        """Never comes back with anything."""
+        return await self.env.NOWHERE.fetch("http://nowhere/")
+
+
+class Default(WorkerEntrypoint):  # type: ignore[misc]  # a class of the runtime
     """The Python front: `/Class/key/method?replicas=n`, arguments as JSON; answers with JSON."""
 
-    async def fetch(self, request):
+    async def fetch(self, request: Any) -> Any:
         """Call the method of a CacheClient."""
         url = urlsplit(request.url)
         _, name, key, method = url.path.split("/")
+        if method == "crash_once":
+            return await self.crash_once(getattr(self.env, name), key)
         replicas = int(parse_qs(url.query).get("replicas", ["0"])[0])
         arguments = json.loads(await request.text() or "[]")
         client = CacheClient(getattr(self.env, name), replicas=replicas)
@@ -173,3 +194,22 @@ class Default(WorkerEntrypoint):
         if hasattr(result, "__dataclass_fields__"):
             result = {field: getattr(result, field) for field in result.__dataclass_fields__}
         return Response(json.dumps({"result": result}, default=repr))
+
+    async def crash_once(self, namespace: Any, key: str) -> Any:
+        """A `get` whose first attempt meets an object that is being reset."""
+        first = namespace.getByName(key)
+        client = CacheClient(_Crashing(namespace, first.crash))
+        return Response(json.dumps({"result": await client.get(key)}))
+
+
+class _Crashing:
+    """A namespace whose first stub resets its object, as the platform may at any time."""
+
+    def __init__(self, namespace: Any, crash: Any) -> None:
+        self._namespace = namespace
+        self._crash = crash
+
+    def getByName(self, name: str) -> Any:  # noqa: N802  # JavaScript's name
+        """The stub, or at first something that answers as a stub of a reset object does."""
+        crash, self._crash = self._crash, None
+        return self._namespace.getByName(name) if crash is None else SimpleNamespace(lookup=crash)
