@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Condition, Thread
+from time import sleep
 from typing import Any, Final, Self, final
 
 PATIENCE_SECONDS: Final = 60
@@ -42,9 +43,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 @final
 class Origin:
-    """An HTTP server. Answers with `"value 1"`, `"value 2"` ... by path, counting, unless told otherwise."""
+    """An HTTP server. Answers with `"value 1"`, `"value 2"` ... by path, counting, unless told otherwise.
 
-    def __init__(self) -> None:
+    seconds: how long each answer takes, for benchmarks.
+    """
+
+    def __init__(self, seconds: float = 0) -> None:
+        self._seconds: Final = seconds
         self._changed: Final = Condition()
         self._requests: Final[Counter[str]] = Counter()
         self._answers: Final[dict[str, tuple[int, str]]] = {}
@@ -84,6 +89,7 @@ class Origin:
 
     def answer(self, path: str) -> tuple[int, str]:
         """Status and body for one request, as soon as the path is not held."""
+        sleep(self._seconds)
         with self._changed:
             self._requests[path] += 1
             count = self._requests[path]

@@ -81,6 +81,14 @@ class Plain(Tested):
     policy = Policy(ttl=60)
 
 
+class Bench(Tested):
+    """What the benchmark asks: a minute, as the objects it is compared with."""
+
+    policy = Policy(ttl=60)
+
+    clock = CacheObject.clock
+
+
 class Negative(Tested):
     """Remembers errors."""
 
