@@ -11,7 +11,6 @@ import asyncio
 import os
 import statistics
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -28,9 +27,9 @@ from tests.durable_objects.workerd import Workerd, start
 
 CONNECTIONS: Final = 16
 KEYS: Final = 20
-HITS: Final = 4_000
+HITS: Final = 2_000
 HERD: Final = 500
-ROUNDS: Final = 5
+ROUNDS: Final = 3
 ORIGIN_SECONDS: Final = 0.2
 
 _NUMBERS: Final = count()
@@ -38,26 +37,19 @@ _NUMBERS: Final = count()
 
 @dataclass(frozen=True)
 class Contender:
-    """A way to answer, by its path in one of the fronts."""
+    """A way to answer: the front, and the paths there and at the origin, but for the key."""
 
     name: str
     front: str
-    path: Callable[[str], str]
-    origin_path: Callable[[str], str]
+    path: str
+    origin_path: str
 
 
 CONTENDERS: Final = (
-    Contender(
-        "by hand: a JavaScript object that holds the promise",
-        "reference",
-        "/Coalescing/{}".format,
-        "Reference/{}".format,
-    ),
-    Contender("herdless, JavaScript front", "javascript", "/Bench/{}/get".format, "Bench/{}".format),
-    Contender("herdless, Python front", "python", "/Bench/{}/get".format, "Bench/{}".format),
-    Contender(
-        "no coalescing: a JavaScript object that only caches", "reference", "/Loading/{}".format, "Reference/{}".format
-    ),
+    Contender("by hand: a JavaScript object that holds the promise", "reference", "/Coalescing/", "Reference/"),
+    Contender("herdless, JavaScript front", "edge", "/", "users/"),
+    Contender("herdless, Python front", "edge-python", "/", "users/"),
+    Contender("no coalescing: a JavaScript object that only caches", "reference", "/Loading/", "Reference/"),
 )
 
 
@@ -111,13 +103,13 @@ def measure(workerd: Workerd, origin: Origin, contender: Contender, result: Resu
     """One round: a herd of one cold key, a mix of cold keys, and hits."""
     port = workerd.ports[contender.front]
     key = f"herd{next(_NUMBERS)}"
-    result.herd_ms.append(asyncio.run(ask(port, [contender.path(key)] * HERD, HERD)) * 1000)
-    result.herd_loads.append(origin.requests(contender.origin_path(key)))
+    result.herd_ms.append(asyncio.run(ask(port, [contender.path + key] * HERD, HERD)) * 1000)
+    result.herd_loads.append(origin.requests(contender.origin_path + key))
     keys = [f"mix{next(_NUMBERS)}" for _ in range(KEYS)]
-    asyncio.run(ask(port, [contender.path(key) for key in keys * (HERD // KEYS)], HERD))
-    result.mix_loads.append(sum(origin.requests(contender.origin_path(key)) for key in keys))
+    asyncio.run(ask(port, [contender.path + key for key in keys * (HERD // KEYS)], HERD))
+    result.mix_loads.append(sum(origin.requests(contender.origin_path + key) for key in keys))
     cpu = cpu_seconds(workerd.pid)
-    seconds = asyncio.run(ask(port, [contender.path(key) for key in keys * (HITS // KEYS)], CONNECTIONS))
+    seconds = asyncio.run(ask(port, [contender.path + key for key in keys * (HITS // KEYS)], CONNECTIONS))
     result.cpu_ms.append((cpu_seconds(workerd.pid) - cpu) / HITS * 1000)
     result.requests_per_second.append(HITS / seconds)
 
@@ -150,13 +142,16 @@ def main() -> None:
     """Measure all, print the table."""
     runtime = installed()
     results = {contender.name: Result([], [], [], [], []) for contender in CONTENDERS}
-    with tempfile.TemporaryDirectory() as directory, Origin(seconds=ORIGIN_SECONDS) as origin:
-        with start(runtime, build(runtime), Path(directory) / "disk", origin.port) as workerd:
-            for contender in CONTENDERS:  # compiled and warm before anything is counted
-                asyncio.run(ask(workerd.ports[contender.front], [contender.path("warm")] * HITS, CONNECTIONS))
-            for _ in range(ROUNDS):
-                for contender in CONTENDERS:
-                    measure(workerd, origin, contender, results[contender.name])
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        Origin(seconds=ORIGIN_SECONDS) as origin,
+        start(runtime, build(runtime), Path(directory) / "disk", origin.port) as workerd,
+    ):
+        for contender in CONTENDERS:  # compiled and warm before anything is counted
+            asyncio.run(ask(workerd.ports[contender.front], [contender.path + "warm"] * HITS, CONNECTIONS))
+        for _ in range(ROUNDS):
+            for contender in CONTENDERS:
+                measure(workerd, origin, contender, results[contender.name])
     Console(width=140).print(table(results))
 
 

@@ -21,10 +21,11 @@ from tests.durable_objects.packages import COMPATIBILITY_DATE, Runtime, Unavaila
 PROJECT: Final = Path(__file__).parents[2]
 APP: Final = Path(__file__).parent / "app"
 
-SOCKETS: Final = ("javascript", "python", "reference")
+SOCKETS: Final = ("javascript", "python", "edge", "edge-python", "reference")
 
 _PACKAGES: Final = (PROJECT / "core" / "herdless_core", PROJECT / "adapters" / "herdless")
-_OBJECT_CLASS: Final = re.compile(r"^class ([A-Z]\w*)\((?:Tested|Brief)\):", re.MULTILINE)
+_EXAMPLE: Final = PROJECT / "docs" / "examples" / "edge"
+_OBJECT_CLASS: Final = re.compile(r"^class ([A-Z]\w*)\((?:CacheObject|Tested|Brief)\):", re.MULTILINE)
 _MODULE_KINDS: Final = {".py": "pythonModule", ".js": "esModule"}
 _KEPT_SECONDS: Final = 86_400
 
@@ -71,7 +72,10 @@ def _files(runtime: Runtime) -> dict[str, bytes]:
     """Every file, by its name in the Worker."""
     sources = [(package, package.name) for package in _PACKAGES]
     sources += [(runtime.python_modules, "python_modules"), (APP, "")]
-    files = {}
+    files = {
+        "edge_objects.py": (_EXAMPLE / "objects" / "main.py").read_bytes(),
+        "edge.js": (_EXAMPLE / "front" / "front.js").read_bytes(),
+    }
     for directory, prefix in sources:
         for path in sorted(directory.rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts and ".dist-info" not in str(path):
@@ -80,7 +84,7 @@ def _files(runtime: Runtime) -> dict[str, bytes]:
 
 
 def _config(files: dict[str, bytes]) -> str:
-    classes = _OBJECT_CLASS.findall(files["main.py"].decode())
+    classes = _OBJECT_CLASS.findall((files["main.py"] + files["edge_objects.py"]).decode())
     modules = [
         f'(name = "{name}", {_MODULE_KINDS.get(Path(name).suffix, "data")} = embed "{name}"),'
         for name in sorted(files, key=lambda name: (name != "main.py", name))

@@ -5,6 +5,7 @@ const config :Workerd.Config = (
   services = [
     (name = "objects", worker = .objects),
     (name = "front", worker = .front),
+    (name = "edge", worker = .edge),
     (name = "reference", worker = .reference),
     (name = "disk", disk = (path = "unset", writable = true)),
     (name = "origin", external = (address = "unset", http = ())),
@@ -13,6 +14,8 @@ const config :Workerd.Config = (
   sockets = [
     (name = "javascript", address = "unset", http = (), service = "front"),
     (name = "python", address = "unset", http = (), service = "objects"),
+    (name = "edge", address = "unset", http = (), service = "edge"),
+    (name = "edge-python", address = "unset", http = (), service = (name = "objects", entrypoint = "EdgePython")),
     (name = "reference", address = "unset", http = (), service = "reference"),
   ],
 );
@@ -30,8 +33,11 @@ const objects :Workerd.Worker = (
   bindings = [
     (name = "ORIGIN", service = "origin"),
     (name = "NOWHERE", service = "nowhere"),
+    (name = "ORIGIN_URL", text = "https://origin.example.com"),
+    (name = "USERS", durableObjectNamespace = "UserCache"),
 @BINDINGS
   ],
+  globalOutbound = "origin",
 );
 
 const front :Workerd.Worker = (
@@ -39,6 +45,15 @@ const front :Workerd.Worker = (
   modules = [(name = "front.js", esModule = embed "front.js")],
   bindings = [
 @BINDINGS
+  ],
+);
+
+# The front of docs/examples/edge, as it is deployed.
+const edge :Workerd.Worker = (
+  compatibilityDate = "@DATE",
+  modules = [(name = "edge.js", esModule = embed "edge.js")],
+  bindings = [
+    (name = "USERS", durableObjectNamespace = (className = "UserCache", serviceName = "objects")),
   ],
 );
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import edge_objects  # type: ignore[import-not-found]  # docs/examples/edge/objects/main.py, as it is deployed
 from workers import (  # type: ignore[import-not-found]  # a module of the runtime
     Response,
     WorkerEntrypoint,
@@ -79,14 +80,6 @@ class Plain(Tested):
     """A minute, and nothing else."""
 
     policy = Policy(ttl=60)
-
-
-class Bench(Tested):
-    """What the benchmark asks: a minute, as the objects it is compared with."""
-
-    policy = Policy(ttl=60)
-
-    clock = CacheObject.clock
 
 
 class Negative(Tested):
@@ -174,6 +167,9 @@ class Odd(Tested):
                 raise KeyError(key)
 
 
+UserCache = edge_objects.UserCache
+
+
 class Unreachable(Tested):
     """Its origin is a port at which nobody listens."""
 
@@ -221,3 +217,7 @@ class _Crashing:
         """The stub, or at first something that answers as a stub of a reset object does."""
         crash, self._crash = self._crash, None
         return self._namespace.getByName(name) if crash is None else SimpleNamespace(lookup=crash)
+
+
+class EdgePython(edge_objects.Default):  # type: ignore[misc]  # a class of the runtime
+    """The Python front of the example."""
