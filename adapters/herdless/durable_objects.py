@@ -30,6 +30,7 @@ from herdless._durable.wire import Body, ObjectUnreachable, Reply, ValueTooLarge
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     Answer,
+    Failure,
     HerdlessError,
     Join,
     Lifetime,
@@ -91,25 +92,26 @@ class CacheObject(DurableObject):
         now = self.clock()
         hit = self._entry.hit(now)
         if hit is not None:
-            return self._reply(hit, "hit")
+            return self._reply(hit, "hit", now)
         if self._flights.would_wait_for_itself():
             return wire.reply_with_error(ReentrantLoad(f"the loader of {self._key!r} asks for its own key"))
         effects = self._entry.get(now)
         self._flights.carry_out(effects)
         match reply_of(effects):
             case Answer() as answer:
-                return self._reply(answer.outcome, "hit")
+                return self._reply(answer.outcome, "hit", now)
             case Join() as join:
                 outcome = await self._flights.join(join.generation)
-                return self._reply(outcome, "loaded" if join.leads else "joined")
+                return self._reply(outcome, "loaded" if join.leads else "joined", self.clock())
             case Refuse() as refusal:
                 waiting = f"max_waiters={refusal.max_waiters} callers wait for the load of {self._key!r} already"
                 return wire.reply_with_error(TooManyWaiters(waiting))
 
     async def peek(self) -> Reply:
         """`{value, outcome, age}` if a lookup would be answered with it at once, else `{}`."""
-        outcome = self._entry.peek(self.clock())
-        return self._reply(outcome, "hit") if isinstance(outcome, Value) else {}
+        now = self.clock()
+        outcome = self._entry.peek(now)
+        return self._reply(outcome, "hit", now) if isinstance(outcome, Value) else {}
 
     async def put(self, value: object, ttl: float | None = None, stale_while_revalidate: float | None = None) -> Reply:
         """Store a value, encoded; the durations, seconds, in place of the policy's. `{}`, or `{error, message}`."""
@@ -162,6 +164,8 @@ class CacheObject(DurableObject):
             raise error
         return wire.body_in(reply)
 
-    def _reply(self, outcome: Outcome, how: str) -> Reply:
-        loaded_at = outcome.loaded_at if isinstance(outcome, Value) else 0
-        return wire.reply_with(outcome, how, (self.clock() - loaded_at) / NANOSECONDS_PER_SECOND)
+    def _reply(self, outcome: Outcome, how: str, now: int) -> Reply:
+        if isinstance(outcome, Failure):
+            return wire.reply_with_error(outcome.error)
+        age = (now - outcome.loaded_at) / NANOSECONDS_PER_SECOND
+        return {"value": outcome.value, "outcome": "stale" if outcome.is_stale else how, "age": age}

@@ -3,10 +3,10 @@
 `DurableEntry` commits every step and writes what must be durable, all without waiting, and returns the effects; what is
 left for the object to do is to run loads and to answer waiters. So whoever is woken finds everything written.
 
-A generation is never used twice, not even after the storage was freed: it is at least the time in milliseconds. Every
-load, put, invalidation and expiry claims one. Before each step the one that was claimed last is compared: if it is not
-this instance's own, the platform has replaced this instance. It then adopts what is stored, so that its own loads are
-superseded, and the machine itself drops what they bring.
+A generation is at least the time in milliseconds, so it is not used again after the storage was freed, and with it the
+last one forgotten. Every load and every put claims one. Before each step the one that was claimed last is compared: if
+it is not this instance's own, the platform has replaced this instance. It then adopts what is stored, so that its own
+loads are superseded, and the machine itself drops what they bring.
 """
 
 from __future__ import annotations
@@ -103,11 +103,13 @@ class DurableEntry:
 
     def invalidate(self, now: int) -> Effects:
         """Nobody who asks from now on is answered with what was known or is being loaded."""
-        return self._change(Invalidate(), now)
+        self._catch_up(now)
+        return self._step(Invalidate(), now)
 
     def expire(self, now: int) -> Effects:
         """A fresh value is stale from now on."""
-        return self._change(Expire(), now)
+        self._catch_up(now)
+        return self._step(Expire(), now)
 
     def refresh(self, now: int) -> Effects:
         """A load is started in the background, unless one is in flight."""
@@ -150,15 +152,6 @@ class DurableEntry:
         return Stats(**counts | {"size": size, "maxsize": 1, "in_flight": in_flight})
 
     # Steps
-
-    def _change(self, event: Invalidate | Expire, now: int) -> Effects:
-        """A request that an instance still loading elsewhere must not undo: it claims a generation if anything is
-        stored.
-        """
-        generation = self._next_generation(now)
-        if not self._storage.is_empty:
-            self._claim(generation)
-        return self._step(event, now)
 
     def _step(self, event: Event, now: int, generation: int = 0) -> Effects:
         before = self._evicted.get(generation, self._entry)
@@ -221,6 +214,7 @@ class DurableEntry:
 
     def _adopt(self, now: int) -> None:
         """What is stored becomes this instance's entry. Flights of whoever wrote it are not this instance's."""
+        self._storage.adopt_alarm()
         self._claimed = self._storage.generation()
         self._generation = max(self._generation, self._claimed)
         self._entry, _ = transition(self._storage.entry(), Restarted(), now, self._policy)
@@ -229,16 +223,17 @@ class DurableEntry:
 
     def _tidy(self, now: int) -> None:
         """Nothing to remember: nothing is stored. Otherwise the alarm is set to when something is due."""
-        if not isinstance(self._entry, Absent):
-            self._storage.wake_at(self._wake_at(now))
-        elif not self._evicted:
+        if isinstance(self._entry, Absent) and not self._evicted:
             self._storage.free()
             self._claimed = 0
+        else:
+            self._storage.wake_at(self._wake_at(now))
 
     def _wake_at(self, now: int) -> int:
         entry = self._entry
-        if entry.flight is not None:
-            lease = entry.flight.started_at + LEASE
+        flights = [flown.flight for flown in (entry, *self._evicted.values()) if flown.flight is not None]
+        if flights:
+            lease = max(flight.started_at for flight in flights) + LEASE
             return lease if lease > now else now + LEASE
         if not isinstance(entry, (Fresh, Stale)):
             return NEVER

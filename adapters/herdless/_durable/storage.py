@@ -38,12 +38,14 @@ class EntryStorage:
     def __init__(self, storage: ObjectStorage) -> None:
         self._storage: Final = storage
         self._sql: Final = storage.sql
-        self.is_empty: bool = not list(self._sql.exec(_EXISTS).raw())
+        self.is_empty: bool = not self._has_table()
         self._alarm_at: int | None = None
         """When the alarm goes off, milliseconds; `NEVER` when it is not set, None when a former instance knew."""
 
     def generation(self) -> int:
         """The generation that was last claimed, by whatever instance; 0 when nothing is stored."""
+        if self.is_empty:
+            self.is_empty = not self._has_table()
         if self.is_empty:
             return 0
         try:
@@ -101,9 +103,16 @@ class EntryStorage:
             self._storage.setAlarm(milliseconds)
             self._alarm_at = milliseconds
 
+    def adopt_alarm(self) -> None:
+        """Another instance may have set the alarm since."""
+        self._alarm_at = None
+
     def alarm_went_off(self) -> None:
         """The alarm is no longer set."""
         self._alarm_at = NEVER
+
+    def _has_table(self) -> bool:
+        return any(True for _ in self._sql.exec(_EXISTS).raw())
 
 
 def _body(column: object) -> object:

@@ -11,12 +11,10 @@ import json
 from typing import Any, Final, TypeAlias
 
 from herdless_core import (
-    Failure,
     HerdlessError,
     LoadCancelled,
     LoadTimeout,
     MisuseError,
-    Outcome,
     PolicyError,
     ReentrantLoad,
     RemoteLoadError,
@@ -68,13 +66,6 @@ def checked(body: object) -> Body:
     if size > MAX_BODY_BYTES:
         raise ValueTooLarge(f"the encoded value has {size} bytes; at most {MAX_BODY_BYTES} fit into an object's row")
     return body
-
-
-def reply_with(outcome: Outcome, how: str, age: float) -> Reply:
-    """The reply to a lookup that came by this outcome in this way; `age` in seconds."""
-    if isinstance(outcome, Failure):
-        return reply_with_error(outcome.error)
-    return {"value": outcome.value, "outcome": "stale" if outcome.is_stale else how, "age": age}
 
 
 def reply_with_error(error: BaseException) -> Reply:
