@@ -19,8 +19,7 @@ from tests.durable_objects.workerd import start
 _NUMBERS: Final = count(1)
 
 
-@pytest.fixture(scope="session")
-def runtime() -> Runtime:
+def runtime_or_reason() -> Runtime:
     """workerd, Pyodide and the SDK. Where they cannot be had the test is skipped, with the reason; in CI it fails."""
     try:
         return installed()
@@ -28,6 +27,12 @@ def runtime() -> Runtime:
         if os.environ.get("HERDLESS_NO_SKIP") == "1":
             pytest.fail(f"HERDLESS_NO_SKIP=1 and {unavailable}")
         pytest.skip(str(unavailable))
+
+
+@pytest.fixture(scope="session")
+def runtime() -> Runtime:
+    """workerd, Pyodide and the SDK."""
+    return runtime_or_reason()
 
 
 @pytest.fixture(scope="session")

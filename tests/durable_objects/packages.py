@@ -11,6 +11,8 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, final
 
@@ -59,24 +61,32 @@ def cache_directory() -> Path:
 
 
 def installed() -> Runtime:
-    """The runtime, installed if it is not yet there. Raises Unavailable where that is not possible."""
+    """The runtime, installed if it is not yet there.
+
+    Raises Unavailable where that is not possible, BundleError where the versions above do not go together.
+    """
     machine = platform.system(), platform.machine()
     if machine not in _WORKERD_PACKAGES:
         raise Unavailable(f"there is no workerd for {machine[0]} on {machine[1]}")
     versions = f"workerd-{WORKERD}-pyodide-{PYODIDE}-sdk-{WORKERS_SDK}"
-    runtime = Runtime(cache_directory() / versions, _WORKERD_PACKAGES[machine])
-    if (runtime.root / "complete").exists():
-        return runtime
-    shutil.rmtree(runtime.root, ignore_errors=True)
-    runtime.root.mkdir(parents=True)
-    _install_from_npm(runtime, _WORKERD_PACKAGES[machine])
+    root = cache_directory() / versions
+    if not root.exists():
+        cache_directory().mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache_directory(), ignore_cleanup_errors=True) as directory:
+            _install(Runtime(Path(directory) / versions, _WORKERD_PACKAGES[machine]), _WORKERD_PACKAGES[machine])
+            with suppress(OSError):  # somebody else was quicker
+                (Path(directory) / versions).rename(root)
+    return Runtime(root, _WORKERD_PACKAGES[machine])
+
+
+def _install(runtime: Runtime, workerd_package: str) -> None:
+    runtime.root.mkdir()
+    _install_from_npm(runtime, workerd_package)
     _install_from_pypi(runtime)
     try:
         write_bundle(runtime.pyodide, runtime.bundle_directory)
     except BundleError as error:
-        raise Unavailable(f"npm pyodide {PYODIDE} does not fit workerd {WORKERD}: {error}") from error
-    (runtime.root / "complete").touch()
-    return runtime
+        raise BundleError(f"npm pyodide {PYODIDE} does not go with workerd {WORKERD}: {error}") from error
 
 
 def _install_from_npm(runtime: Runtime, workerd_package: str) -> None:
