@@ -27,7 +27,7 @@ _PACKAGES: Final = (PROJECT / "core" / "herdless_core", PROJECT / "adapters" / "
 _EXAMPLE: Final = PROJECT / "docs" / "examples" / "edge"
 _OBJECT_CLASS: Final = re.compile(r"^class ([A-Z]\w*)\((?:CacheObject|Tested|Brief)\):", re.MULTILINE)
 _MODULE_KINDS: Final = {".py": "pythonModule", ".js": "esModule"}
-_KEPT_SECONDS: Final = 86_400
+_KEPT_SECONDS: Final = 3_600
 
 
 @final
