@@ -29,6 +29,7 @@ from herdless_core._errors import (
     MisuseError,
     PolicyError,
     ReentrantLoad,
+    RemoteLoadError,
     TooManyWaiters,
     WrongEventLoop,
 )
@@ -50,6 +51,7 @@ from herdless_core._events import (
 )
 from herdless_core._keyspace import Keyspace, Observer, Stats, reply_of
 from herdless_core._machine import Step, age, peek, read, transition
+from herdless_core._plain import Plain, describe, from_plain, to_plain
 from herdless_core._policy import (
     LONG_AGO,
     NANOSECONDS_PER_SECOND,
@@ -103,6 +105,7 @@ __all__ = [
     "Observer",
     "Outcome",
     "Pending",
+    "Plain",
     "Policy",
     "PolicyError",
     "PolicyOptions",
@@ -111,6 +114,7 @@ __all__ = [
     "ReentrantLoad",
     "Refresh",
     "Refuse",
+    "RemoteLoadError",
     "Reply",
     "Report",
     "Request",
@@ -128,8 +132,11 @@ __all__ = [
     "WrongEventLoop",
     "after",
     "age",
+    "describe",
+    "from_plain",
     "peek",
     "read",
     "reply_of",
+    "to_plain",
     "transition",
 ]

@@ -48,6 +48,17 @@ class TooManyWaiters(LoadError):
     """`max_waiters` callers wait for this load already."""
 
 
+class RemoteLoadError(LoadError):
+    """The loader raised this where its exception could not be kept: in another process, or before a restart.
+
+    Its text is the message of that exception, `kind` the name of that exception's class.
+    """
+
+    def __init__(self, message: str, *, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 def is_memorable(error: BaseException) -> bool:
     """Whether `negative_ttl` may remember this error.
 

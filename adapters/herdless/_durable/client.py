@@ -1,0 +1,166 @@
+"""The caller's side: from a key to its object, again if need be, and back to values and errors."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from time import monotonic
+from typing import Any, Final, TypeVar, final
+
+from herdless._cache import Lookup
+from herdless._durable import wire
+from herdless._durable.runtime import to_js, to_python
+from herdless._durable.wire import Body, ObjectUnreachable, Reply
+from herdless_core import NANOSECONDS_PER_SECOND, Duration, Loaded, PolicyError, Stats
+
+T = TypeVar("T")
+
+CALL_SECONDS: Final = 2.0
+"""For how long a call that the platform interrupted is tried again, unless the caller says otherwise."""
+
+FIRST_BACKOFF_SECONDS: Final = 0.05
+LONGEST_BACKOFF_SECONDS: Final = 1.0
+
+
+@final
+class CacheClient:
+    """The cache as a Worker sees it: every method goes to the object of its key.
+
+    namespace: the binding of the objects' class, `env.CACHE`.
+    replicas: how many reader objects stand in front of each key's own object; 0: none. A hit may then be as old as two
+        ttls, one in the owner and one in the reader.
+    encode, decode: from a value to JSON text or bytes, and back; the CacheObject's `encode` must fit.
+    retry_for: for how long a call that the platform interrupted is tried again; seconds or timedelta.
+
+    Raises the errors of herdless; a loader's own exception as RemoteLoadError, which has its message and, as `kind`,
+    the name of its class; ObjectUnreachable when the object could not be asked. PolicyError for a bad argument.
+    """
+
+    def __init__(
+        self,
+        namespace: Any,
+        *,
+        replicas: int = 0,
+        encode: Callable[[Any], Body] = wire.encode,
+        decode: Callable[[Body], Any] = wire.decode,
+        retry_for: Duration = CALL_SECONDS,
+    ) -> None:
+        if type(replicas) is not int or replicas < 0:
+            raise PolicyError(f"replicas={replicas!r} is not accepted: give an integer >= 0")
+        self._namespace: Final = namespace
+        self._replicas: Final = replicas
+        self._encode: Final = encode
+        self._decode: Final = decode
+        self._retry_seconds: Final = _seconds("retry_for", retry_for)
+
+    async def get(self, key: str) -> Any:
+        """The key's value, loaded if need be."""
+        return (await self.lookup(key)).value
+
+    async def lookup(self, key: str) -> Lookup[Any]:
+        """Like `get`, with the way in which the value was come by, and its age."""
+        reply = await self._call(self._some_object(key), "lookup")
+        return Lookup(self._decode(wire.body_in(reply)), reply["outcome"], reply["age"])
+
+    async def peek(self, key: str, default: T | None = None) -> Any | T | None:
+        """The value that a lookup would be answered with at once, a stale one included, or `default`."""
+        reply = await self._call(self._some_object(key), "peek")
+        return self._decode(wire.body_in(reply)) if "value" in reply else default
+
+    async def put(self, key: str, value: Any) -> None:
+        """Store a value, or `Loaded(value, ttl=...)`. Raises ValueTooLarge for one over 2 MB, before it is sent."""
+        ttl = stale_while_revalidate = None
+        if isinstance(value, Loaded):
+            ttl, stale_while_revalidate = _or_none(value.ttl), _or_none(value.stale_while_revalidate)
+            value = value.value
+        body = wire.checked(self._encode(value))
+        await self._call(wire.object_name(key), "put", body, ttl, stale_while_revalidate)
+        await self._call_all(self._readers(key), "invalidate")
+
+    async def invalidate(self, key: str) -> None:
+        """From now on nobody is served what was known of the key, nor what a load in flight will say of it."""
+        await self._call(wire.object_name(key), "invalidate")
+        await self._call_all(self._readers(key), "invalidate")  # after the owner, lest they load the old value again
+
+    async def expire(self, key: str) -> None:
+        """Make a fresh value stale: it is loaded again at the next lookup and served meanwhile as the policy says."""
+        await self._call(wire.object_name(key), "expire")
+        await self._call_all(self._readers(key), "expire")
+
+    async def refresh(self, key: str) -> None:
+        """Start loading the key in its own object without waiting for it; readers follow when their ttl is over."""
+        await self._call(wire.object_name(key), "refresh")
+
+    async def stats(self, key: str) -> Stats:
+        """What the key's object and its readers have done since each of them last started, added up."""
+        replies = await self._call_all((wire.object_name(key), *self._readers(key)), "stats")
+        return Stats(**{name: sum(reply[name] for reply in replies) for name in replies[0]})
+
+    def _some_object(self, key: str) -> str:
+        return wire.object_name(key, random.randint(1, self._replicas) if self._replicas else 0)
+
+    def _readers(self, key: str) -> list[str]:
+        return [wire.object_name(key, reader) for reader in range(1, self._replicas + 1)]
+
+    async def _call_all(self, names: Iterable[str], method: str) -> list[Reply]:
+        return await asyncio.gather(*(self._call(name, method) for name in names))
+
+    async def _call(self, name: str, method: str, *arguments: Any) -> Reply:
+        reply = await call(self._namespace, name, method, *arguments, retry_seconds=self._retry_seconds)
+        error = wire.error_in(reply)
+        if error is not None:
+            raise error
+        return reply
+
+
+async def call(namespace: Any, name: str, method: str, *arguments: Any, retry_seconds: float) -> Reply:
+    """Call a method of the object of this name, again where the platform says that this may help.
+
+    Raises ObjectUnreachable, at the latest when the next attempt would begin more than `retry_seconds` after the first.
+    """
+    deadline = monotonic() + retry_seconds
+    longest = FIRST_BACKOFF_SECONDS
+    while True:
+        try:
+            # A new stub for each attempt: one that has thrown stays broken.
+            stub = namespace.getByName(name)
+            reply: Reply = to_python(await getattr(stub, method)(*(_argument(argument) for argument in arguments)))
+            return reply
+        except Exception as error:
+            delay = random.uniform(0, longest)
+            if not _may_help_to_retry(error) or monotonic() + delay > deadline:
+                raise ObjectUnreachable(
+                    f"the object {name!r} did not answer {method}(): {_first_line(error)}"
+                ) from error
+        await asyncio.sleep(delay)
+        longest = min(2 * longest, LONGEST_BACKOFF_SECONDS)
+
+
+def _may_help_to_retry(error: Exception) -> bool:
+    """What the runtime says of its own error. An overloaded object is not asked again: that would make it worse."""
+    if getattr(error, "overloaded", False):
+        return False
+    return bool(getattr(error, "retryable", False) or getattr(error, "durableObjectReset", False))
+
+
+def _first_line(error: Exception) -> str:
+    """The error without a traceback's text: the last line is the one that says what it was."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1]
+
+
+def _argument(value: Any) -> Any:
+    return to_js(value) if isinstance(value, bytes) else value
+
+
+def _or_none(nanoseconds: int | None) -> float | None:
+    return None if nanoseconds is None else nanoseconds / NANOSECONDS_PER_SECOND
+
+
+def _seconds(argument: str, duration: object) -> float:
+    seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds >= 0:
+        raise PolicyError(f"{argument}={duration!r} is not accepted: give a number of seconds >= 0 or a timedelta >= 0")
+    return seconds

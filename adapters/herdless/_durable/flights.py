@@ -1,0 +1,138 @@
+"""The loads that an object runs, and the callers who wait for them: one task a flight, one future a waiter.
+
+A load runs in a task of its own, which is held here: the event loop holds tasks only weakly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import Final, TypeAlias, final
+
+from herdless._durable.entry import DurableEntry
+from herdless._durable.wire import Body
+from herdless_core import (
+    NANOSECONDS_PER_SECOND,
+    NEVER,
+    CancelLoad,
+    DeadlinePassed,
+    Effects,
+    Lifetime,
+    LoadCancelled,
+    LoadFailed,
+    LoadSucceeded,
+    Outcome,
+    Rearm,
+    Settle,
+    StartLoad,
+)
+
+LOGGER: Final = logging.getLogger("herdless")
+
+Load: TypeAlias = Callable[[], Awaitable[tuple[Body, Lifetime]]]
+
+_LOADING: Final[ContextVar[Flights | None]] = ContextVar("herdless.durable.loading", default=None)
+
+
+@final
+class _Flight:
+    __slots__ = ("timer", "waiters")
+
+    def __init__(self) -> None:
+        self.timer: asyncio.TimerHandle | None = None
+        self.waiters: Final[list[asyncio.Future[Outcome]]] = []
+
+
+@final
+class Flights:
+    """Carries out what the steps of one entry order, and reports to it what came of it."""
+
+    def __init__(self, entry: DurableEntry, load: Load, clock: Callable[[], int], name: str) -> None:
+        self._entry: Final = entry
+        self._load: Final = load
+        self._clock: Final = clock
+        self._name: Final = name
+        self._flights: Final[dict[int, _Flight]] = {}
+        """Those that are not settled, by generation."""
+        self._tasks: Final[dict[int, asyncio.Task[None]]] = {}
+        """Every load that still runs, by generation."""
+
+    def carry_out(self, effects: Effects) -> None:
+        """Carry the effects of a step out, in their order; what they store is stored."""
+        for effect in effects:
+            match effect:
+                case StartLoad():
+                    self._start(effect)
+                case Settle():
+                    self._settle(effect)
+                case CancelLoad():
+                    if effect.generation in self._tasks:
+                        self._tasks[effect.generation].cancel()
+                case Rearm():
+                    self._arm(effect.generation, effect.due_at)
+                case _:
+                    pass  # the caller's reply, or stored by the step itself
+
+    def join(self, generation: int) -> asyncio.Future[Outcome]:
+        """Register one more waiter. Nothing may be awaited between the step that says so and this."""
+        waiter: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._flights[generation].waiters.append(waiter)
+        return waiter
+
+    def would_wait_for_itself(self) -> bool:
+        """Whether this code runs inside a load of this very entry, and another one is in flight."""
+        return _LOADING.get() is self and bool(self._flights)
+
+    async def ended(self) -> None:
+        """Wait for all loads that run now."""
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()))
+
+    def _start(self, order: StartLoad) -> None:
+        generation = order.generation
+        self._flights[generation] = _Flight()
+        self._arm(generation, order.due_at)
+        self._tasks[generation] = asyncio.get_running_loop().create_task(self._run(generation))
+
+    async def _run(self, generation: int) -> None:
+        _LOADING.set(self)
+        try:
+            body, lifetime = await self._load()
+        except BaseException as error:  # noqa: BLE001  # it ends here: SystemExit would end the whole Worker
+            self._failed(generation, error)
+        else:
+            self.carry_out(self._entry.report(LoadSucceeded(generation, body, lifetime), self._clock()))
+        finally:
+            del self._tasks[generation]
+
+    def _failed(self, generation: int, error: BaseException) -> None:
+        """The load ended by this; its waiters get LoadCancelled in place of what is no `Exception`."""
+        if not isinstance(error, Exception):
+            cancelled = LoadCancelled(f"the load of {self._name} ended by {type(error).__name__}")
+            cancelled.__cause__ = error
+            error = cancelled
+        if generation in self._flights and not self._flights[generation].waiters:
+            LOGGER.warning("the refresh of %s failed", self._name, exc_info=error)
+        self.carry_out(self._entry.report(LoadFailed(generation, error), self._clock()))
+
+    def _settle(self, order: Settle) -> None:
+        flight = self._flights.pop(order.generation, None)
+        if flight is None:
+            return
+        if flight.timer is not None:
+            flight.timer.cancel()
+        for waiter in flight.waiters:
+            if not waiter.done():
+                waiter.set_result(order.outcome)
+
+    def _arm(self, generation: int, due_at: int) -> None:
+        if due_at < NEVER:
+            seconds = (due_at - self._clock()) / NANOSECONDS_PER_SECOND
+            timer = asyncio.get_running_loop().call_later(max(seconds, 0), self._deadline_passed, generation)
+            self._flights[generation].timer = timer
+
+    def _deadline_passed(self, generation: int) -> None:
+        if generation in self._flights:
+            self.carry_out(self._entry.report(DeadlinePassed(generation), self._clock()))

@@ -1,0 +1,183 @@
+"""One stored entry and two instances over it, of which neither knows of the other: what the platform rules out only at
+the next event. Whatever they do, what is stored is never older than what either of them has acknowledged.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Any, Final
+
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+
+from herdless._durable import runtime
+from herdless._durable.entry import LEASE, DurableEntry
+from herdless._durable.storage import EntryStorage
+from herdless_core import (
+    NANOSECONDS_PER_SECOND,
+    NEVER,
+    Effects,
+    Fresh,
+    LoadFailed,
+    LoadSucceeded,
+    Policy,
+    Settle,
+    Stale,
+    StartLoad,
+    reply_of,
+)
+
+POLICY: Final = Policy(ttl=10, stale_while_revalidate=10, stale_if_error=30, negative_ttl=5)
+INSTANCES: Final = st.integers(0, 1)
+
+
+class Cursor:
+    """The rows of a statement."""
+
+    def __init__(self, rows: list[Any]) -> None:
+        self._rows: Final = rows
+
+    def raw(self) -> Iterator[Any]:
+        """As the runtime's cursor."""
+        return iter(self._rows)
+
+
+class Sql:
+    """SQLite behind the runtime's one method."""
+
+    def __init__(self) -> None:
+        self._connection: Final = sqlite3.connect(":memory:", isolation_level=None)
+
+    def exec(self, statement: str, *parameters: object) -> Cursor:
+        """Run a statement."""
+        return Cursor(self._connection.execute(statement, parameters).fetchall())
+
+
+class Disk:
+    """An object's storage and its one alarm."""
+
+    def __init__(self) -> None:
+        self.sql: runtime.Sql = Sql()
+        self.alarm_at: int | None = None
+
+    def setAlarm(self, at: int) -> None:  # noqa: N802  # JavaScript's name
+        """Set it, milliseconds."""
+        self.alarm_at = at
+
+    def deleteAlarm(self) -> None:  # noqa: N802  # JavaScript's name
+        """Unset it."""
+        self.alarm_at = None
+
+    def deleteAll(self) -> None:  # noqa: N802  # JavaScript's name
+        """Drop the tables."""
+        self.sql.exec("DROP TABLE herdless")
+
+
+class TwoInstances(RuleBasedStateMachine):
+    """Versions of the truth are counted; a value IS the version that its load read, as JSON text."""
+
+    loads = Bundle("loads")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1_800_000_000 * NANOSECONDS_PER_SECOND
+        self.truth = 0
+        self.acknowledged = 0
+        self.generations: set[int] = set()
+        self.disk = Disk()
+        self.instances = [self._started(), self._started()]
+
+    def _started(self) -> DurableEntry:
+        return DurableEntry(EntryStorage(self.disk), POLICY, self.now, keeps_warm=True)
+
+    def _tick(self) -> int:
+        """No two steps are in the same millisecond: two machines take longer than that to see each other's writes."""
+        self.now += NANOSECONDS_PER_SECOND // 1000
+        return self.now
+
+    def _loads_in(self, instance: DurableEntry, effects: Effects) -> Any:
+        """The loads that a step ordered; each with the truth as it was when it began."""
+        ordered = [effect.generation for effect in effects if isinstance(effect, StartLoad)]
+        assert not self.generations & set(ordered), "a generation was used twice"
+        self.generations.update(ordered)
+        return multiple(*((instance, generation, self.truth) for generation in ordered))
+
+    @rule(target=loads, index=INSTANCES)
+    def get(self, index: int) -> Any:
+        """A caller looks up."""
+        instance = self.instances[index]
+        if instance.hit(self._tick()) is not None:
+            return multiple()
+        effects = instance.get(self.now)
+        reply_of(effects)  # raises where there is none
+        return self._loads_in(instance, effects)
+
+    @rule(target=loads, index=INSTANCES)
+    def refresh(self, index: int) -> Any:
+        """A caller wants it loaded."""
+        return self._loads_in(self.instances[index], self.instances[index].refresh(self._tick()))
+
+    @rule(load=consumes(loads), succeeds=st.booleans())
+    def load_ends(self, load: tuple[DurableEntry, int, int], succeeds: bool) -> None:
+        """A load comes back, in an instance that may be gone from the list, but not from the machine it runs on."""
+        instance, generation, truth = load
+        event = (
+            LoadSucceeded(generation, str(truth), POLICY.lifetime)
+            if succeeds
+            else LoadFailed(generation, LookupError("no such user"))
+        )
+        effects = instance.report(event, self._tick())
+        assert [effect.generation for effect in effects if isinstance(effect, Settle)] == [generation]
+
+    @rule(index=INSTANCES)
+    def put(self, index: int) -> None:
+        """The truth changes, and its new version is put."""
+        self.truth += 1
+        self.instances[index].put(str(self.truth), POLICY.lifetime, self._tick())
+        self.acknowledged = self.truth
+
+    @rule(index=INSTANCES)
+    def invalidate(self, index: int) -> None:
+        """The truth changes, and whoever changed it says so."""
+        self.truth += 1
+        self.instances[index].invalidate(self._tick())
+        self.acknowledged = self.truth
+
+    @rule(index=INSTANCES)
+    def expire(self, index: int) -> None:
+        """A caller wants it loaded again soon."""
+        self.instances[index].expire(self._tick())
+
+    @rule(index=INSTANCES)
+    def restart(self, index: int) -> None:
+        """The platform starts another instance; loads of the former one may still come back."""
+        self.instances[index] = self._started()
+
+    @rule(seconds=st.sampled_from([0.001, 1, 5, 10, 30, LEASE // NANOSECONDS_PER_SECOND]))
+    def wait(self, seconds: float) -> None:
+        """Time passes."""
+        self.now += int(seconds * NANOSECONDS_PER_SECOND)
+
+    @rule(target=loads, index=INSTANCES)
+    def alarm(self, index: int) -> Any:
+        """The alarm is delivered, whether or not it is due."""
+        self.disk.alarm_at = None
+        return self._loads_in(self.instances[index], self.instances[index].alarm(self._tick()))
+
+    @invariant()
+    def what_is_stored_is_not_older_than_what_was_acknowledged(self) -> None:
+        """NoStaleSet, across instances."""
+        stored = EntryStorage(self.disk).entry()
+        if isinstance(stored, (Fresh, Stale)) and isinstance(stored.value, str):
+            assert int(stored.value) >= self.acknowledged
+
+    @invariant()
+    def what_is_stored_will_be_freed(self) -> None:
+        """Nothing is stored without an alarm, or it would be there for ever."""
+        if not EntryStorage(self.disk).is_empty:
+            assert self.disk.alarm_at is not None
+            assert self.disk.alarm_at < NEVER
+
+
+TestTwoInstances = TwoInstances.TestCase
