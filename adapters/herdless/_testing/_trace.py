@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TypeAlias, final
 
 from herdless_core import (
@@ -15,6 +16,7 @@ from herdless_core import (
     Failure,
     Fresh,
     Join,
+    LoadFailed,
     LoadTimeout,
     Restarted,
     Settle,
@@ -102,10 +104,11 @@ class _Judge:
         return self._of_itself(step) or self._of_time(step) or self._of_entry(key, step) or self._of_flights(step)
 
     def _of_itself(self, step: Step) -> str | None:
-        names = violated(step)
+        with _error_as_it_was(step):
+            names = violated(step)
+            after, effects = transition(step.before, step.event, step.now, step.policy)
         if names:
             return f"violates {', '.join(names)}"
-        after, effects = transition(step.before, step.event, step.now, step.policy)
         if after != step.after or not _are_alike(effects, step.effects):
             return f"is not what the machine does, which is: {describe('', _redone(step, after, effects))}"
         return None
@@ -171,6 +174,21 @@ class _Judge:
             case _:
                 pass
         return None
+
+
+@contextmanager
+def _error_as_it_was(step: Step) -> Iterator[None]:
+    """The machine notes an error's traceback, which has grown since, in those who raised it."""
+    failures = [effect.outcome for effect in step.effects if isinstance(effect, Settle)]
+    if not isinstance(step.event, LoadFailed) or not failures or not isinstance(failures[0], Failure):
+        yield
+        return
+    error, grown = step.event.error, step.event.error.__traceback__
+    error.__traceback__ = failures[0].traceback
+    try:
+        yield
+    finally:
+        error.__traceback__ = grown
 
 
 def _redone(step: Step, after: Entry, effects: tuple[Effect, ...]) -> Step:
