@@ -66,7 +66,7 @@ class Oracle:
     ) -> None:
         self._clock: Final = clock
         self._horizon: Final = horizon
-        self._allowed: Final = (LoadCancelled, ReentrantLoad, *allowed)
+        self._allowed: Final[tuple[type[Exception], ...]] = (LoadCancelled, ReentrantLoad, *allowed)
         self._count: Final = itertools.count(1)
         self._barriers: Final[dict[str, int]] = {}
         self._cleared_at = 0

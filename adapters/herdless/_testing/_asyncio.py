@@ -29,7 +29,7 @@ def run_asyncio(
     Time is virtual: it passes when nothing is ready, or where the schedule lets it. Give the same clock to the cache.
     Tasks that `main` leaves behind are cancelled and awaited. Raises Deadlock when nothing could ever wake `main`.
     """
-    loop = SeededEventLoop(schedule, clock)  # type: ignore[abstract]  # as the class says
+    loop = SeededEventLoop(schedule, clock)
     task = loop.create_task(main(), name="main")
     try:
         return cast(T, loop.run_until_complete(task))
@@ -38,16 +38,16 @@ def run_asyncio(
 
 
 @final
-class SeededEventLoop(asyncio.AbstractEventLoop):  # type: ignore[misc]  # what does I/O is left out
+class SeededEventLoop(asyncio.BaseEventLoop):
     """What tasks, futures and timers need of an event loop, and no I/O. One callback at a time: see `step`."""
 
     def __init__(self, schedule: Schedule | None = None, clock: VirtualClock | None = None) -> None:
+        super().__init__()
         self._schedule: Final = schedule or Schedule()
         self._clock: Final = clock or VirtualClock()
-        self._ready: Final[list[asyncio.Handle]] = []
-        self._timers: Final[list[tuple[int, int, asyncio.TimerHandle]]] = []
+        self._handles: Final[list[asyncio.Handle]] = []
+        self._later: Final[list[tuple[int, int, asyncio.TimerHandle]]] = []
         self._count: Final = itertools.count(1)
-        self._is_closed = False
         self.tasks: Final[list[asyncio.Task[Any]]] = []
         """All that were ever made, in their order."""
         self.complaints: Final[list[dict[str, Any]]] = []
@@ -58,22 +58,22 @@ class SeededEventLoop(asyncio.AbstractEventLoop):  # type: ignore[misc]  # what 
     def is_idle(self) -> bool:
         """Whether nothing can be done before time passes."""
         self._move_due_timers()
-        return not self._ready
+        return not self._handles
 
     def step(self) -> None:
         """Call one of the ready callbacks, or let time pass to the next timer. Raises Deadlock if there is neither."""
         self._move_due_timers()
-        options = [_name(handle) for handle in self._ready]
-        if self._timers:
+        options = [_name(handle) for handle in self._handles]
+        if self._later:
             options.append(TIME)
         if not options:
             raise Deadlock(f"nothing is ready and no timer is set, but these tasks wait: {self._waiting()}")
         picked = self._schedule.pick(options)
         self._schedule.note(options[picked])
-        if picked == len(self._ready):
-            self._clock.advance_to(self._timers[0][0])
+        if picked == len(self._handles):
+            self._clock.advance_to(self._later[0][0])
         else:
-            self.call(self._ready.pop(picked)._run)
+            self.call(self._handles.pop(picked)._run)
 
     def call(self, function: Callable[..., T], *args: object) -> T:
         """Call a function as if a callback of this loop did."""
@@ -91,6 +91,11 @@ class SeededEventLoop(asyncio.AbstractEventLoop):  # type: ignore[misc]  # what 
             self.step()
         return future.result()
 
+    def run_until_idle(self) -> None:
+        """Step until nothing is ready and no timer is set."""
+        while not self.is_idle() or self._later:
+            self.step()
+
     def end(self) -> None:
         """Cancel the tasks that are left, let them end, and close. One that swallows its cancellation is left."""
         for task in self.tasks:
@@ -101,9 +106,9 @@ class SeededEventLoop(asyncio.AbstractEventLoop):  # type: ignore[misc]  # what 
         self.close()
 
     def _move_due_timers(self) -> None:
-        while self._timers and (self._timers[0][2].cancelled() or self._timers[0][0] <= self._clock.now):
-            self._ready.append(heapq.heappop(self._timers)[2])
-        self._ready[:] = [handle for handle in self._ready if not handle.cancelled()]
+        while self._later and (self._later[0][2].cancelled() or self._later[0][0] <= self._clock.now):
+            self._handles.append(heapq.heappop(self._later)[2])
+        self._handles[:] = [handle for handle in self._handles if not handle.cancelled()]
 
     def _waiting(self) -> str:
         return ", ".join(task.get_name() for task in self.tasks if not task.done())
@@ -118,10 +123,10 @@ class SeededEventLoop(asyncio.AbstractEventLoop):  # type: ignore[misc]  # what 
         self, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         """Make the callback ready."""
-        if self._is_closed:
+        if self.is_closed():
             raise RuntimeError("Event loop is closed")
         handle = asyncio.Handle(callback, args, self, context)
-        self._ready.append(handle)
+        self._handles.append(handle)
         return handle
 
     def call_soon_threadsafe(
@@ -150,37 +155,25 @@ class SeededEventLoop(asyncio.AbstractEventLoop):  # type: ignore[misc]  # what 
         context: contextvars.Context | None,
     ) -> asyncio.TimerHandle:
         handle = asyncio.TimerHandle(instant / NANOSECONDS_PER_SECOND, callback, args, self, context)
-        heapq.heappush(self._timers, (instant, next(self._count), handle))
+        heapq.heappush(self._later, (instant, next(self._count), handle))
         return handle
 
-    def create_future(self) -> asyncio.Future[Any]:
-        """A future of this loop."""
-        return asyncio.Future(loop=self)
-
-    def create_task(self, coro: Any, *, name: str | None = None, context: Any = None, **_options: Any) -> Any:
+    def create_task(self, coro: Any, *, name: object = None, context: Any = None) -> asyncio.Task[Any]:
         """A task of this loop, numbered from 1."""
-        name = name or f"{getattr(coro, '__name__', 'task')} {len(self.tasks) + 1}"
-        task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name, context=context)
+        label = f"{getattr(coro, '__name__', 'task')} {len(self.tasks) + 1}" if name is None else str(name)
+        task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=label, context=context)
         self.tasks.append(task)
         return task
-
-    def get_debug(self) -> bool:
-        """No."""
-        return False
 
     def is_running(self) -> bool:
         """Whether a callback of this loop runs."""
         return asyncio._get_running_loop() is self
 
-    def is_closed(self) -> bool:
-        """Whether it was closed."""
-        return self._is_closed
-
     def close(self) -> None:
         """Take no more callbacks."""
-        self._is_closed = True
-        self._ready.clear()
-        self._timers.clear()
+        super().close()
+        self._handles.clear()
+        self._later.clear()
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Keep the complaint; `complaints` is for the test to look at."""
