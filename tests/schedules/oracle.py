@@ -30,6 +30,8 @@ class Made:
         self.key: Final = key
         self.name: Final = name
         self.made_at: Final = made_at
+        self.made_until = made_at
+        """When it may still have been made: a put takes effect at some moment between its call and its end."""
         self.instant: Final = instant
         self.error: BaseException | None = None
 
@@ -90,10 +92,14 @@ class Oracle:
         return self._make(key, f"put of {key}")
 
     @contextmanager
-    def removing(self, key: str | None, at: int | None = None) -> Iterator[None]:
+    def removing(self, key: str | None, by: Made | None = None) -> Iterator[None]:
         """Meanwhile the key, or every key, is invalidated or put; nobody who begins later may see what was before."""
-        at = next(self._count) if at is None else at
+        at = next(self._count) if by is None else by.made_at
+        if by is not None:
+            by.made_until = ANY_TIME
         yield
+        if by is not None:
+            by.made_until = next(self._count)
         if key is None:
             self._cleared_at = max(self._cleared_at, at)
         else:
@@ -140,7 +146,9 @@ class Oracle:
 
     def _judge(self, caller: Caller, made: Made) -> None:
         assert made.key == caller.key, f"a caller of {caller.key!r} was told {made}"
-        assert made.made_at >= caller.barrier, f"{made} was told to a caller who came after its removal (NoStaleRead)"
+        assert made.made_until >= caller.barrier, (
+            f"{made} was told to a caller who came after its removal (NoStaleRead)"
+        )
 
     # At the end
 

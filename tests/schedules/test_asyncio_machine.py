@@ -134,7 +134,7 @@ class AsyncioCache(RuleBasedStateMachine):
     def put(self, key: str, from_thread: bool) -> None:  # Hypothesis gives it by name
         """A value is put, in the loop or as from another thread."""
         made = self.oracle.put(key)
-        with self.oracle.removing(key, made.made_at):
+        with self.oracle.removing(key, made):
             self.act(lambda: self.cache.put(key, made), from_thread=from_thread)
 
     @rule(key=KEYS, from_thread=st.booleans())

@@ -58,7 +58,7 @@ class Scene:
     async def put(self) -> None:
         """Another."""
         made = self.oracle.put("a")
-        with self.oracle.removing("a", made.made_at):
+        with self.oracle.removing("a", made):
             self.cache.put("a", made)
 
 

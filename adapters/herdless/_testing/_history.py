@@ -6,7 +6,7 @@ is that of Wing and Gong (1993), with the states it has been in kept (Lowe, 2017
 
 The register holds a value or none, and perhaps a flight:
 
-    a load begins   where there is neither value nor flight: it is the flight from now on
+    a load begins   where there is no flight: it is the flight from now on, and a value is held on to
     a load ends     if it is still the flight: its value is held from now on; else nothing
     a load fails    if it is still the flight: there is none any more; else nothing
     put v           v is held, there is no flight
@@ -14,7 +14,8 @@ The register holds a value or none, and perhaps a flight:
     get -> v        v is held; or nothing is, and the flight is the load that will give v
 
 That is NoStaleRead: a lookup after an invalidation finds nothing that was there before it. Values are compared by `==`,
-so let every load and every put give another one. Time plays no part: check caches without a ttl this way.
+so let every load and every put give another one. Time and capacity play no part: check caches without ttl, load_timeout
+and maxsize this way.
 """
 
 from __future__ import annotations
@@ -169,7 +170,7 @@ def _apply(kind: Kind, value: int, register: _Register) -> _Register | None:
         case "invalidate":
             return _Register(-1, -1)
         case "load begins":
-            return _Register(-1, value) if register == (-1, -1) else None
+            return _Register(held, value) if flight < 0 else None
         case "load ends":
             return _Register(value, -1) if flight == value else register
         case "load fails":
