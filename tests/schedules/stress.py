@@ -1,4 +1,4 @@
-"""Real threads for a while, with a switch of threads as often as the interpreter can: `python -m tests.schedules.stress`.
+"""Real threads for a while, switched as often as the interpreter can: `python -m tests.schedules.stress`.
 
 What a scheduler cannot show: the interpreter's own switches, between any two instructions, and on a free-threaded
 build threads that really run at once. Rounds are checked like the scheduled runs: trace, oracle, linearizability. Such

@@ -1,4 +1,4 @@
-"""The trio adapter under MockClock and schedules: actors that do anything, cancel scopes everywhere, nurseries that fall."""
+"""The trio adapter in virtual time: actors that do anything, cancel scopes everywhere, nurseries that fall."""
 
 from __future__ import annotations
 
