@@ -15,7 +15,7 @@ from herdless import _primitives
 from herdless._cache import BaseCache
 from herdless.testing import Schedule, ScheduleFailed, explore, replay, sample
 from herdless.threads import Cache
-from herdless_core import Answer, Join, Value, reply_of
+from herdless_core import NEVER, Answer, Join, Value, reply_of
 from tests.schedules import threads_scene as scenes
 from tests.schedules.threads_scene import run_scene
 
@@ -42,7 +42,7 @@ def test_lost_wake_up_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A waiter looks whether its load has ended, and only then begins to listen for the end."""
     bells: dict[int, Any] = {}
 
-    def wait(_self: Any, flight: Any, _expires: float | None) -> Any:
+    def wait(_self: Any, flight: Any, _expires_at: int) -> Any:
         if flight.outcome is None:
             with bell_of(flight) as bell:
                 bell.wait()
@@ -84,7 +84,7 @@ def test_waiter_registered_outside_the_lock_is_found(monkeypatch: pytest.MonkeyP
             self._run(key, boarded)
             return boarded.outcome, "loaded"
         if isinstance(reply, Join):
-            return self._wait(self._flights[reply.generation], None), "joined"
+            return self._wait(self._flights[reply.generation], NEVER), "joined"
         assert isinstance(reply, Answer)
         return reply.outcome, "hit"
 
