@@ -134,7 +134,7 @@ def closed(scene: Scene) -> None:
         (three_callers, {}, None, 100),
         (three_callers, {"is_broken": True}, None, 100),
         (three_callers, {"load_timeout": 1}, within(2), 50),
-        (three_callers_and_a_removal, {}, None, 1_000),
+        (three_callers_and_a_removal, {}, within(4), 500),
         (three_callers_and_a_put, {}, None, 500),
         (cancelled, {}, None, 50),
         (cancelled, {"load_timeout": 1}, within(3), 100),

@@ -202,7 +202,8 @@ def _attempt(run: Run, schedule: Schedule, name: str) -> None:
     except NotDeterministic:
         raise
     except Exception as error:
-        steps = "\n".join(f"  {number:3} {step}" for number, step in enumerate(schedule.steps, 1))
+        done = schedule.steps or [decision.options[decision.picked] for decision in schedule.decisions]
+        steps = "\n".join(f"  {number:3} {step}" for number, step in enumerate(done, 1))
         raise ScheduleFailed(
             f"{name} failed: {type(error).__name__}: {error}\n{steps}\nRun it again by replay(run, {schedule.taken})"
         ) from error
