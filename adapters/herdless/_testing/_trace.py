@@ -8,10 +8,10 @@ from typing import Any, Final, TypeAlias, final
 
 from herdless_core import (
     ABSENT,
-    Absent,
     CancelLoad,
     Effect,
     Entry,
+    Evict,
     Evicted,
     Failure,
     Fresh,
@@ -20,6 +20,7 @@ from herdless_core import (
     LoadTimeout,
     Restarted,
     Settle,
+    Stale,
     StartLoad,
     Step,
     WaiterLeft,
@@ -93,6 +94,7 @@ class _Judge:
     def __init__(self, maxsize: int | None) -> None:
         self._maxsize: Final = maxsize
         self._now: int | None = None
+        self._last_key: Any = None
         self._entries: Final[dict[Any, Entry]] = {}
         self._evicted: Final[dict[int, Entry]] = {}
         self._last_generation = 0
@@ -101,7 +103,13 @@ class _Judge:
 
     def complaint(self, key: Any, step: Step) -> str | None:
         """What is wrong with the step, or None."""
-        return self._of_itself(step) or self._of_time(step) or self._of_entry(key, step) or self._of_flights(step)
+        return (
+            self._of_itself(step)
+            or self._of_time(step)
+            or self._of_size(step)
+            or self._of_entry(key, step)
+            or self._of_flights(step)
+        )
 
     def _of_itself(self, step: Step) -> str | None:
         with _error_as_it_was(step):
@@ -125,8 +133,7 @@ class _Judge:
             expected: Entry | None = None if flight is None else self._evicted.pop(flight.generation, None)
         else:
             expected = self._entries.get(key, ABSENT)
-            if isinstance(step.before, Absent) and self._maxsize is not None and isinstance(expected, Fresh):
-                expected = ABSENT  # there was no room for it: all the others are waited for
+            self._last_key = key
         if step.before != expected:
             return f"begins with {step.before}, but the last step left {expected}"
         if isinstance(step.after, Evicted):
@@ -136,6 +143,20 @@ class _Judge:
                 self._entries.pop(key, None)
         else:
             self._entries[key] = step.after
+        return None
+
+    def _of_size(self, step: Step) -> str | None:
+        """The step after that of a newcomer for whom there is no room is the victim's; or the newcomer was not let in,
+        since all the others are waited for.
+        """
+        held = [key for key, entry in self._entries.items() if isinstance(entry, Fresh | Stale)]
+        if self._maxsize is None or len(held) <= self._maxsize or isinstance(step.event, Evict):
+            return None
+        for key in held:
+            flight = self._entries[key].flight
+            if key != self._last_key and (flight is None or flight.waiters == 0):
+                return f"comes when {len(held)} values are held, more than maxsize={self._maxsize}"
+        del self._entries[self._last_key]
         return None
 
     def _of_flights(self, step: Step) -> str | None:

@@ -60,13 +60,18 @@ class _Shuffler:
 
     def __init__(self, schedule: Schedule) -> None:
         self._schedule: Final = schedule
+        self._names: Final[dict[Any, str]] = {}
+
+    def _name(self, task: Any) -> str:
+        """Its function and a number: many tasks run the same function."""
+        return self._names.setdefault(task, f"{task.name.rpartition('.')[2]} {len(self._names) + 1}")
 
     def shuffle(self, batch: list[Any]) -> None:
         """Put the tasks of a batch in the order of the schedule."""
         rest = batch[:]
         batch.clear()
         while rest:
-            names = [task.name for task in rest]
+            names = [self._name(task) for task in rest]
             picked = self._schedule.pick(names)
             self._schedule.note(names[picked])
             batch.append(rest.pop(picked))
