@@ -207,7 +207,9 @@ class BaseCache(ABC, Generic[K, V, F]):
                     if flight is not None:
                         self._settle(flight, effect.outcome)
                 case CancelLoad():
-                    self._flights.pop(effect.generation, None)
+                    flight = self._flights.pop(effect.generation, None)
+                    if flight is not None:  # no caller waits for it any more, but `close` may
+                        self._settle(flight, Failure(LoadCancelled("nobody waits for the load any more"), None))
                     self._cancel(effect.generation)
                 case Rearm():
                     self._arm(self._flights[effect.generation])
