@@ -74,6 +74,8 @@ class Oracle:
         self._cleared_at = 0
         self._generations: Final[dict[int, str]] = {}
         self.is_closed = False
+        self.inside = 0
+        """How many are inside of a lookup just now."""
         self.callers: Final[list[Caller]] = []
 
     # What happens
@@ -150,6 +152,11 @@ class Oracle:
             f"{made} was told to a caller who came after its removal (NoStaleRead)"
         )
 
+    def assert_waiters_are_counted(self, cache: Any) -> None:
+        """When nothing can move, those inside of a lookup are those who are counted as waiters (WaiterCount)."""
+        counted = sum(cache._keyspace.waiters(generation) for generation in cache._flights)
+        assert counted == self.inside, f"{self.inside} callers wait, {counted} are counted"
+
     # At the end
 
     def assert_all_answered(self) -> None:
@@ -167,6 +174,7 @@ class Oracle:
 
 async def watched(oracle: Oracle, caller: Caller, look_up: Callable[[], Awaitable[Any]]) -> None:
     """Await an asyncio lookup, and tell the oracle how it ended."""
+    oracle.inside += 1
     try:
         made = await look_up()
     except asyncio.CancelledError:
@@ -176,3 +184,5 @@ async def watched(oracle: Oracle, caller: Caller, look_up: Callable[[], Awaitabl
         oracle.failed(caller, error)
     else:
         oracle.answered(caller, made)
+    finally:
+        oracle.inside -= 1

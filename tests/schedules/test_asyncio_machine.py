@@ -118,7 +118,22 @@ class AsyncioCache(RuleBasedStateMachine):
     @rule(key=KEYS)
     def get_shielded(self, key: str) -> None:
         """A caller whose cancellation does not reach the cache."""
-        self.start(key, lambda: asyncio.shield(self.cache.get(key)))
+
+        async def look_up() -> Any:
+            self.oracle.inside += 1
+            try:
+                return await self.cache.get(key)
+            finally:
+                self.oracle.inside -= 1
+
+        async def shielded() -> Any:
+            self.oracle.inside -= 1  # it is the task behind the shield that looks up
+            try:
+                return await asyncio.shield(look_up())
+            finally:
+                self.oracle.inside += 1
+
+        self.start(key, shielded)
 
     @precondition(lambda self: self.tasks)
     @rule(index=INDEX)
@@ -256,6 +271,9 @@ class AsyncioCache(RuleBasedStateMachine):
         if not hasattr(self, "loop"):
             return
         self.drawn.index = 0
+        while not self.loop.is_idle():
+            self.loop.step()
+        self.oracle.assert_waiters_are_counted(self.cache)
         self.calm()
         for task, caller in self.tasks:
             if task.cancelled() and not caller.is_done:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from herdless.testing import Schedule, Trace, VirtualClock, assert_trace_valid, explore, run_trio, sample
 from herdless.trio import Cache
@@ -67,6 +68,7 @@ class Actors:
         """Look up, and tell the oracle what came of it."""
         caller = self.oracle.begins(key)
         caller.may_leave = True  # trio cancels nobody by itself; who cancels is looked at by the actors
+        self.oracle.inside += 1
         try:
             made = await self.cache.get(key)
         except trio.Cancelled:
@@ -79,6 +81,8 @@ class Actors:
             raise
         else:
             self.oracle.answered(caller, made)
+        finally:
+            self.oracle.inside -= 1
 
     async def get_in_a_scope(self, key: str) -> None:
         """Look up within a deadline, shielded or not from what is around."""
@@ -122,11 +126,19 @@ class Actors:
         except CacheClosed:
             assert self.oracle.is_closed
 
+    async def watch(self) -> None:
+        """Now and then, when all tasks wait, count them."""
+        for _ in range(4):
+            await trio.sleep(0.3)
+            await trio.testing.wait_all_tasks_blocked()
+            self.oracle.assert_waiters_are_counted(self.cache)
+
     async def play(self) -> None:
         """Four actors; afterwards the cache is closed, perhaps while they are at it."""
         ends_after = self.dice.choice((0.5, 2, math.inf))
         with trio.move_on_after(ends_after):
             async with self.cache, trio.open_nursery() as nursery:
+                nursery.start_soon(self.watch)
                 for _ in range(4):
                     nursery.start_soon(self.act)
         self.oracle.is_closed = True

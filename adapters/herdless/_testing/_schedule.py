@@ -201,12 +201,20 @@ def _attempt(run: Run, schedule: Schedule, name: str) -> None:
         run(schedule)
     except NotDeterministic:
         raise
-    except Exception as error:
+    except Exception as raised:
+        error = _innermost(raised)
         done = schedule.steps or [decision.options[decision.picked] for decision in schedule.decisions]
         steps = "\n".join(f"  {number:3} {step}" for number, step in enumerate(done, 1))
         raise ScheduleFailed(
             f"{name} failed: {type(error).__name__}: {error}\n{steps}\nRun it again by replay(run, {schedule.taken})"
-        ) from error
+        ) from raised
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """What is in a group of one, as nurseries wrap around it."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 def _next(decisions: Sequence[Decision], bound: int | None) -> list[int] | None:
