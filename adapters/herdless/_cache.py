@@ -15,11 +15,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from threading import Lock
 from time import monotonic_ns
 from types import CoroutineType
 from typing import Any, Final, Generic, Literal, NoReturn, TypeAlias, TypeVar, Unpack, final
 
+from herdless import _primitives
 from herdless._fork import survive_forks
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
@@ -124,7 +124,7 @@ class BaseCache(ABC, Generic[K, V, F]):
             raise PolicyError(f"clock={clock!r} is not accepted: give a callable that returns integer nanoseconds")
         self._load: Final = load
         self._clock: Final = clock
-        self._lock = Lock()
+        self._lock = _primitives.Lock()
         self._keyspace: Final = Keyspace[K](
             policy or Policy(**options), maxsize=maxsize, observe=None if observe is None else _Guarded(observe)
         )
@@ -207,7 +207,9 @@ class BaseCache(ABC, Generic[K, V, F]):
                     if flight is not None:
                         self._settle(flight, effect.outcome)
                 case CancelLoad():
-                    self._flights.pop(effect.generation, None)
+                    flight = self._flights.pop(effect.generation, None)
+                    if flight is not None:  # no caller waits for it any more, but `close` may
+                        self._settle(flight, Failure(LoadCancelled("nobody waits for the load any more"), None))
                     self._cancel(effect.generation)
                 case Rearm():
                     self._arm(self._flights[effect.generation])

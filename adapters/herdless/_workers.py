@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from threading import Condition, Thread
 from typing import Final, Protocol, TypeAlias, final
+
+from herdless import _primitives
 
 Job: TypeAlias = Callable[[], object]
 
@@ -32,7 +33,7 @@ class Workers:
     """Daemon threads, made when needed and kept for a while."""
 
     def __init__(self) -> None:
-        self._condition: Final = Condition()
+        self._condition: Final = _primitives.Condition()
         self._jobs: Final[deque[Job]] = deque()
         self._idle = 0
         self._threads = 0
@@ -44,7 +45,7 @@ class Workers:
                 self._condition.notify()
             elif urgent or self._threads < MAX_REFRESHERS:
                 # Started first: where no thread can be had, the job must not stay behind in the queue.
-                Thread(target=self._work, name="herdless load", daemon=True).start()
+                _primitives.Thread(target=self._work, name="herdless load", daemon=True).start()
                 self._threads += 1
             if urgent:
                 self._jobs.appendleft(job)

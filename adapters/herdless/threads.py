@@ -17,10 +17,11 @@ import contextlib
 import contextvars
 import functools
 from collections.abc import Callable
-from threading import TIMEOUT_MAX, Event
+from threading import TIMEOUT_MAX
 from types import TracebackType
 from typing import Final, Self, Unpack, final
 
+from herdless import _primitives
 from herdless._cache import (
     LOADING,
     Answered,
@@ -64,7 +65,7 @@ class _Flight(Flight):
 
     def __init__(self, order: StartLoad, running: RunningLoad) -> None:
         super().__init__(order, running)
-        self.done: Final = Event()
+        self.done: Final = _primitives.Event()
         self.outcome: Outcome | None = None
 
 

@@ -1,0 +1,1 @@
+"""The parts of `herdless.testing`; import them from there."""

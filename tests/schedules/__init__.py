@@ -1,0 +1,1 @@
+"""Real runs of the adapters under schedules that repeat; see docs/testing.md."""

@@ -1,0 +1,153 @@
+"""Adapters broken on purpose: the kit finds each, shows the steps, and repeats them."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+import herdless_core._keyspace
+from herdless import _primitives
+from herdless._cache import BaseCache
+from herdless.testing import Schedule, ScheduleFailed, explore, replay, sample
+from herdless.threads import Cache
+from herdless_core import NEVER, Answer, Join, Value, reply_of
+from tests.schedules import threads_scene as scenes
+from tests.schedules.threads_scene import run_scene
+
+Run = Callable[[Schedule], object]
+
+
+def failure(run: Run, *, bound: int = 2) -> ScheduleFailed:
+    """How the exploration fails; a kit that finds nothing fails the test."""
+    with pytest.raises(ScheduleFailed) as caught:
+        explore(run, bound=bound)
+    return caught.value
+
+
+def assert_it_repeats(run: Run, failed: ScheduleFailed) -> None:
+    """The list in the message leads to the same steps and the same complaint."""
+    taken = re.search(r"replay\(run, \[([\d, ]*)\]\)", str(failed))
+    assert taken is not None
+    with pytest.raises(ScheduleFailed) as again:
+        replay(run, [int(each) for each in taken[1].split(",") if each])
+    assert str(again.value).partition(":")[2] == str(failed).partition(":")[2]
+
+
+def test_lost_wake_up_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A waiter looks whether its load has ended, and only then begins to listen for the end."""
+    bells: dict[int, Any] = {}
+
+    def wait(_self: Any, flight: Any, _expires_at: int) -> Any:
+        if flight.outcome is None:
+            with bell_of(flight) as bell:
+                bell.wait()
+        return flight.outcome
+
+    def settle(_self: Any, flight: Any, outcome: Any) -> None:
+        flight.outcome = outcome
+        with bell_of(flight) as bell:
+            bell.notify_all()
+
+    @contextlib.contextmanager
+    def bell_of(flight: Any) -> Any:
+        bell = bells.setdefault(id(flight.done), _primitives.Condition())
+        with bell:
+            yield bell
+
+    monkeypatch.setattr(Cache, "_wait", wait)
+    monkeypatch.setattr(Cache, "_settle", settle)
+
+    def run(schedule: Schedule) -> None:
+        bells.clear()
+        run_scene(scenes.two_callers, schedule)
+
+    failed = failure(run)
+    assert "no thread can go on" in str(failed)
+    assert "waits for a condition" in str(failed)
+    assert_it_repeats(run, failed)
+
+
+def test_waiter_registered_outside_the_lock_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller looks for its flight after the critical section of its step, when the flight may be settled already."""
+
+    def answer(self: Any, key: str, _timeout: float | None) -> Any:
+        with self._lock:
+            effects = self._keyspace.get(key, self._clock(), None)
+            boarded = self._carry_out(effects)
+        reply = reply_of(effects)
+        if boarded is not None:
+            self._run(key, boarded)
+            return boarded.outcome, "loaded"
+        if isinstance(reply, Join):
+            return self._wait(self._flights[reply.generation], NEVER), "joined"
+        assert isinstance(reply, Answer)
+        return reply.outcome, "hit"
+
+    monkeypatch.setattr(Cache, "_answer", answer)
+    run = partial(run_scene, scenes.two_callers)
+    failed = failure(run)
+    assert "KeyError" in str(failed)
+    assert_it_repeats(run, failed)
+
+
+def test_step_outside_the_lock_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is locked at all: a switch between two lines of the keyspace gives two loads of one key."""
+    init = BaseCache.__init__
+
+    def without_lock(self: Any, *args: Any, **options: Any) -> None:
+        init(self, *args, **options)
+        self._lock = contextlib.nullcontext()
+
+    monkeypatch.setattr(BaseCache, "__init__", without_lock)
+    run = partial(run_scene, scenes.two_callers, lines_of=[herdless_core._keyspace.__file__])
+    failed = failure(run, bound=1)
+    assert "reaches line" in str(failed)
+    assert_it_repeats(run, failed)
+
+
+def test_wake_before_commit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The waiters are woken first and the value is stored afterwards: who asks again at once does not find it."""
+    succeeded = Cache._succeeded
+
+    def wake_first(self: Any, generation: int, value: object) -> None:
+        flight = self._flights.get(generation)
+        if flight is not None:
+            self._settle(flight, Value(value, 0, is_stale=False))
+        succeeded(self, generation, value)
+
+    monkeypatch.setattr(Cache, "_succeeded", wake_first)
+    run = partial(run_scene, scenes.two_callers_who_ask_again)
+    failed = failure(run)
+    assert "a caller was woken before the value was in the cache" in str(failed)
+    assert_it_repeats(run, failed)
+
+
+def test_stale_value_after_invalidation_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An adapter that keeps values of its own, beside the entry, serves what was invalidated."""
+    kept: dict[str, Any] = {}
+    answer = Cache._answer
+
+    def remembering(self: Any, key: str, timeout: float | None) -> Any:
+        if key not in kept:
+            kept[key] = answer(self, key, timeout)
+        return kept[key]
+
+    monkeypatch.setattr(Cache, "_answer", remembering)
+
+    def run(schedule: Schedule) -> None:
+        kept.clear()
+        run_scene(scenes.a_removal, schedule)
+
+    assert "NoStaleRead" in str(failure(run)) or "explains what was seen" in str(failure(run))
+
+
+def test_random_priorities_find_the_lost_wake_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PCT meets a bug of depth two in few runs, where exploration would be too long."""
+    monkeypatch.setattr(Cache, "_settle", lambda _self, flight, outcome: setattr(flight, "outcome", outcome))
+    with pytest.raises(ScheduleFailed, match="no thread can go on"):
+        sample(partial(run_scene, scenes.three_callers), seeds=range(100), switches=1)
