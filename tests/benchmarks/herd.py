@@ -28,8 +28,8 @@ def run(plan: Plan) -> Result:
     with asyncio.Runner() as runner:
         loads = {name: runner.run(_loads(make, waiters)) for name, make in makers.items()}
         late = {name: runner.run(_p99_ns(make, waiters)) for name, make in makers.items()}
-        batches: dict[str, Batch] = {FLOOR: on_loop(runner, _bare_herd)}
-        batches |= {name: on_loop(runner, partial(_herd, make)) for name, make in makers.items()}
+        batches: dict[str, Batch] = {FLOOR: on_loop(runner, bare_herd)}
+        batches |= {name: on_loop(runner, partial(herd, make)) for name, make in makers.items()}
         costs = compare(batches, base=FLOOR, rounds=plan.size(9, 3), operations=waiters)
     rows = tuple(
         (name, loads.get(name, 1), cost.best_ns, cost.best_ratio, cost.median_ratio, _ms(late.get(name)))
@@ -53,7 +53,8 @@ async def _loads(make: AsyncMaker, waiters: int) -> int:
     return gate.loads
 
 
-async def _herd(make: AsyncMaker, waiters: int) -> int:
+async def herd(make: AsyncMaker, waiters: int) -> int:
+    """The CPU time of so many callers of one key."""
     gate = Gate()
     get = make(gate.load, 10)
     start = cpu_time()
@@ -61,7 +62,8 @@ async def _herd(make: AsyncMaker, waiters: int) -> int:
     return cpu_time() - start
 
 
-async def _bare_herd(waiters: int) -> int:
+async def bare_herd(waiters: int) -> int:
+    """The CPU time of so many tasks that await one bare future."""
     shared: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     gate = Gate()
 

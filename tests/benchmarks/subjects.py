@@ -43,7 +43,7 @@ PEERS: Final = {
 """Distributions and the modules they install."""
 
 
-def _module(name: str) -> Any:
+def module(name: str) -> Any:
     """A peer; without its types, since it need not be installed where the types are checked."""
     return import_module(name)
 
@@ -81,38 +81,38 @@ def _herdless_bounded(load: AsyncLoad, room: int) -> AsyncGet:
 
 
 def _async_lru(load: AsyncLoad, room: int) -> Any:
-    return _module("async_lru").alru_cache(maxsize=room)(load)
+    return module("async_lru").alru_cache(maxsize=room)(load)
 
 
 def _async_lru_ttl(load: AsyncLoad, room: int) -> Any:
-    return _module("async_lru").alru_cache(maxsize=room, ttl=TTL_SECONDS)(load)
+    return module("async_lru").alru_cache(maxsize=room, ttl=TTL_SECONDS)(load)
 
 
 def _aiocache(load: AsyncLoad, room: int) -> Any:
-    return _module("aiocache").cached(ttl=TTL_SECONDS)(load)
+    return module("aiocache").cached(ttl=TTL_SECONDS)(load)
 
 
 def _aiocache_stampede(load: AsyncLoad, room: int) -> Any:
-    return _module("aiocache").cached_stampede(lease=60, ttl=TTL_SECONDS)(load)
+    return module("aiocache").cached_stampede(lease=60, ttl=TTL_SECONDS)(load)
 
 
 def _cashews(load: AsyncLoad, room: int, *, lock: bool = False) -> Any:
-    cache = _module("cashews").Cache()
+    cache = module("cashews").Cache()
     cache.setup("mem://", size=room, check_interval=0)
     return cache(ttl=TTL_SECONDS, key="{key}", lock=lock)(load)
 
 
 def _cachebox(load: AsyncLoad, room: int) -> Any:
-    cachebox = _module("cachebox")
+    cachebox = module("cachebox")
     return cachebox.cached(cachebox.TTLCache(room, TTL_SECONDS))(load)
 
 
 def _moka(load: AsyncLoad, room: int, *, wait_concurrent: bool = False) -> Any:
-    return _module("moka_py").cached(maxsize=room, ttl=TTL_SECONDS, wait_concurrent=wait_concurrent)(load)
+    return module("moka_py").cached(maxsize=room, ttl=TTL_SECONDS, wait_concurrent=wait_concurrent)(load)
 
 
 def _theine(load: AsyncLoad, room: int) -> AsyncGet:
-    memoized = _module("theine").Memoize(room, timedelta(seconds=TTL_SECONDS))(load)
+    memoized = module("theine").Memoize(room, timedelta(seconds=TTL_SECONDS))(load)
 
     async def get(key: int) -> int:  # of its own it returns an awaitable that is no coroutine
         return int(await memoized(key))
@@ -121,11 +121,11 @@ def _theine(load: AsyncLoad, room: int) -> AsyncGet:
 
 
 def _onecache(load: AsyncLoad, room: int) -> Any:
-    return _module("onecache").AsyncCacheDecorator(maxsize=room, ttl=TTL_SECONDS * 1000)(load)
+    return module("onecache").AsyncCacheDecorator(maxsize=room, ttl=TTL_SECONDS * 1000)(load)
 
 
 def _anyio(load: AsyncLoad, room: int) -> Any:
-    return _module("anyio.functools").lru_cache(maxsize=room, ttl=TTL_SECONDS)(load)
+    return module("anyio.functools").lru_cache(maxsize=room, ttl=TTL_SECONDS)(load)
 
 
 ASYNC: Final[dict[str, AsyncMaker]] = {
@@ -166,13 +166,13 @@ def _lru_cache(load: Load, room: int) -> Any:
 
 
 def _cachetools(load: Load, room: int, **protection: Callable[[], object]) -> Any:
-    cachetools = _module("cachetools")
+    cachetools = module("cachetools")
     made = {name: make() for name, make in protection.items()}
     return cachetools.cached(cachetools.TTLCache(room, TTL_SECONDS), **made)(load)
 
 
 def _dogpile(load: Load, room: int) -> Any:
-    region = _module("dogpile.cache").make_region(function_key_generator=_dogpile_keys)
+    region = module("dogpile.cache").make_region(function_key_generator=_dogpile_keys)
     region.configure("dogpile.cache.memory", expiration_time=TTL_SECONDS)
     return region.cache_on_arguments()(load)
 
@@ -182,20 +182,20 @@ def _dogpile_keys(namespace: object, function: object) -> Callable[[int], int]:
 
 
 def _sync_cachebox(load: Load, room: int) -> Any:
-    cachebox = _module("cachebox")
+    cachebox = module("cachebox")
     return cachebox.cached(cachebox.TTLCache(room, TTL_SECONDS))(load)
 
 
 def _sync_moka(load: Load, room: int) -> Any:
-    return _module("moka_py").cached(maxsize=room, ttl=TTL_SECONDS, wait_concurrent=True)(load)
+    return module("moka_py").cached(maxsize=room, ttl=TTL_SECONDS, wait_concurrent=True)(load)
 
 
 def _sync_theine(load: Load, room: int) -> Any:
-    return _module("theine").Memoize(room, timedelta(seconds=TTL_SECONDS))(load)
+    return module("theine").Memoize(room, timedelta(seconds=TTL_SECONDS))(load)
 
 
 def _sync_onecache(load: Load, room: int) -> Any:
-    return _module("onecache").CacheDecorator(maxsize=room, ttl=TTL_SECONDS * 1000, thread_safe=True)(load)
+    return module("onecache").CacheDecorator(maxsize=room, ttl=TTL_SECONDS * 1000, thread_safe=True)(load)
 
 
 SYNC: Final[dict[str, Maker]] = {
