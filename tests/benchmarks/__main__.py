@@ -12,7 +12,7 @@ from typing import Final
 from tests.benchmarks import goals, report
 from tests.benchmarks.results import Plan, Result
 
-SECTIONS: Final = ("hit", "miss", "join", "herd", "writes", "memory", "decorator", "imports", "growth", "scaling")
+SECTIONS: Final = ("hit", "miss", "join", "herd", "writes", "memory", "decorator", "imports", "growth", "scaling", "sale")
 
 
 def main(arguments: list[str]) -> int:
