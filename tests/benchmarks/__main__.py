@@ -1,44 +1,83 @@
-"""`python -m tests.benchmarks [SECTION ...]`: measures, prints tables, writes JSON and the plots of docs/."""
+"""`python -m tests.benchmarks [SECTION ...]`: measures herdless beside its peers, and judges the goals."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
-from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Final
 
-from tests.benchmarks import goals, report
+from tests.benchmarks import archive, goals, report
 from tests.benchmarks.results import Plan, Result
 
-SECTIONS: Final = ("hit", "miss", "join", "herd", "writes", "memory", "decorator", "imports", "growth", "scaling", "sale")
+SECTIONS: Final = (
+    "hit",
+    "miss",
+    "join",
+    "herd",
+    "writes",
+    "decorator",
+    "imports",
+    "memory",
+    "growth",
+    "scaling",
+    "sale",
+    "hitratio",
+)
+CALLGRIND: Final = "callgrind"
 
 
 def main(arguments: list[str]) -> int:
     """Run the sections that were asked for; all of them by default."""
+    options = _parse(arguments)
+    machine = report.machine()
+    sys.stdout.write(machine + "\n")
+    names = list(options.sections or SECTIONS)
+    if options.callgrind and CALLGRIND not in names:
+        names.append(CALLGRIND)
+    results = {name: _run(name, Plan(quick=options.quick)) for name in names}
+    figures = {name: value for result in results.values() for name, value in result.figures.items()}
+    sys.stdout.write("\n" + report.markdown(goals.judge(figures)))
+    if options.json is not None:
+        data = {name: archive.as_data(result, machine) for name, result in results.items()}
+        options.json.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    if options.docs:
+        archive.keep(results, machine)
+    return 0
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    known = (*SECTIONS, CALLGRIND)
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; default: all")
+    parser.add_argument(
+        "sections", nargs="*", metavar="SECTION", help=f"of {', '.join(known)}; default: all but the last"
+    )
     parser.add_argument("--quick", action="store_true", help="under a minute: fewer rounds, smaller numbers")
     parser.add_argument("--callgrind", action="store_true", help="count instructions too (needs valgrind)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write tables and figures there")
+    parser.add_argument(
+        "--docs", action="store_true", help="put these sections and their plots into docs/performance.md"
+    )
     options = parser.parse_args(arguments)
-    unknown = sorted(set(options.sections) - set(SECTIONS))
+    unknown = sorted(set(options.sections) - set(known))
     if unknown:
-        parser.error(f"unknown section {', '.join(unknown)}: give some of {', '.join(SECTIONS)}")
-    plan = Plan(quick=options.quick, callgrind=options.callgrind)
-    sys.stdout.write(report.machine() + "\n")
-    figures: dict[str, float] = {}
-    for name in options.sections or SECTIONS:
-        start = time.monotonic()
-        run: Callable[[Plan], Result] = import_module(f"tests.benchmarks.{name}").run
-        result = run(plan)
-        figures |= result.figures
-        for table in result.tables:
-            sys.stdout.write("\n" + report.markdown(table))
-        sys.stdout.write(f"\n({name}: {time.monotonic() - start:.0f} s)\n")
-        sys.stdout.flush()
-    sys.stdout.write("\n" + report.markdown(goals.judge(figures)))
-    return 0
+        parser.error(f"unknown section {', '.join(unknown)}: give some of {', '.join(known)}")
+    if options.quick and options.docs:
+        parser.error("--quick is not accepted beside --docs: the page shows complete runs only")
+    return options
+
+
+def _run(name: str, plan: Plan) -> Result:
+    start = time.monotonic()
+    result: Result = import_module(f"tests.benchmarks.{name}").run(plan)
+    for table in result.tables:
+        sys.stdout.write("\n" + report.markdown(table))
+    sys.stdout.write(f"\n({name}: {time.monotonic() - start:.0f} s)\n")
+    sys.stdout.flush()
+    return result
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import cache, partial
 from typing import Any, Final
 
 import herdless.asyncio
@@ -63,7 +63,7 @@ def _thread_calls() -> dict[str, Any]:
     def one(key: int) -> int:
         return key
 
-    @lru_cache(maxsize=None)
+    @cache
     def memoized(key: int) -> int:
         return key
 

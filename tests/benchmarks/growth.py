@@ -51,9 +51,7 @@ def _rows(sizes: list[int], costs: list[dict[str, float]]) -> tuple[tuple[int | 
 
 
 def _plot(title: str, sizes: list[int], costs: list[dict[str, float]], x: str) -> str:
-    series = {
-        name: [(float(size), cost[name]) for size, cost in zip(sizes, costs, strict=True)] for name in costs[0]
-    }
+    series = {name: [(float(size), cost[name]) for size, cost in zip(sizes, costs, strict=True)] for name in costs[0]}
     return svg.lines(title, series, x=x, y="ns")
 
 

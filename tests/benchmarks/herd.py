@@ -11,6 +11,7 @@ from functools import partial
 from time import perf_counter_ns
 from typing import Final
 
+from tests.benchmarks import svg
 from tests.benchmarks.hit import KEY
 from tests.benchmarks.join import Gate, gather
 from tests.benchmarks.measure import Batch, compare, cpu_time, on_loop
@@ -40,7 +41,14 @@ def run(plan: Plan) -> Result:
     if "async-lru" in costs:
         figures["async-lru / herdless, herd"] = costs["async-lru"].best_ns / costs["herdless"].best_ns
     note = "More than one load is a wrong answer, however fast: those are listed last."
-    return Result(tables=(Table(f"A herd of {waiters:,}, asyncio", columns, rows, note),), figures=figures)
+    title = f"A herd of {waiters:,}, asyncio"
+    plot = svg.bars(
+        "CPU time per waiter of one key; in red: more than one load",
+        {str(row[0]): row[2] for row in rows},
+        unit="ns",
+        wrong=frozenset(name for name, count in loads.items() if count > 1),
+    )
+    return Result((Table(title, columns, rows, note),), figures, {"herd.svg": plot})
 
 
 def _ms(nanoseconds: float | None) -> float | None:

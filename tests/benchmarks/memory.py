@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from tests.benchmarks import svg
 from tests.benchmarks.results import Plan, Result, Table
 from tests.benchmarks.subjects import ASYNC, SYNC, is_installed
 
@@ -37,7 +38,9 @@ def run(plan: Plan) -> Result:
     if "asyncio: async-lru" in by_name:
         figures["async-lru / herdless, memory"] = by_name["asyncio: async-lru"] / by_name["asyncio: herdless"]
     note = "Private bytes of a process for each entry loaded; the key itself is 32 of them."
-    return Result((Table("Memory per entry", ("subject", "bytes", "entries"), tuple(rows), note),), figures)
+    plot = svg.bars("Private bytes per entry", by_name, unit="B")
+    table = Table("Memory per entry", ("subject", "bytes", "entries"), tuple(rows), note)
+    return Result((table,), figures, {"memory.svg": plot})
 
 
 def subjects() -> list[str]:
@@ -57,11 +60,9 @@ def main(subject: str, entries: int) -> float:
     """The bytes per entry of this subject, measured in this process."""
     runtime, _, name = subject.partition(": ")
     if name == "dict":
-        table: dict[int, int] = {}
         before = _private_bytes()
-        for key in range(entries):
-            table[key] = key
-        return (_private_bytes() - before) / entries
+        table = {key: key for key in range(entries)}
+        return (_private_bytes() - before) / len(table)
     if runtime == "threads":
         get = SYNC[name](_load, entries)
         before = _private_bytes()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from tests.benchmarks.hit import load, table
+from tests.benchmarks.hit import load, plot, table
 from tests.benchmarks.measure import Batch, compare, cpu_time, on_loop
 from tests.benchmarks.results import Plan, Result
 from tests.benchmarks.subjects import ASYNC, SYNC, AsyncMaker, Maker, is_installed
@@ -35,6 +35,7 @@ def run(plan: Plan) -> Result:
             table("Miss, threads", in_threads, "Floor: `d[key] = load(key)`. The load runs on the caller's thread."),
         ),
         figures={"miss": in_asyncio["herdless"].best_ratio, "miss, ttl": in_asyncio["herdless, ttl"].best_ratio},
+        plots={"miss.svg": plot("A miss in asyncio, as a multiple of create_task", in_asyncio)},
     )
 
 

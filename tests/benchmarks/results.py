@@ -13,7 +13,6 @@ class Plan:
     """How much is measured. `quick` gives the same rows from fewer rounds and smaller numbers."""
 
     quick: bool = False
-    callgrind: bool = False
 
     @property
     def rounds(self) -> int:

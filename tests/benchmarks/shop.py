@@ -45,9 +45,7 @@ def plain(load: AsyncLoad, loop: VirtualTimeLoop) -> AsyncGet:
 
 def serving_stale(load: AsyncLoad, loop: VirtualTimeLoop) -> AsyncGet:
     """The herdless cache, answering with values past their ttl while these are loaded again."""
-    return herdless.asyncio.Cache(
-        load, ttl=TTL_SECONDS, stale_while_revalidate=STALE_SECONDS, clock=loop.time_ns
-    ).get
+    return herdless.asyncio.Cache(load, ttl=TTL_SECONDS, stale_while_revalidate=STALE_SECONDS, clock=loop.time_ns).get
 
 
 def _async_lru(load: AsyncLoad, loop: VirtualTimeLoop) -> AsyncGet:
@@ -87,5 +85,3 @@ SHOPS: Final[dict[str, ShopMaker]] = {
 def shops() -> dict[str, ShopMaker]:
     """Those that are installed."""
     return {name: make for name, make in SHOPS.items() if is_installed(name)}
-
-

@@ -8,6 +8,7 @@ that is not installed is left out, and the report says so.
 from __future__ import annotations
 
 import functools
+import re
 import threading
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
@@ -61,8 +62,8 @@ def peer_versions() -> dict[str, str | None]:
 
 def is_installed(subject: str) -> bool:
     """Whether the subject of this name can be made; its first word is its distribution."""
-    module = PEERS.get(subject.split(",")[0].split(" ")[0])
-    return module is None or util.find_spec(module) is not None
+    imported = PEERS.get(re.split("[, ]", subject, maxsplit=1)[0])
+    return imported is None or util.find_spec(imported) is not None
 
 
 # asyncio

@@ -27,8 +27,12 @@ def bars(title: str, values: Mapping[str, float], *, unit: str, wrong: frozenset
         length = (WIDTH - LABELS - 110) * math.log10(value / least) / span
         colour = WRONG if name in wrong else OWN if "herdless" in name else OTHER
         body.append(_text(LABELS - 8, top + 15, name, anchor="end"))
-        body.append(f'<rect x="{LABELS}" y="{top + 3}" width="{max(length, 1):.1f}" height="{ROW - 6}" fill="{colour}"/>')
-        body.append(_text(LABELS + length + 6, top + 15, f"{value:,.3g} {unit}" if value < 100 else f"{value:,.0f} {unit}"))
+        body.append(
+            f'<rect x="{LABELS}" y="{top + 3}" width="{max(length, 1):.1f}" height="{ROW - 6}" fill="{colour}"/>'
+        )
+        body.append(
+            _text(LABELS + length + 6, top + 15, f"{value:,.3g} {unit}" if value < 100 else f"{value:,.0f} {unit}")
+        )
     return _page(title, 52 + len(values) * ROW, body)
 
 
