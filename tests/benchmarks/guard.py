@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
         BASELINE.write_text(json.dumps(baselines, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         sys.stdout.write(f"recorded for Python {version}: {measured}\n")
         return 0
-    return _judge(measured, baselines[version])
+    return judge(measured, baselines[version])
 
 
 def multiples() -> dict[str, float]:
@@ -55,7 +55,8 @@ def multiples() -> dict[str, float]:
     }
 
 
-def _judge(measured: dict[str, float], baseline: dict[str, float]) -> int:
+def judge(measured: dict[str, float], baseline: dict[str, float]) -> int:
+    """Print a verdict for each operation; the exit status, 1 where one is over the baseline by too much."""
     grown = False
     for operation, multiple in measured.items():
         growth = multiple / baseline[operation] - 1
