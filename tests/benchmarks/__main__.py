@@ -11,22 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from tests.benchmarks import archive, goals, report
-from tests.benchmarks.results import Plan, Result
+from tests.benchmarks.results import SECTIONS, Plan, Result
 
-SECTIONS: Final = (
-    "hit",
-    "miss",
-    "join",
-    "herd",
-    "writes",
-    "decorator",
-    "imports",
-    "memory",
-    "growth",
-    "scaling",
-    "sale",
-    "hitratio",
-)
 CALLGRIND: Final = "callgrind"
 
 

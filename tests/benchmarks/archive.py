@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.benchmarks import goals, report
-from tests.benchmarks.results import Result, Table
+from tests.benchmarks.results import SECTIONS, Result, Table
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 PAGE: Final = DOCS / "performance.md"
@@ -57,6 +57,9 @@ def generated_part(sections: dict[str, Any]) -> str:
     """The goals and every section, with the machine it was measured on."""
     figures = {name: value for section in sections.values() for name, value in section["figures"].items()}
     parts = [report.markdown(goals.judge(figures))]
+    absent = [name for name in SECTIONS if name not in sections]
+    if absent:
+        parts.append(f"Not kept here yet, so run `python -m tests.benchmarks --docs {' '.join(absent)}`.\n")
     for name in sorted(sections):
         section = sections[name]
         parts.append(f"## {name}\n\n`python -m tests.benchmarks {name}`; {section['machine']}\n")

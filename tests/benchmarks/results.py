@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 Cell: TypeAlias = str | int | float | None
+
+SECTIONS: Final = (
+    "hit",
+    "miss",
+    "join",
+    "herd",
+    "writes",
+    "decorator",
+    "imports",
+    "memory",
+    "growth",
+    "scaling",
+    "sale",
+    "hitratio",
+)
+"""What is measured, in this order; each is a module with a `run(plan)`."""
 
 
 @dataclass(frozen=True, slots=True)

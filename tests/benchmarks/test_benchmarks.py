@@ -8,9 +8,9 @@ from importlib import import_module
 import pytest
 
 from tests.benchmarks import archive, guard, instructions, svg
-from tests.benchmarks.__main__ import SECTIONS
 from tests.benchmarks.goals import GOALS, judge
 from tests.benchmarks.origin import Origin, Stall
+from tests.benchmarks.results import SECTIONS
 from tests.benchmarks.shop import bare, plain
 from tests.benchmarks.virtual import VirtualTimeLoop, run
 from tests.benchmarks.visitors import Crowd, Day, sell
