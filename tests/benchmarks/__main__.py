@@ -41,7 +41,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "sections", nargs="*", metavar="SECTION", help=f"of {', '.join(known)}; default: all but the last"
     )
-    parser.add_argument("--quick", action="store_true", help="under a minute: fewer rounds, smaller numbers")
+    parser.add_argument("--quick", action="store_true", help="the same rows from fewer rounds and smaller numbers")
     parser.add_argument("--callgrind", action="store_true", help="count instructions too (needs valgrind)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write tables and figures there")
     parser.add_argument(
