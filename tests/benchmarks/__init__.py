@@ -1,0 +1,1 @@
+"""The benchmark that anyone can repeat: `python -m tests.benchmarks`; and a guard for CI: `tests.benchmarks.guard`."""
