@@ -140,6 +140,9 @@ def hit_age(step: Step) -> bool:
     off; and a refresh is in flight or backing off.
     """
     before = _before(step)
+    stored = isinstance(step.event, LoadSucceeded) and _stores(step) and isinstance(step.after, Fresh)
+    if stored and (before.flight is None or _value_age_origin(step.after) != before.flight.started_at):
+        return False
     for effect in step.effects:
         if not isinstance(effect, Answer) or not isinstance(effect.outcome, Value):
             continue
@@ -324,6 +327,11 @@ def _gave_up(step: Step) -> bool:
     """Whether a lookup found the flight past its deadline, and settled it."""
     flight = _before(step).flight
     return flight is not None and step.now >= flight.due_at and flight.generation in _settled(step)
+
+
+def _value_age_origin(entry: Entry) -> int | None:
+    """From when on the age counts: the START of the load."""
+    return entry.loaded_at if isinstance(entry, Fresh | Stale) else None
 
 
 def _starts_behind(step: Step) -> bool:
