@@ -1,9 +1,13 @@
 """How the tests are run: the Hypothesis profiles, and the switch that rewrites golden transcripts.
 
-`ci`, the default, tries the same examples at every run. `--hypothesis-profile=deep` searches for minutes.
+`ci`, the default, tries the same examples at every run. `--hypothesis-profile=deep` searches for minutes. With
+HERDLESS_NO_SKIP=1 in the environment, as in `.ci/run`, a test that is skipped has failed.
 """
 
 from __future__ import annotations
+
+import os
+from collections.abc import Generator
 
 import pytest
 from hypothesis import settings
@@ -16,3 +20,14 @@ settings.load_profile("ci")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the switch of the golden transcripts."""
     parser.addoption("--rewrite", action="store_true", help="rewrite the golden transcripts; read the difference")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A skip is a failure where nothing may be skipped."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("HERDLESS_NO_SKIP") == "1":
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        report.outcome = "failed"
+        report.longrepr = f"HERDLESS_NO_SKIP=1, and {item.nodeid} was skipped: {reason}"
+    return report
