@@ -106,7 +106,7 @@ class Cache(BaseCache[K, V, _Flight]):
         """
         try:
             entry = self._hot[key]
-            if self._clock() < entry.hit_until:
+            if entry.hit_until is NEVER or self._clock() < entry.hit_until:  # NEVER is one object: no clock for it
                 self._hits += 1
                 return entry.value  # type: ignore[no-any-return]  # the keyspace holds values as Any
         except (KeyError, TypeError):
