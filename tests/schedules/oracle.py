@@ -174,7 +174,6 @@ class Oracle:
 
 async def watched(oracle: Oracle, caller: Caller, look_up: Callable[[], Awaitable[Any]]) -> None:
     """Await an asyncio lookup, and tell the oracle how it ended."""
-    oracle.inside += 1
     try:
         made = await look_up()
     except asyncio.CancelledError:
@@ -184,5 +183,3 @@ async def watched(oracle: Oracle, caller: Caller, look_up: Callable[[], Awaitabl
         oracle.failed(caller, error)
     else:
         oracle.answered(caller, made)
-    finally:
-        oracle.inside -= 1
