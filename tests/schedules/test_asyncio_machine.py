@@ -282,4 +282,4 @@ class AsyncioCache(RuleBasedStateMachine):
 
 
 TestAsyncioCache = AsyncioCache.TestCase
-TestAsyncioCache.settings = settings(max_examples=times(100), stateful_step_count=100)
+TestAsyncioCache.settings = settings(max_examples=times(300), stateful_step_count=100)
