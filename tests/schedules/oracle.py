@@ -33,7 +33,8 @@ class Made:
         self.made_until = made_at
         """When it may still have been made: a put takes effect at some moment between its call and its end."""
         self.instant: Final = instant
-        self.error: BaseException | None = None
+        self.ended_at = ANY_TIME
+        """When the load was at its end; who comes earlier may wait for it, however old it is then."""
 
     def __repr__(self) -> str:
         return self.name
@@ -77,6 +78,8 @@ class Oracle:
         self.inside = 0
         """How many are inside of a lookup just now."""
         self.callers: Final[list[Caller]] = []
+        self._complaints: Final[list[AssertionError]] = []
+        """What was raised in a task, where it may be lost."""
 
     # What happens
 
@@ -89,9 +92,15 @@ class Oracle:
         self._generations[running.generation] = key
         return self._make(key, f"load {running.generation} of {key}")
 
+    def load_ends(self, made: Made) -> None:
+        """The loader is about to return it."""
+        made.ended_at = next(self._count)
+
     def put(self, key: str) -> Made:
         """A value to put."""
-        return self._make(key, f"put of {key}")
+        made = self._make(key, f"put of {key}")
+        made.ended_at = made.made_at
+        return made
 
     @contextmanager
     def removing(self, key: str | None, by: Made | None = None) -> Iterator[None]:
@@ -121,30 +130,36 @@ class Oracle:
 
     def answered(self, caller: Caller, made: Any) -> None:
         """The lookup returned this value."""
-        self._once(caller)
-        assert isinstance(made, Made), f"{made!r} was made by nobody"
-        self._judge(caller, made)
-        if made.made_at < caller.began_at:
-            assert caller.instant - made.instant < self._horizon, f"{made} is too old to be served"
+        with self._remembering(caller):
+            assert isinstance(made, Made), f"{made!r} was made by nobody"
+            self._judge(caller, made)
+            if made.ended_at < caller.began_at:
+                assert caller.instant - made.instant < self._horizon, f"{made} is too old to be served"
 
     def failed(self, caller: Caller, error: BaseException) -> None:
         """The lookup raised this error."""
-        self._once(caller)
-        if isinstance(error, LoadBroke):
-            self._judge(caller, error.args[0])
-        elif isinstance(error, CacheClosed):
-            assert self.is_closed, "the cache says that it is closed, but it is not"
-        else:
-            assert isinstance(error, self._allowed), f"a caller was told {error!r}"
+        with self._remembering(caller):
+            if isinstance(error, LoadBroke):
+                self._judge(caller, error.args[0])
+            elif isinstance(error, CacheClosed):
+                assert self.is_closed, "the cache says that it is closed, but it is not"
+            else:
+                assert isinstance(error, self._allowed), f"a caller was told {error!r}"
 
     def left(self, caller: Caller) -> None:
         """The lookup was given up."""
-        self._once(caller)
-        assert caller.may_leave, f"a caller of {caller.key!r} was cancelled by nobody"
+        with self._remembering(caller):
+            assert caller.may_leave, f"a caller of {caller.key!r} was cancelled by nobody"
 
-    def _once(self, caller: Caller) -> None:
-        assert not caller.is_done, "a caller was answered twice"
-        caller.is_done = True
+    @contextmanager
+    def _remembering(self, caller: Caller) -> Iterator[None]:
+        try:
+            assert not caller.is_done, "a caller was answered twice"
+            caller.is_done = True
+            yield
+        except AssertionError as complaint:
+            self._complaints.append(complaint)
+            raise
 
     def _judge(self, caller: Caller, made: Made) -> None:
         assert made.key == caller.key, f"a caller of {caller.key!r} was told {made}"
@@ -160,7 +175,9 @@ class Oracle:
     # At the end
 
     def assert_all_answered(self) -> None:
-        """Nobody hangs (EveryGetAnswered)."""
+        """Nobody hangs (EveryGetAnswered), and nobody was told what is wrong."""
+        if self._complaints:
+            raise self._complaints[0]
         waiting = [caller.key for caller in self.callers if not caller.is_done]
         assert not waiting, f"callers still wait for {waiting}"
 
@@ -174,7 +191,6 @@ class Oracle:
 
 async def watched(oracle: Oracle, caller: Caller, look_up: Callable[[], Awaitable[Any]]) -> None:
     """Await an asyncio lookup, and tell the oracle how it ended."""
-    oracle.inside += 1
     try:
         made = await look_up()
     except asyncio.CancelledError:
@@ -184,5 +200,3 @@ async def watched(oracle: Oracle, caller: Caller, look_up: Callable[[], Awaitabl
         oracle.failed(caller, error)
     else:
         oracle.answered(caller, made)
-    finally:
-        oracle.inside -= 1

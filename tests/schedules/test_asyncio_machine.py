@@ -6,17 +6,19 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeAlias
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from herdless.asyncio import Cache, Loaded, Policy
 from herdless.testing import Schedule, SeededEventLoop, Trace, VirtualClock, assert_trace_valid
 from herdless_core import NANOSECONDS_PER_SECOND, CacheClosed
+from tests.schedules.depth import times
 from tests.schedules.oracle import LoadBroke, Made, Oracle, watched
 
 Ending: TypeAlias = Callable[[Made], Awaitable[Any]]
 
-KEYS = st.sampled_from(["a", "b", "c"])
+KEYS = st.sampled_from(["a", "b"])
 INDEX = st.integers(0, 7)
 
 POLICIES: Final = [
@@ -43,6 +45,19 @@ class Drawn:
         return self.index % len(options)
 
 
+ENDINGS: Final = [
+    "value",
+    "asks",
+    "invalidates",
+    0,  # a ttl of its own
+    2,
+    LoadBroke,
+    Interrupt,
+    asyncio.CancelledError,
+    GeneratorExit,
+]
+
+
 class ParkedLoad:
     """A load that waits to be told how to end."""
 
@@ -53,7 +68,7 @@ class ParkedLoad:
 
 
 class AsyncioCache(RuleBasedStateMachine):
-    """One cache, three keys, a loop that moves by one callback when a rule says so."""
+    """One cache, two keys, a loop that moves by one callback when a rule says so."""
 
     @initialize(policy=st.sampled_from(POLICIES), maxsize=st.sampled_from([None, 1, 2]))
     def open(self, policy: dict[str, Any], maxsize: int | None) -> None:
@@ -90,91 +105,78 @@ class AsyncioCache(RuleBasedStateMachine):
 
     # Callers
 
-    def start(self, key: str, how: Callable[[], Awaitable[Any]], *, may_leave: bool = False) -> None:
-        """Start a caller in a task of its own."""
+    @rule(
+        key=KEYS, how=st.sampled_from(["plain", "shielded", "within 0", "within 1", "within 3"]), settles=st.booleans()
+    )
+    def get(self, key: str, how: str, settles: bool) -> None:
+        """A caller: plain, behind a shield, or one who waits only so long."""
         caller = self.oracle.begins(key)
-        caller.may_leave = may_leave
-        self.tasks.append((self.loop.call(self.loop.create_task, watched(self.oracle, caller, how)), caller))
+        caller.may_leave = how.startswith("within")
+        look_up = {"plain": self.plain, "shielded": self.shielded}.get(how) or self.within(int(how[-1]))
+        task = self.loop.call(self.loop.create_task, watched(self.oracle, caller, lambda: look_up(key)))
+        self.tasks.append((task, caller))
+        if settles:
+            self.settle()
 
-    @rule(key=KEYS)
-    def get(self, key: str) -> None:
-        """A caller."""
-        self.start(key, lambda: self.cache.get(key))
+    async def plain(self, key: str) -> Any:
+        """Look up."""
+        self.oracle.inside += 1
+        try:
+            return await self.cache.get(key)
+        finally:
+            self.oracle.inside -= 1
 
-    @rule(key=KEYS, seconds=st.sampled_from([0, 1, 3]))
-    def get_within(self, key: str, seconds: int) -> None:
-        """A caller who waits only so long."""
+    async def shielded(self, key: str) -> Any:
+        """Look up in a task that the caller's cancellation does not reach."""
+        return await asyncio.shield(self.plain(key))
 
-        async def within() -> Any:
+    def within(self, seconds: int) -> Callable[[str], Awaitable[Any]]:
+        """Look up for so many seconds at most."""
+
+        async def look_up(key: str) -> Any:
             try:
-                return await asyncio.wait_for(self.cache.get(key), seconds)
+                return await asyncio.wait_for(self.plain(key), seconds)
             except TimeoutError as error:
                 if type(error) is TimeoutError:
                     raise asyncio.CancelledError from error  # it left
                 raise
 
-        self.start(key, within, may_leave=True)
-
-    @rule(key=KEYS)
-    def get_shielded(self, key: str) -> None:
-        """A caller whose cancellation does not reach the cache."""
-
-        async def look_up() -> Any:
-            self.oracle.inside += 1
-            try:
-                return await self.cache.get(key)
-            finally:
-                self.oracle.inside -= 1
-
-        async def shielded() -> Any:
-            self.oracle.inside -= 1  # it is the task behind the shield that looks up
-            try:
-                return await asyncio.shield(look_up())
-            finally:
-                self.oracle.inside += 1
-
-        self.start(key, shielded)
+        return look_up
 
     @precondition(lambda self: self.tasks)
     @rule(index=INDEX)
     def cancel_caller(self, index: int) -> None:
         """A caller is cancelled, wherever it is: not begun, waiting, or woken already."""
-        task, caller = self.tasks[index % len(self.tasks)]
+        task, caller = self.tasks[-1 - index % len(self.tasks)]
         caller.may_leave = True
         self.loop.call(task.cancel)
 
     # Changes
 
-    @rule(key=KEYS, from_thread=st.booleans())
-    def put(self, key: str, from_thread: bool) -> None:  # Hypothesis gives it by name
-        """A value is put, in the loop or as from another thread."""
-        made = self.oracle.put(key)
-        with self.oracle.removing(key, made):
-            self.act(lambda: self.cache.put(key, made), from_thread=from_thread)
+    @rule(
+        key=KEYS,
+        change=st.sampled_from(["put", "invalidate", "expire", "refresh", "clear"]),
+        from_thread=st.booleans(),
+    )
+    def change(self, key: str, change: str, from_thread: bool) -> None:
+        """Something is changed, in the loop or as from another thread; a refresh needs the loop."""
+        match change:
+            case "put":
+                made = self.oracle.put(key)
+                with self.oracle.removing(key, made):
+                    self.act(lambda: self.cache.put(key, made), from_thread=from_thread)
+            case "invalidate":
+                with self.oracle.removing(key):
+                    self.act(lambda: self.cache.invalidate(key), from_thread=from_thread)
+            case "clear":
+                with self.oracle.removing(None):
+                    self.act(self.cache.clear, from_thread=from_thread)
+            case "expire":
+                self.act(lambda: self.cache.expire(key), from_thread=from_thread)
+            case _:
+                self.act(lambda: self.cache.refresh(key), from_thread=False)
 
-    @rule(key=KEYS, from_thread=st.booleans())
-    def invalidate(self, key: str, from_thread: bool) -> None:  # as above
-        """A key is invalidated."""
-        with self.oracle.removing(key):
-            self.act(lambda: self.cache.invalidate(key), from_thread=from_thread)
-
-    @rule()
-    def clear(self) -> None:
-        """All keys are."""
-        with self.oracle.removing(None):
-            self.act(self.cache.clear)
-
-    @rule(key=KEYS)
-    def expire(self, key: str) -> None:
-        """A value is made stale."""
-        self.act(lambda: self.cache.expire(key))
-
-    @rule(key=KEYS)
-    def refresh(self, key: str) -> None:
-        """A load is started behind the callers' backs."""
-        self.act(lambda: self.cache.refresh(key))
-
-    def act(self, action: Callable[[], None], *, from_thread: bool = False) -> None:
+    def act(self, action: Callable[[], None], *, from_thread: bool) -> None:
         """Do it in the loop, or outside of it."""
         try:
             if from_thread:
@@ -186,71 +188,57 @@ class AsyncioCache(RuleBasedStateMachine):
 
     # Loads
 
-    def end_load(self, index: int, ending: Ending) -> None:
-        """Tell a load how to end."""
+    @precondition(lambda self: self.loads)
+    @rule(index=INDEX, ending=st.sampled_from(ENDINGS), key=KEYS, settles=st.booleans())
+    def end_load(self, index: int, ending: object, key: str, settles: bool) -> None:
+        """A load gives its value, raises, or does something with the cache first."""
         load = self.loads.pop(index % len(self.loads))
         if not load.gate.done():
-            self.loop.call(load.gate.set_result, ending)
+            self.loop.call(load.gate.set_result, lambda made: self.end(made, ending, key))
+        if settles:
+            self.settle()
 
-    @precondition(lambda self: self.loads)
-    @rule(index=INDEX, ttl=st.sampled_from([None, 0, 2]))
-    def load_succeeds(self, index: int, ttl: int | None) -> None:
-        """A load gives its value."""
-
-        async def value(made: Made) -> Any:
-            return made if ttl is None else Loaded(made, ttl=ttl)
-
-        self.end_load(index, value)
-
-    @precondition(lambda self: self.loads)
-    @rule(index=INDEX, kind=st.sampled_from([LoadBroke, Interrupt, asyncio.CancelledError, GeneratorExit]))
-    def load_fails(self, index: int, kind: type[BaseException]) -> None:
-        """A load raises: an error, an interrupt, a cancellation of its own making."""
-
-        async def error(made: Made) -> Any:
-            raise kind(made)
-
-        self.end_load(index, error)
-
-    @precondition(lambda self: self.loads)
-    @rule(index=INDEX, key=KEYS)
-    def load_asks_the_cache(self, index: int, key: str) -> None:
-        """A load looks up another key, or its own, and passes on what it raises."""
-
-        async def ask(made: Made) -> Any:
+    async def end(self, made: Made, ending: object, key: str) -> Any:
+        """What the load does in the end."""
+        if isinstance(ending, type):
+            raise ending(made)
+        if ending == "asks":
             caller = self.oracle.begins(key)
             caller.may_leave = True
-            await watched(self.oracle, caller, lambda: self.cache.get(key))
-            return made
-
-        self.end_load(index, ask)
-
-    @precondition(lambda self: self.loads)
-    @rule(index=INDEX, key=KEYS)
-    def load_removes_a_key(self, index: int, key: str) -> None:
-        """A load invalidates a key, perhaps its own."""
-
-        async def remove(made: Made) -> Any:
+            await watched(self.oracle, caller, lambda: self.plain(key))
+        if ending == "invalidates":
             with self.oracle.removing(key):
-                self.act(lambda: self.cache.invalidate(key))
-            return made
-
-        self.end_load(index, remove)
+                self.act(lambda: self.cache.invalidate(key), from_thread=False)
+        self.oracle.load_ends(made)
+        return Loaded(made, ttl=ending) if isinstance(ending, int) else made
 
     @rule(is_stubborn=st.booleans())
-    def loads_swallow_cancellation(self, is_stubborn: bool) -> None:  # as above
+    def loads_swallow_cancellation(self, is_stubborn: bool) -> None:
         """From now on loads that are cancelled go on, as user code may."""
         self.stubborn = is_stubborn
 
     # Time and order
 
     @precondition(lambda self: not self.loop.is_idle())
-    @rule(indices=st.lists(INDEX, min_size=1, max_size=6))
+    @rule(indices=st.lists(INDEX, min_size=1, max_size=12))
     def callbacks(self, indices: list[int]) -> None:
         """Some callbacks run, in any order."""
         for self.drawn.index in indices:
             if not self.loop.is_idle():
                 self.loop.step()
+
+    @precondition(lambda self: not self.loop.is_idle())
+    @rule()
+    def all_callbacks(self) -> None:
+        """All callbacks run, in their order; then those who wait are those who are counted."""
+        self.settle()
+
+    def settle(self) -> None:
+        """Run the loop until it is idle."""
+        self.drawn.index = 0
+        while not self.loop.is_idle():
+            self.loop.step()
+        self.oracle.assert_waiters_are_counted(self.cache)
 
     @rule(seconds=st.sampled_from([0.5, 1, 2, 4]))
     def time_passes(self, seconds: float) -> None:
@@ -270,10 +258,7 @@ class AsyncioCache(RuleBasedStateMachine):
         """All loads end; then nobody may wait any more, and the trace must be right."""
         if not hasattr(self, "loop"):
             return
-        self.drawn.index = 0
-        while not self.loop.is_idle():
-            self.loop.step()
-        self.oracle.assert_waiters_are_counted(self.cache)
+        self.settle()
         self.calm()
         for task, caller in self.tasks:
             if task.cancelled() and not caller.is_done:
@@ -291,9 +276,10 @@ class AsyncioCache(RuleBasedStateMachine):
         """Let every load succeed, and all callbacks run."""
         while self.loads or not self.loop.is_idle():
             while self.loads:
-                self.load_succeeds(0, None)
+                self.end_load(0, "value", "a", settles=False)
             if not self.loop.is_idle():
                 self.loop.step()
 
 
 TestAsyncioCache = AsyncioCache.TestCase
+TestAsyncioCache.settings = settings(max_examples=times(300), stateful_step_count=100)

@@ -62,6 +62,7 @@ class Actors:
             self.invalidate(self.dice.choice(KEYS))
         if ending == 3 and self.interrupts:  # as above
             raise Interrupt
+        self.oracle.load_ends(made)
         return made
 
     async def get(self, key: str) -> None:
@@ -137,11 +138,13 @@ class Actors:
         """Four actors; afterwards the cache is closed, perhaps while they are at it."""
         ends_after = self.dice.choice((0.5, 2, math.inf))
         with trio.move_on_after(ends_after):
-            async with self.cache, trio.open_nursery() as nursery:
-                nursery.start_soon(self.watch)
-                for _ in range(4):
-                    nursery.start_soon(self.act)
-        self.oracle.is_closed = True
+            async with self.cache:
+                try:
+                    async with trio.open_nursery() as nursery:
+                        for each in (self.watch, self.act, self.act, self.act, self.act):
+                            nursery.start_soon(each)
+                finally:
+                    self.oracle.is_closed = True
 
     def run(self, schedule: Schedule) -> None:
         """One run, judged."""
