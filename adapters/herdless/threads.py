@@ -1,7 +1,8 @@
 """The cache for threads: the caller that starts a flight runs the load itself, the others wait for it.
 
-A hit takes no lock: it reads one table and one immutable entry. All else is one short critical section, in which no
-loader runs and nobody waits. What cannot be done with threads is to cancel a load: one that nobody waits for any more
+A hit takes no lock: it reads one table and one immutable entry. (With `maxsize`, the first hit of a key since the
+eviction hand passed it marks the key, inside the lock.) All else is one short critical section, in which no loader runs
+and nobody waits. What cannot be done with threads is to cancel a load: one that nobody waits for any more
 is left to finish, and its value is stored.
 
 A load runs on the caller's own thread, unless it must be possible to leave it behind: with `timeout=` in the call, with
@@ -75,8 +76,7 @@ class Cache(BaseCache[K, V, _Flight]):
 
     load: a function from key to value, or to `Loaded(value, ttl=...)`.
     executor: where loads run that no caller runs itself, anything with `submit(job)`; None: daemon threads of the
-    cache's
-        own. A bounded one can be filled up by loads that wait for each other.
+        cache's own. A bounded one can be filled up by loads that wait for each other.
     options: those of `Policy` (ttl, stale_while_revalidate, stale_if_error, negative_ttl, early_refresh, jitter,
         load_timeout, refresh_backoff, max_waiters) or `policy`, and maxsize, clock, observe: see `CacheOptions`.
 
@@ -191,6 +191,8 @@ class Cache(BaseCache[K, V, _Flight]):
             LOADING.reset(token)
 
     def _run_aside(self, key: K, flight: _Flight) -> None:
+        if flight.generation not in self._flights:
+            return  # superseded while it was queued: a closed cache must not go on loading
         with contextlib.suppress(BaseException):  # an interrupt is reported, and has no business on a worker's thread
             self._run(key, flight)
 

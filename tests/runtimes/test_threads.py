@@ -290,6 +290,23 @@ class Refusing:
         raise RuntimeError("cannot schedule new futures after shutdown")
 
 
+def test_refresh_that_was_superseded_in_the_queue_does_not_load() -> None:
+    """A cache that was cleared or closed must not go on asking its origin for what nobody wants any more."""
+    jobs: list[Callable[[], object]] = []
+
+    class Queue:
+        def submit(self, job: Callable[[], object], /) -> None:
+            jobs.append(job)
+
+    loaded: list[str] = []
+    cache = Cache(loaded.append, executor=Queue())
+    cache.refresh("dropped")
+    cache.close()
+    jobs.pop()()
+    assert loaded == []
+    assert not jobs
+
+
 def test_executor_that_refuses(caplog: pytest.LogCaptureFixture) -> None:
     """A pool that is shut down fails the load, not the cache: the caller gets its error, a refresh is logged."""
     cache = Cache(str.upper, executor=Refusing())
