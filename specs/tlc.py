@@ -55,9 +55,9 @@ def complaint(run: Run, output: Output) -> str:
     if run.expect == "refuted":
         if output.status == HOLDS:
             return "holds, but must be refuted"
-        return "" if output.status in REFUTED else _failure(output)
+        return "" if output.status in REFUTED else _failure(run, output)
     if output.status != HOLDS:
-        return _failure(output)
+        return _failure(run, output)
     if run.distinct not in (None, output.distinct) or run.depth not in (None, output.depth):
         return f"{run.distinct} states at depth {run.depth} are pinned"
     never = sorted(never_taken(output.text)) if run.covers_all_actions else []
@@ -72,9 +72,15 @@ def never_taken(text: str) -> Iterator[str]:
     return (name for name, total in taken.items() if total == 0)
 
 
-def _failure(output: Output) -> str:
+def _failure(run: Run, output: Output) -> str:
     errors: list[str] = re.findall(r"^Error: (.*)$", output.text, re.MULTILINE)
-    return errors[0] if errors else f"TLC ended with status {output.status}"
+    if not errors:
+        return f"TLC ended with status {output.status}"
+    if named := re.match(r"(?:Invariant|Action property) (\w+) is violated", errors[0]):
+        return f"{named[1]} is refuted"
+    if errors[0].startswith("Temporal properties were violated"):
+        return f"{' or '.join(run.properties)} is refuted"
+    return errors[0]
 
 
 def select(names: list[str], *, slow: bool) -> list[Run]:
@@ -110,7 +116,9 @@ def main() -> int:
 
 
 def _table(results: list[Result]) -> Table:
-    table = Table("configuration", "expectation", title="the specification under TLC")
+    table = Table(title="the specification under TLC")
+    table.add_column("configuration", overflow="fold")
+    table.add_column("expectation")
     for column in ("distinct states", "depth", "seconds"):
         table.add_column(column, justify="right")
     table.add_column("verdict")
