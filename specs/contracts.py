@@ -46,6 +46,7 @@ from herdless_core import (
     Stale,
     Step,
     WaiterLeft,
+    _machine,
 )
 from herdless_core._eviction import Queue, Standing, Verdict, verdict
 from herdless_core._invariants import INVARIANTS
@@ -274,7 +275,7 @@ def ages_to_what_is_left(machine: Any) -> Contract:
     return contract
 
 
-def evicts_only_the_idle(_machine: Any) -> Contract:
+def evicts_only_the_idle() -> Contract:
     """The eviction step takes nothing that is waited for or was looked up, and remembers what it takes from small."""
 
     def contract(n: Numbers) -> bool:
@@ -294,7 +295,7 @@ def evicts_only_the_idle(_machine: Any) -> Contract:
     return contract
 
 
-def contracts(machine: ModuleType) -> Iterator[Named]:
+def contracts(machine: ModuleType = _machine) -> Iterator[Named]:
     """Every contract, those that take longest first."""
     for kind in EVENTS:
         yield Named(f"{kind.__name__}: all invariants but {TIME_SHIFT}", OTHERS, keeps(OTHERS, kind, machine), kind)
@@ -305,4 +306,4 @@ def contracts(machine: ModuleType) -> Iterator[Named]:
     yield Named("peek is transition(Get) where it answers", ("PeekIsGet",), peek_is_get(machine))
     yield Named("age twice is age once", ("Ageing",), ages_once(machine))
     yield Named("age keeps the flight, and the value while it is of use", ("Ageing",), ages_to_what_is_left(machine))
-    yield Named("verdict evicts only what is idle or expired", ("Eviction",), evicts_only_the_idle(machine))
+    yield Named("verdict evicts only what is idle or expired", ("Eviction",), evicts_only_the_idle())
