@@ -112,13 +112,17 @@ NoDoomedJoinProp ==
         /\ j.leads \/ entry'.flight.due_at > 0 ]_vars
 
 \* HitAge: a hit is younger than ttl, a stale hit than ttl + stale_while_revalidate, or a failed refresh is backing off;
-\* behind a stale hit a refresh is in flight or backing off.
+\* behind a stale hit a refresh is in flight or backing off. What a load gives is as old as the load's START.
 HitAgeProp ==
-  [][ \A a \in Of(effects', "Answer") :
-        CASE IsError(a.outcome.value) -> entry.age < NegativeTtl
-          [] ~a.outcome.is_stale -> a.outcome.age < Ttl
-          [] OTHER -> /\ a.outcome.age < After(Ttl, StaleWhileRevalidate) \/ entry'.retry_at > 0
-                      /\ HasFlight(entry') \/ entry'.retry_at > 0 ]_vars
+  [][ /\ \A a \in Of(effects', "Answer") :
+           CASE IsError(a.outcome.value) -> entry.age < NegativeTtl
+             [] ~a.outcome.is_stale -> a.outcome.age < Ttl
+             [] OTHER -> /\ a.outcome.age < After(Ttl, StaleWhileRevalidate) \/ entry'.retry_at > 0
+                         /\ HasFlight(entry') \/ entry'.retry_at > 0
+      /\ \A l \in loads :
+           /\ l.generation = entry.flight.generation /\ ~(\E left \in loads' : left.generation = l.generation)
+           /\ Of(effects', "Save") # {} /\ ~IsError(entry'.value)
+           => entry'.age = entry.flight.age ]_vars
 
 \* StaleIfError: a load that fails or is late leaves a usable value where it is, and its waiters get that value.
 StaleIfErrorProp ==

@@ -1,6 +1,7 @@
 """Whether the checkers would notice: the machine with one mistake at a time, and which of them finds it.
 
     python -m specs.mutants [--crosshair] [--record] [MUTANT...]
+    python -m specs.mutants --show MUTANT...
 
 The mistakes are single edits in `mutants.toml`. Five checkers look for each:
 
@@ -10,7 +11,8 @@ The mistakes are single edits in `mutants.toml`. Five checkers look for each:
 - TLC: the specification with the same mistake, against its own promises;
 - CrossHair: the contracts of specs/contracts.py, on request.
 
-The exit status is 1 when one of them is not found by two at least.
+The exit status is 1 when one of them is not found by two at least. `--show` prints the edit, and the steps by which
+the first two checkers find it.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ from herdless_core import Event, _machine
 from herdless_core._table import EVENTS
 
 from .configurations import FOLDER, Run, load_runs
-from .graph import Steps, difference, specified
+from .graph import Steps, describe, difference, specified
 from .tlc import complaint
 from .toolbox import ToolMissing, run_tlc
 from .walks import JUDGED, random_walks
@@ -160,7 +162,10 @@ def _explored(run: Run, machine: Machine, size: int) -> Exploration | str:
 
 def _differs(found: Exploration, specification: Steps) -> str:
     differing = difference(found, specification)
-    return "" if differing is None else f"after {len(differing.path)} moves"
+    if differing is None:
+        return ""
+    moves = len(differing.path)
+    return f"after {moves} move{'' if moves == 1 else 's'}"
 
 
 def crosshair(module: ModuleType, suspects: Iterable[type[Event]] = ()) -> str:
@@ -169,7 +174,7 @@ def crosshair(module: ModuleType, suspects: Iterable[type[Event]] = ()) -> str:
     TimeShift is left out: the predicate compares with the machine that has no mistake.
     """
     from .contracts import TIME_SHIFT, Named
-    from .symbolic import results
+    from .symbolic import NOTHING_CHECKED, results
 
     for kind in dict.fromkeys((*suspects, None, *EVENTS)):
 
@@ -179,11 +184,27 @@ def crosshair(module: ModuleType, suspects: Iterable[type[Event]] = ()) -> str:
         for result in results(module, is_next):
             if result.verdict in BROKEN:
                 return _named(result.promises)
+            if result.verdict == NOTHING_CHECKED:
+                raise AssertionError(f"CrossHair has not read the contract {result.contract!r}")
     return ""
 
 
 def _named(promises: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(promises))
+
+
+def show(mutant: Mutant, runs: Mapping[str, Run]) -> str:
+    """The edit, the first step by which the graphs differ, and the shortest way to each promise that is broken."""
+    run = runs[mutant.spec_run]
+    machine = cast("Machine", mutant.module())
+    found = explore_ticks(run.machine_policy(), run.bounds(), machine=machine, invariants=JUDGED)
+    differing = difference(found, specified(run))
+    lines = [mutant.name, *(f"- {line}" for line in mutant.find.strip("\n").splitlines())]
+    lines += [*(f"+ {line}" for line in mutant.replace.strip("\n").splitlines()), "", f"in the world {run.name!r}:", ""]
+    lines += ["the graphs are equal" if differing is None else describe(differing)]
+    for violation in found.violations:
+        lines += ["", f"{violation.promise}, by explore:", *(f"  {line}" for line in violation.lines())]
+    return "\n".join(lines)
 
 
 def record(found: Mapping[str, Mapping[str, str]]) -> None:
@@ -198,6 +219,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m specs.mutants", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--crosshair", action="store_true", help="the contracts too, which takes half an hour for all")
     parser.add_argument("--record", action="store_true", help="keep what is found for docs/spec/; all, and --crosshair")
+    parser.add_argument("--show", action="store_true", help="the edit, and the steps by which it is found")
     parser.add_argument("mutants", nargs="*", metavar="MUTANT", help="a part of its name in specs/mutants.toml")
     arguments = parser.parse_args()
     if arguments.record and (arguments.mutants or not arguments.crosshair):
@@ -207,18 +229,33 @@ def main() -> int:
     ]
     if not mutants:
         parser.error(f"MUTANT={arguments.mutants[0]!r} is not accepted: give a part of a name in specs/mutants.toml")
-    console = Console()
-    checkers = Checkers(load_runs(), with_crosshair=arguments.crosshair)
+    try:
+        return (
+            _show(mutants)
+            if arguments.show
+            else _look(mutants, with_crosshair=arguments.crosshair, keep=arguments.record)
+        )
+    except ToolMissing as missing:
+        sys.stdout.write(f"{missing}\n")
+        return 2
+
+
+def _show(mutants: list[Mutant]) -> int:
+    runs = load_runs()
+    for mutant in mutants:
+        sys.stdout.write(f"{show(mutant, runs)}\n")
+    return 0
+
+
+def _look(mutants: list[Mutant], *, with_crosshair: bool, keep: bool) -> int:
+    checkers = Checkers(load_runs(), with_crosshair=with_crosshair)
     found: dict[str, dict[str, str]] = {}
     for mutant in mutants:
-        try:
-            found[mutant.name] = checkers.found_by(mutant)
-        except ToolMissing as missing:
-            console.print(str(missing), markup=False, soft_wrap=True)
-            return 2
-        console.print(f"{mutant.name}: {count(found[mutant.name])}", markup=False, highlight=False, soft_wrap=True)
-    console.print(_table(found))
-    if arguments.record:
+        found[mutant.name] = checkers.found_by(mutant)
+        sys.stdout.write(f"{mutant.name}: found by {count(found[mutant.name])}\n")
+        sys.stdout.flush()
+    Console().print(_table(found))
+    if keep:
         record(found)
     return 1 if any(count(each) < ENOUGH for each in found.values()) else 0
 

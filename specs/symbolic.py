@@ -19,6 +19,7 @@ from multiprocessing import get_context
 from types import ModuleType
 from typing import Any, Final
 
+from herdless._verify.words import step_in_words
 from herdless_core import Step, _machine
 from herdless_core._invariants import INVARIANTS
 
@@ -26,6 +27,9 @@ from .contracts import Named, Numbers, contracts, entry_of, event_of, policy_of
 
 SECONDS_PER_CONTRACT: Final = 120.0
 SECONDS_PER_PATH: Final = 20.0
+
+NOTHING_CHECKED: Final = "NOTHING CHECKED"
+"""The verdict where CrossHair said nothing at all, which it also calls a success."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def _run(name: str) -> Result:
         messages = run_checkables(analyze_function(contract.holds, options))
     seconds = time.process_time() - began
     if not messages:
-        return Result(name, contract.promises, "NOTHING CHECKED", seconds, "")
+        return Result(name, contract.promises, NOTHING_CHECKED, seconds, "")
     worst = max(messages, key=lambda message: message.state)
     if worst.state.name == "CONFIRMED":
         return Result(name, contract.promises, worst.state.name, seconds, "")
@@ -94,7 +98,7 @@ def _run(name: str) -> Result:
     if step is None:
         return Result(name, contract.promises, worst.state.name, seconds, worst.message)
     broken = tuple(promise for promise in contract.promises if not INVARIANTS[promise](step))
-    return Result(name, broken, worst.state.name, seconds, worst.message, _lines(step))
+    return Result(name, broken, worst.state.name, seconds, worst.message, step_in_words(step))
 
 
 def _step_in(message: str, contract: Named, machine: Any) -> Step | None:
@@ -108,15 +112,6 @@ def _step_in(message: str, contract: Named, machine: Any) -> Step | None:
         return Step(before, event, n.now, policy, *machine.transition(before, event, n.now, policy))
     except Exception:  # noqa: BLE001 - what it raises is in CrossHair's message already
         return None
-
-
-def _lines(step: Step) -> tuple[str, ...]:
-    return (
-        f"before: {step.before}",
-        f"event: {step.event}, now: {step.now}",
-        f"after: {step.after}",
-        f"orders: {step.effects}",
-    )
 
 
 def main() -> int:

@@ -49,4 +49,4 @@ def test_what_is_refuted_is_told_by_promise_and_step() -> None:
     )
     assert "PendingIsNoVictim" in refuted.promises
     assert [line.partition(":")[0] for line in refuted.counterexample] == ["before", "event", "after", "orders"]
-    assert "Evicted(cause=<Cause.EVICTED" in refuted.counterexample[2]
+    assert refuted.counterexample[2] == "after:  Evicted, evicted"

@@ -101,7 +101,7 @@ def _lines(verification: Verification) -> Iterator[str]:
     for row in verification.broken:
         if row.broken is not None:
             yield f"\n{row.promise}, by {row.checker}: {row.broken.complaint}"
-            yield from (f"  {number:2}  {step}" for number, step in enumerate(row.broken.counterexample, start=1))
+            yield from (f"  {line}" for line in row.broken.counterexample)
     yield ""
     yield from verification.missing
     yield verification.summary

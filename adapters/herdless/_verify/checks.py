@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
-from herdless._verify.explore import Violation, explore
+from herdless._verify.explore import explore
 from herdless._verify.findings import INSTALL, Checker, Finding, Task
 from herdless._verify.modelcheck import model_checking
 from herdless._verify.specs import specs
@@ -66,15 +66,8 @@ def _explored(name: str, policy: Policy, bounds: Bounds) -> Iterator[Finding]:
             "state",
             seconds,
             complaint=unfinished if violation is None else f"broken under {name}",
-            counterexample=_path(violation),
+            counterexample=() if violation is None else violation.lines(),
         )
-
-
-def _path(violation: Violation | None) -> tuple[str, ...]:
-    if violation is None:
-        return ()
-    step = violation.step
-    return (*violation.path, f"before: {step.before}", f"after: {step.after}", f"orders: {step.effects}")
 
 
 def _confirmed(results: Iterator[Any]) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias, final
 
 from herdless._verify.ticks import age_cap, in_ticks
+from herdless._verify.words import step_in_words
 from herdless._verify.world import IDLE, Bounds, Machine, Move, Outline, Outliner, World, commit, first, moves, target
 from herdless_core import (
     Answer,
@@ -47,6 +48,10 @@ class Violation:
     path: tuple[str, ...]
     """The moves from the beginning, the last one being that which broke the promise."""
     step: Step
+
+    def lines(self) -> tuple[str, ...]:
+        """For a reader: the moves, and the step that broke the promise."""
+        return (" -> ".join(self.path), *step_in_words(self.step))
 
 
 @final
