@@ -28,16 +28,16 @@ Held(e) == IF HasOutcome(e) THEN {e.value} ELSE {}
 -----------------------------------------------------------------------------
 (* Of every state *)
 
-\* An entry says nothing of itself that contradicts itself.
+\* An entry says nothing of itself that contradicts itself; of errors it remembers the loader's own alone.
 WellFormedInv ==
   CASE entry.state = "Absent" -> entry.flight = NoFlight
     [] entry.state = "Pending" -> entry.flight # NoFlight
     [] entry.state = "Stale" -> entry.stale_until <= entry.kept_until /\ ~IsError(entry.value)
     [] entry.state = "Fresh" ->
          LET end == Instant(FreshUntil(entry))
-         IN  entry.hit_until = CASE IsError(entry.value) -> 0
-                                 [] HasFlight(entry) -> Min(end, entry.flight.due_at)
-                                 [] OTHER -> Min(end, entry.refresh_at)
+         IN  CASE IsError(entry.value) -> entry.value = LoaderError /\ entry.hit_until = 0
+               [] HasFlight(entry) -> entry.hit_until = Min(end, entry.flight.due_at)
+               [] OTHER -> entry.hit_until = Min(end, entry.refresh_at)
 
 \* Up to `hit_until` a lookup is a hit that needs no step: the hot path reads nothing but this.
 HitUntilInv ==

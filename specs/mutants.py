@@ -28,7 +28,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Final, cast, final
+from typing import Any, Final, cast, final
 
 from rich.console import Console
 from rich.table import Table
@@ -208,22 +208,32 @@ def show(mutant: Mutant, runs: Mapping[str, Run]) -> str:
 
 
 def record(found: Mapping[str, Mapping[str, str]]) -> None:
-    """Keep what was found for docs/spec/, along with what was looked for."""
-    mutants = {mutant.name: mutant.digest for mutant in load_mutants()}
-    entries = [{"mutant": name, "digest": mutants[name], "found": dict(each)} for name, each in found.items()]
+    """Keep what was found for docs/spec/, along with what was looked for; what is known of the others stays."""
+    known = {entry["mutant"]: entry for entry in recorded()}
+    mutants = load_mutants()
+    for mutant in mutants:
+        if mutant.name in found:
+            known[mutant.name] = {"mutant": mutant.name, "digest": mutant.digest, "found": dict(found[mutant.name])}
+    entries = [known[mutant.name] for mutant in mutants if mutant.name in known]
     RECORD.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
+
+
+def recorded() -> list[dict[str, Any]]:
+    """What was kept: an entry for each mistake."""
+    entries: list[dict[str, Any]] = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else []
+    return entries
 
 
 def main() -> int:
     """Look for the mistakes named, or for all."""
     parser = argparse.ArgumentParser(prog="python -m specs.mutants", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--crosshair", action="store_true", help="the contracts too, which takes half an hour for all")
-    parser.add_argument("--record", action="store_true", help="keep what is found for docs/spec/; all, and --crosshair")
+    parser.add_argument("--record", action="store_true", help="keep what is found for docs/spec/")
     parser.add_argument("--show", action="store_true", help="the edit, and the steps by which it is found")
     parser.add_argument("mutants", nargs="*", metavar="MUTANT", help="a part of its name in specs/mutants.toml")
     arguments = parser.parse_args()
-    if arguments.record and (arguments.mutants or not arguments.crosshair):
-        parser.error("--record is not accepted without --crosshair, nor with MUTANT: the record is of all")
+    if arguments.record and not arguments.crosshair:
+        parser.error("--record is not accepted without --crosshair: the record is of all checkers")
     mutants = [
         each for each in load_mutants() if not arguments.mutants or any(n in each.name for n in arguments.mutants)
     ]

@@ -26,7 +26,7 @@ from herdless_core._effects import (
     StartLoad,
     Value,
 )
-from herdless_core._errors import LoadTimeout
+from herdless_core._errors import LoadTimeout, RemoteLoadError, is_memorable
 from herdless_core._events import (
     DeadlinePassed,
     Evict,
@@ -46,7 +46,9 @@ Invariant: TypeAlias = Callable[[Step], bool]
 
 
 def well_formed(step: Step) -> bool:
-    """An entry says of itself nothing that contradicts itself, before and after."""
+    """An entry says of itself nothing that contradicts itself, before and after; the only error it remembers is the
+    loader's own.
+    """
     return _is_well_formed(step.before) and _is_well_formed(step.after)
 
 
@@ -390,7 +392,8 @@ def _is_well_formed(entry: Entry) -> bool:
         case Fresh():
             end = after(entry.loaded_at, entry.lifetime.ttl)
             if isinstance(entry.value, Failure):
-                return entry.hit_until == LONG_AGO
+                error = entry.value.error  # one from before a restart, or from elsewhere, was memorable there
+                return entry.hit_until == LONG_AGO and (is_memorable(error) or isinstance(error, RemoteLoadError))
             return entry.hit_until == min(end, entry.refresh_at if entry.flight is None else entry.flight.due_at)
         case Stale():
             return entry.stale_until <= entry.kept_until

@@ -30,6 +30,7 @@ from herdless_core import (
     Lifetime,
     LoadFailed,
     LoadSucceeded,
+    LoadTimeout,
     Pending,
     Policy,
     Put,
@@ -93,6 +94,13 @@ BROKEN: Final[dict[str, Broken]] = {
         LoadFailed(3, ERROR),
         Fresh(Failure(ERROR, None), NOW, LIFETIME, NOW + 50, None, NOW + 50),
         (Save(), Settle(3, Failure(ERROR, None))),
+    ),
+    "a timeout that is remembered": (
+        "WellFormed",
+        Pending(FLIGHT),
+        DeadlinePassed(3),
+        Fresh(Failure(LoadTimeout(), None), NOW, LIFETIME, NOW + 50, None, LONG_AGO),
+        (Save(), Settle(3, Failure(LoadTimeout(), None))),
     ),
     "a value kept for less time than it is served": (
         "WellFormed",

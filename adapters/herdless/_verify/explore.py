@@ -192,9 +192,9 @@ class Judgement:
             yield "Table"
         if not self._reads_what_get_answers(step):
             yield "ReadIsGet"
-        if not _is_everyone_counted(after):
+        if not is_everyone_counted(after):
             yield "AnsweredOnce"
-        if not _is_nothing_outdated(world, move, step, after):
+        if not is_nothing_outdated(world, move, step, after):
             yield "NoStaleRead"
 
     def _reads_what_get_answers(self, step: Step) -> bool:
@@ -211,7 +211,7 @@ def _is_in_table(step: Step) -> bool:
     return type(step.after) in TABLE[type(age(step.before, step.now))][type(step.event)]
 
 
-def _is_everyone_counted(after: World) -> bool:
+def is_everyone_counted(after: World) -> bool:
     """Whoever waits, waits for a flight that is awaited, and each flight counts those who wait for it."""
     awaited = {entry.flight.generation: entry.flight.waiters for entry in _entries(after) if entry.flight is not None}
     counted = dict.fromkeys(awaited, 0)
@@ -224,7 +224,7 @@ def _is_everyone_counted(after: World) -> bool:
     return counted == awaited
 
 
-def _is_nothing_outdated(world: World, move: Move, step: Step, after: World) -> bool:
+def is_nothing_outdated(world: World, move: Move, step: Step, after: World) -> bool:
     """Nobody is given, and nothing holds, a value read before the Put or Invalidate that came before."""
     for effect in step.effects:
         if isinstance(effect, Answer) and _is_older(effect.outcome, world.floor):
