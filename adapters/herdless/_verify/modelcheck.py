@@ -90,6 +90,7 @@ def _steps(text: str) -> Iterator[str]:
         return
     from rich.console import Console
 
-    console = Console(width=120, record=True, file=None, quiet=True)
-    console.print(table)
-    yield from console.export_text().splitlines()
+    console = Console(width=120, color_system=None)
+    with console.capture() as capture:
+        console.print(table)
+    yield from (line.rstrip() for line in capture.get().splitlines())
