@@ -79,9 +79,9 @@ def configurations() -> str:
 
 def _run(run: Run) -> tuple[str, ...]:
     name = f"{run.name} (on request)" if run.slow else run.name
-    expectation = f"all {len(stated(run))} hold" if run.expect == "holds" else f"all {len(stated(run))} are refuted"
-    if not stated(run):
-        expectation = "every action is taken"
+    number = len(stated(run))
+    one, more = ("holds", "hold") if run.expect == "holds" else ("is refuted", "are refuted")
+    expectation = {0: "every action is taken", 1: f"the one {one}"}.get(number, f"all {number} {more}")
     states = "-" if run.distinct is None else f"{run.distinct:,}"
     return name, run.why, expectation, states, "yes" if run.graph else "-"
 

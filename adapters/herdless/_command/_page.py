@@ -10,16 +10,18 @@ from typing import Final
 
 from herdless._command._verified import HEADERS, NUMBERS, Row, Verification, examined
 from herdless._verify.checks import ACROSS_STEPS
-from herdless._verify.findings import HOLDS, Finding
+from herdless._verify.findings import Finding
 from herdless._verify.specs import specs
 from herdless_core._invariants import INVARIANTS
 
 STYLE: Final = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24 }
 table { border-collapse: collapse; width: 100%; font-size: 14px }
-th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #d8dee4; vertical-align: top }
+th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #d8dee4; vertical-align: top;
+  overflow-wrap: anywhere }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums }
-.broken { background: #ffebe9 } pre { background: #f6f8fa; padding: 1rem; overflow-x: auto } svg { max-width: 100% }
+.broken { background: #ffebe9 } svg { max-width: 100% }
+pre { font-size: 12.5px; background: #f6f8fa; padding: 1rem; overflow-x: auto }
 """
 
 
@@ -46,7 +48,14 @@ def promised() -> dict[str, str]:
     said = {name: " ".join((holds.__doc__ or "").split()) for name, holds in INVARIANTS.items()}
     tla = specs("tla")
     live = {each.promise: each.said for each in tla.operators("CacheEntryInv").values() if each.promise in tla.LIVENESS}
-    return said | {name: text.partition(": ")[2] for name, text in live.items()} | ACROSS_STEPS
+    said |= {name: _sentence(text) for name, text in live.items()}
+    return said | ACROSS_STEPS
+
+
+def _sentence(comment: str) -> str:
+    """What a comment says after the promise's name."""
+    text = comment.partition(": ")[2]
+    return f"{text[0].upper()}{text[1:]}"
 
 
 def _words(text: str) -> str:
@@ -79,7 +88,7 @@ def _runs(findings: Iterable[Finding]) -> str:
             checker,
             examined(group[0].count, group[0].unit),
             group[0].seconds,
-            f"{len(group)} hold" if group[0].verdict == HOLDS else group[0].verdict,
+            f"all {len(group)} hold" if len(group) > 1 else group[0].verdict,
             next((finding for finding in group if finding.complaint), None),
         )
         for (run, checker), group in runs.items()
