@@ -146,7 +146,7 @@ def _fresh(n: Numbers, flight: Flight | None) -> Fresh:
 
 def event_of(kind: type[Event], n: Numbers) -> Event:
     """The event of this kind; a request for a flight brings a number that was not used before."""
-    lifetime = Lifetime(n.new_ttl, n.new_ttl, n.stale_while_revalidate, n.stale_if_error)
+    lifetime = Lifetime(n.new_ttl, min(n.new_ttl, n.early_refresh), n.stale_while_revalidate, n.stale_if_error)
     unused = n.generation + 1
     makers: dict[type[Event], Callable[[], Event]] = {
         Get: lambda: Get(unused),

@@ -31,6 +31,7 @@ from herdless_core._events import (
     DeadlinePassed,
     Evict,
     Get,
+    Invalidate,
     LoadFailed,
     LoadSucceeded,
     Put,
@@ -79,10 +80,12 @@ def no_stale_set(step: Step) -> bool:
 
 
 def no_stale_read(step: Step) -> bool:
-    """A lookup is answered with what the entry holds, and joins only the flight that is attached after the step.
+    """An invalidation leaves the key without its entry; a lookup is answered with what the entry holds, or not at all.
 
     Together with NoStaleSet and EvictedIsFinal: what was read before an invalidation reaches nobody who asks after it.
     """
+    if isinstance(step.event, Invalidate):
+        return isinstance(step.after, Evicted)
     if not isinstance(step.event, Get):
         return True
     held = _value_of(_before(step))
@@ -125,7 +128,9 @@ def same_outcome(step: Step) -> bool:
 
 
 def no_doomed_join(step: Step) -> bool:
-    """Nobody joins a flight that is cancelled, settled or past its deadline."""
+    """Nobody joins a flight that is cancelled, settled or past its deadline; after a restart none is left to join."""
+    if isinstance(step.event, Restarted):
+        return step.after.flight is None
     joined = [effect.generation for effect in step.effects if isinstance(effect, Join)]
     if not joined:
         return True

@@ -133,6 +133,14 @@ BROKEN: Final[dict[str, Broken]] = {
         _fresh("new"),
         (Answer(_given("old")),),
     ),
+    "an invalidation that leaves the flight to be joined": (
+        "NoStaleRead",
+        Pending(FLIGHT),
+        Invalidate(),
+        Pending(FLIGHT),
+        (Forget(),),
+    ),
+    "a flight that outlives its owner": ("NoDoomedJoin", Pending(FLIGHT), Restarted(), Pending(FLIGHT), ()),
     "a lookup is answered out of nothing": ("NoStaleRead", ABSENT, GET, ABSENT, (Answer(_given(None)),)),
     "a lookup without a reply": ("AnsweredOnce", _fresh("new"), GET, _fresh("new"), ()),
     "a lookup with two replies": (
