@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from herdless._testing._clock import VirtualClock
+from herdless._testing._contract._world import World
 from herdless_core import Absent, Evicted, Fresh, LoadTimeout, Pending, StartLoad, TooManyWaiters
-from tests.contract.world import World
 
 
 def started(w: World) -> list[int]:
@@ -357,7 +358,7 @@ async def test_bounded_waiters(w: World) -> None:
 @pytest.mark.parametrize("origin", [-(10**18), 0, 10**18])
 async def test_time_shift(w: World, origin: int) -> None:
     """TimeShift: what the clock calls zero is of no consequence."""
-    w.now = origin
+    w.clock = VirtualClock(origin)
     await w.open(ttl=10, stale_while_revalidate=5, load_timeout=3)
     await w.fill("k", 1)
     outcomes = []
