@@ -92,8 +92,9 @@ class Caller:
     @property
     def value(self) -> Any:
         """What the call returned; raises what it raised."""
-        assert self.is_done, "the caller still waits"
-        assert not self.has_left, "the caller left"
+        __tracebackhide__ = True  # the scenario's line says more
+        if not self.is_done or self.has_left:
+            raise AssertionError(f"{self} has no value")
         if self.error is not None:
             raise self.error
         return self._value

@@ -13,7 +13,8 @@ from typing import Any, ClassVar, Final, TypeAlias
 
 from herdless._testing._clock import VirtualClock
 from herdless._testing._contract._parts import Caller, Load, Spot
-from herdless_core import NANOSECONDS_PER_SECOND, Step
+from herdless._testing._trace import Observed, Trace, assert_trace_valid
+from herdless_core import NANOSECONDS_PER_SECOND
 
 Story: TypeAlias = Callable[[Callable[[Any], Any]], Coroutine[Any, Any, Any]]
 """What a caller does, written with `await get(key)`."""
@@ -49,14 +50,17 @@ class World(ABC):
         self.clock = VirtualClock()
         self.loads: Final[list[Load]] = []
         self.callers: Final[list[Caller]] = []
-        self.steps: Final[list[tuple[Any, Step]]] = []
-        """Every step of every cache, with its key."""
+        self.traces: Final[list[Trace]] = []
+        """The steps of each cache."""
         self.ignores_cancellation = False
         """Whether loads go on when they are cancelled, as user code may."""
         self.caches: Final[list[Any]] = []
         self.at_load: Callable[[Any], None] = lambda key: None
         """Called with the key at the start of a load, before anything can be awaited."""
         self._timers: Final[list[tuple[int, Callable[[], object]]]] = []
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
 
     # What a driver defines
 
@@ -123,10 +127,16 @@ class World(ABC):
 
     async def open(self, **options: Any) -> Any:
         """A new cache with this world's loader, clock and observer; the first is `self.cache`."""
-        own: dict[str, Any] = {"clock": self.clock, "observe": lambda *seen: self.steps.append(seen)}
-        cache = await self.make_cache(**{**own, **options})
+        trace = Trace()
+        cache = await self.make_cache(**{"clock": self.clock, "observe": trace, **options})
+        self.traces.append(trace)
         self.caches.append(cache)
         return cache
+
+    @property
+    def steps(self) -> list[Observed]:
+        """Every step of every cache, with its key; none where the caches cannot be observed."""
+        return [observed for trace in self.traces for observed in trace]
 
     @property
     def cache(self) -> Any:
@@ -168,10 +178,12 @@ class World(ABC):
 
     async def leave(self, caller: Caller) -> None:
         """Make the caller give up: by cancellation, or by its timeout where there is no cancellation."""
+        __tracebackhide__ = True  # the scenario's line says more
         assert caller.timeout_ns is not None, "a caller that is to leave is started with `leaves`"
         self.cancel(caller)
         await self.settle()
-        assert caller.has_left, f"{caller} was to leave"
+        if not caller.has_left:
+            raise AssertionError(f"{caller} was to leave")
 
     async def advance(self, seconds: float) -> None:
         """When nothing moves any more, move the clock, and let everybody see it who waits for it."""
@@ -212,7 +224,7 @@ class World(ABC):
         return error
 
     async def _end(self) -> None:
-        """End what the scenario left hanging."""
+        """End what the scenario left hanging, and judge every step that was taken."""
         for load in self.loads:
             if load.action is None:
                 load.succeed(None)
@@ -221,6 +233,8 @@ class World(ABC):
             caller = self.begin(lambda cache=cache: cache.close(cancel=True))  # type: ignore[misc]  # bound at once
             await self.settle()
             assert caller.is_done, "the cache could not be closed"
+        for trace in self.traces:
+            assert_trace_valid(trace, has_ended=True)
 
     def call_later(self, seconds: float, function: Callable[..., object], *arguments: Any) -> None:
         """A timer for the adapters: calls the function once the world's clock has moved on by so many seconds."""
