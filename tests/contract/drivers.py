@@ -4,11 +4,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import selectors
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, Final
 
 import trio
 import trio.testing
@@ -16,59 +14,18 @@ import trio.testing
 import herdless.asyncio
 import herdless.threads
 import herdless.trio
-from herdless.testing.contract import AsyncWorld, BlockingWorld, Caller, Load, Spot, World
+from herdless.testing.contract import AsyncioWorld, AsyncWorld, BlockingWorld, Caller, Load, Main, Spot, World
 from herdless_core import NANOSECONDS_PER_SECOND
 from tests.contract.traffic import Traffic
 
 _NO_CANCELLATION = "a thread cannot be cancelled: a load that nobody waits for goes on, is joined and is stored"
-_CANCELS = "a load that nobody waits for is cancelled, so none is left to join"
 _ENDS_THE_RUN = "an exception that is no Exception ends the cache's nursery too: tests/runtimes/test_trio.py has it"
 
-_CANCELLING: Final = {
-    "test_04_left_load_that_goes_on_is_joined": _CANCELS,
-    "test_load_that_nobody_waits_for_is_stored": _CANCELS,
-}
 
-Main: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
-
-
-class AsyncioWorld(AsyncWorld):
-    """An event loop whose time is the world's."""
+class OurAsyncioWorld(AsyncioWorld):
+    """herdless.asyncio needs nothing of its own."""
 
     cache_class = herdless.asyncio.Cache
-    cancellation = asyncio.CancelledError
-    exempt = _CANCELLING
-
-    def run(self, main: Main) -> None:
-        with asyncio.Runner(loop_factory=lambda: _VirtualTimeLoop(self)) as runner:
-            runner.run(main())
-
-    def make_spot(self) -> Spot:
-        return asyncio.Event()
-
-    def spawn(self, body: Callable[[], Any]) -> Any:
-        return asyncio.get_running_loop().create_task(body())
-
-    async def settle(self) -> None:
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, _VirtualTimeLoop)
-        await asyncio.sleep(0)
-        while not loop.is_idle:  # noqa: ASYNC110  # no event announces that nothing is left to do
-            await asyncio.sleep(0)
-
-
-class _VirtualTimeLoop(asyncio.SelectorEventLoop):
-    def __init__(self, world: World) -> None:
-        self._world: Final = world
-        super().__init__(selectors.SelectSelector())
-
-    def time(self) -> float:
-        return self._world.clock.now / NANOSECONDS_PER_SECOND
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is ready but the task that asks; timers that are due become ready before it does."""
-        return not self._ready  # type: ignore[attr-defined]  # private, and stable since Python 3.4
 
 
 class TrioWorld(AsyncWorld):
@@ -77,7 +34,7 @@ class TrioWorld(AsyncWorld):
     cache_class = herdless.trio.Cache
     cancellation = trio.Cancelled
     exempt: ClassVar[Mapping[str, str]] = {
-        **_CANCELLING,
+        **AsyncioWorld.exempt,
         "test_09_abnormal_end_settles_the_waiters": _ENDS_THE_RUN,
         "test_10_abnormal_end_leaves_no_orphan": _ENDS_THE_RUN,
     }
@@ -166,4 +123,4 @@ class ThreadsWorld(BlockingWorld):
         self._traffic.look_at_clock()
 
 
-WORLDS: Final[dict[str, type[World]]] = {"asyncio": AsyncioWorld, "trio": TrioWorld, "threads": ThreadsWorld}
+WORLDS: Final[dict[str, type[World]]] = {"asyncio": OurAsyncioWorld, "trio": TrioWorld, "threads": ThreadsWorld}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from herdless.testing.contract import ContractSuite
-from tests.contract.drivers import AsyncioWorld, ThreadsWorld, TrioWorld
+from tests.contract.drivers import OurAsyncioWorld, ThreadsWorld, TrioWorld
 
 
 class TestAsyncio(ContractSuite):
     """asyncio keeps the contract."""
 
-    world = AsyncioWorld
+    world = OurAsyncioWorld
 
 
 class TestTrio(ContractSuite):

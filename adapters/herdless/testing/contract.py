@@ -12,18 +12,21 @@ docs/how-to/write-an-adapter.md writes such a driver, docs/testing.md lists what
 of it but what it does by itself: no plug-in, no conftest.
 """
 
+from herdless._testing._contract._asyncio import AsyncioWorld
 from herdless._testing._contract._kinds import AsyncWorld, BlockingWorld
 from herdless._testing._contract._parts import Caller, Load, Spot
 from herdless._testing._contract._suite import PARTS, ContractSuite
-from herdless._testing._contract._world import Scenario, Story, World
+from herdless._testing._contract._world import Main, Scenario, Story, World
 
 __all__ = [
     "PARTS",
     "AsyncWorld",
+    "AsyncioWorld",
     "BlockingWorld",
     "Caller",
     "ContractSuite",
     "Load",
+    "Main",
     "Scenario",
     "Spot",
     "Story",

@@ -7,5 +7,8 @@ except ModuleNotFoundError as error:
 
 # Before they are imported: failures in them then show the values, as in a user's own tests.
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{part}" for part in ("_parts", "_world", "_kinds", "_promises", "_decisions", "_interleavings"))
+    *(
+        f"{__name__}.{part}"
+        for part in ("_parts", "_world", "_kinds", "_asyncio", "_promises", "_decisions", "_interleavings")
+    )
 )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from herdless._testing._contract._parts import Caller, Load
-from herdless._testing._contract._world import Story, World
+from herdless._testing._contract._world import Main, Story, World
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ class AsyncWorld(World):
 class BlockingWorld(World):
     """A runtime in which `get` returns when the value is there. The scenario itself runs where the test does."""
 
-    def run(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def run(self, main: Main) -> None:
         """Nothing has to be started."""
         run_at_once(main())
 

@@ -26,10 +26,8 @@ class Load:
         self.action: Callable[[], Any] | None = None
 
     def __repr__(self) -> str:
-        states = ["goes on" if self.action is not None else "is parked"]
-        if self.was_cancelled:
-            states.append("was cancelled")
-        return f"<the load of {self.key!r}, which {' and '.join(states)}>"
+        state = "parked" if self.action is None else "released"
+        return f"<load of {self.key!r}: {state}{', cancelled' if self.was_cancelled else ''}>"
 
     def release(self, action: Callable[[], Any]) -> None:
         """Let the loader go on: it returns what `action` returns, awaited if need be, or raises what that raises."""

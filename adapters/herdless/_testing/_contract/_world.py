@@ -21,6 +21,9 @@ Story: TypeAlias = Callable[[Callable[[Any], Any]], Coroutine[Any, Any, Any]]
 
 Scenario: TypeAlias = Callable[["World"], Coroutine[Any, Any, None]]
 
+Main: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+"""What `World.run` runs."""
+
 FIRST_LEAVE_NS: Final = 1_000
 """Where nobody can be cancelled, a caller that is to leave has a timeout: its rank times this."""
 
@@ -65,7 +68,7 @@ class World(ABC):
     # What a driver defines
 
     @abstractmethod
-    def run(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def run(self, main: Main) -> None:
         """Run `main()` in this runtime, and clean up after it."""
 
     @abstractmethod
