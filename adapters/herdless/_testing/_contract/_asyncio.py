@@ -1,7 +1,5 @@
 """The driver for asyncio: of the project's own adapter, and of any other that runs on its event loop."""
 
-# the methods are documented where they are declared
-
 from __future__ import annotations
 
 import asyncio
@@ -21,7 +19,7 @@ class AsyncioWorld(AsyncWorld):
     """An event loop whose time is the world's: a driver that lacks nothing but `cache_class`."""
 
     cancellation = asyncio.CancelledError
-    exempt: ClassVar[Mapping[str, str]] = {  # noqa: RUF012  # declared as a class variable by `World`
+    exempt: ClassVar[Mapping[str, str]] = {
         "test_04_left_load_that_goes_on_is_joined": _CANCELS,
         "test_load_that_nobody_waits_for_is_stored": _CANCELS,
     }
