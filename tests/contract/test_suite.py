@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Mapping
 from types import SimpleNamespace
@@ -116,12 +117,15 @@ def test_error_of_the_scenario_is_the_one_that_is_raised() -> None:
     """A broken adapter often cannot be closed either; what its author has to see is the first thing that went wrong."""
 
     class Stuck(OurAsyncioWorld):
-        """Its adapter answers nobody who is not a hit."""
+        """Its adapter answers nobody, not even who closes the cache."""
 
         async def make_cache(self, **options: Any) -> Any:
             cache = await super().make_cache(**options)
             cache._settle = lambda flight, outcome: None
+            cache.close = lambda *, cancel: asyncio.Event().wait()
             return cache
 
     with pytest.raises(AssertionError, match="a caller who waits> has no value"):
         run_of(Stuck, "test_single_flight")
+    with pytest.raises(AssertionError, match="the cache could not be closed"):
+        run_of(Stuck, "test_false_and_empty_are_values")
