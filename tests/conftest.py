@@ -1,8 +1,8 @@
 """How the tests are run: the Hypothesis profiles, and the switch that rewrites golden transcripts.
 
 `ci`, the default, tries the same examples at every run. `--hypothesis-profile=deep` searches for minutes. With
-HERDLESS_NO_SKIP=1 in the environment, as in `.ci/run`, a test that is skipped has failed, unless it is a scenario of the
-contract suite that cannot apply to a runtime.
+HERDLESS_NO_SKIP=1 in the environment, as in `.ci/run`, a test that is skipped has failed, unless it is a scenario of
+the contract suite that cannot apply to a runtime.
 """
 
 from __future__ import annotations
