@@ -19,6 +19,7 @@ from .contracts import contracts
 from .tla import Operator, operators, stated
 
 ROOT: Final = FOLDER.parent
+SCENARIOS: Final = "adapters/herdless/_testing/_contract/_promises.py"
 MODULES: Final = ("CacheEntryInv", "Keyspace", "Durable")
 """Where promises are stated, the first of them for one key."""
 
@@ -96,7 +97,7 @@ def contracts_of(name: str) -> list[str]:
 @cache
 def scenarios(name: str) -> tuple[str, ...]:
     """The scenarios of the contract suite that begin with its name."""
-    tree = ast.parse((ROOT / "tests" / "contract" / "test_promises.py").read_text(encoding="utf-8"))
+    tree = ast.parse((ROOT / SCENARIOS).read_text(encoding="utf-8"))
     functions = [node for node in tree.body if isinstance(node, ast.AsyncFunctionDef)]
     return tuple(node.name for node in functions if re.match(rf"{name}\b", ast.get_docstring(node) or ""))
 
@@ -191,7 +192,7 @@ def _checks(name: str, stating: list[Operator]) -> Iterator[str]:
         yield f"- Hypothesis: [tests/core/test_stateful.py](../../tests/core/test_stateful.py), {what}"
     if scenarios(name):
         shown = ", ".join(f"`{scenario}`" for scenario in scenarios(name))
-        yield f"- every runtime: [tests/contract/test_promises.py](../../tests/contract/test_promises.py), {shown}"
+        yield f"- every runtime: [{SCENARIOS}](../../{SCENARIOS}), {shown}"
     broken = broken_on_purpose().count(name)
     if broken:
         ways = "one way" if broken == 1 else f"{broken} ways"
