@@ -198,11 +198,13 @@ def _named(promises: Iterable[str]) -> str:
 def show(mutant: Mutant, runs: Mapping[str, Run]) -> str:
     """The edit, the first step by which the graphs differ, and the shortest way to each promise that is broken."""
     run = runs[mutant.spec_run]
-    machine = cast("Machine", mutant.module())
-    found = explore_ticks(run.machine_policy(), run.bounds(), machine=machine, invariants=JUDGED)
-    differing = difference(found, specified(run))
+    specification = specified(run)
+    found = _explored(run, cast("Machine", mutant.module()), len(specification))
     lines = [mutant.name, *(f"- {line}" for line in mutant.find.strip("\n").splitlines())]
     lines += [*(f"+ {line}" for line in mutant.replace.strip("\n").splitlines()), "", f"in the world {run.name!r}:", ""]
+    if isinstance(found, str):
+        return "\n".join([*lines, f"the machine {found}"])
+    differing = difference(found, specification)
     lines += ["the graphs are equal" if differing is None else describe(differing)]
     for violation in found.violations:
         lines += ["", f"{violation.promise}, by explore:", *(f"  {line}" for line in violation.lines())]
