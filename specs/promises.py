@@ -23,6 +23,9 @@ SCENARIOS: Final = "adapters/herdless/_testing/_contract/_promises.py"
 MODULES: Final = ("CacheEntryInv", "Keyspace", "Durable")
 """Where promises are stated, the first of them for one key."""
 
+MANY: Final = 4
+"""More configurations than these are not told one by one."""
+
 OVER_STEPS: Final[Mapping[str, Callable[..., bool]]] = {
     "AnsweredOnce": is_everyone_counted,
     "NoStaleRead": is_nothing_outdated,
@@ -158,6 +161,13 @@ def _section(name: str, words: str) -> Iterator[str]:
     yield ""
 
 
+def _runs_in_words(runs: tuple[str, ...]) -> str:
+    """Where they are many, the first and the last are told; the page that has all of them is linked."""
+    if len(runs) > MANY:
+        return f"{len(runs)} [configurations](checkers.md#tlc), from {runs[0]} to {runs[-1]}"
+    return f"the [configuration{'s' * (len(runs) > 1)}](checkers.md#tlc) {', '.join(runs)}"
+
+
 def _contracts_in_words(name: str) -> str:
     """Those that there are for every event are told in one."""
     endings = [contract.partition(": ")[2] for contract in contracts_of(name)]
@@ -184,7 +194,7 @@ def _checks(name: str, stating: list[Operator]) -> Iterator[str]:
         yield "- exploration: every step of every state that a key can reach (`herdless verify --with explore`)"
     for runs in dict.fromkeys(tuple(runs_of(operator)) for operator in stating):
         names = dict.fromkeys(f"`{operator.name}`" for operator in stating if tuple(runs_of(operator)) == runs)
-        yield f"- TLC: {', '.join(names)} in the configuration{'s' * (len(runs) > 1)} {', '.join(runs)}"
+        yield f"- TLC: {', '.join(names)} in {_runs_in_words(runs)}"
     if contracts_of(name):
         yield f"- CrossHair, confirmed over all paths: {_contracts_in_words(name)}"
     if name in INVARIANTS or name in STATEFUL:
