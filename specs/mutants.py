@@ -182,7 +182,7 @@ def crosshair(module: ModuleType, suspects: Iterable[type[Event]] = ()) -> str:
             return contract.kind is kind and TIME_SHIFT not in contract.promises
 
         for result in results(module, is_next):
-            if result.verdict in BROKEN and not result.counterexample:
+            if result.verdict == "EXEC_ERR":
                 return f"raises {result.note.partition(':')[0]}"
             if result.verdict in BROKEN:
                 return _named(result.promises)

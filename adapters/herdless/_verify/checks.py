@@ -11,15 +11,13 @@ from typing import Any, Final
 from herdless._verify.explore import explore
 from herdless._verify.findings import INSTALL, Checker, Finding, Task
 from herdless._verify.modelcheck import model_checking
+from herdless._verify.shortcuts import SHORT_CUTS
 from herdless._verify.specs import specs
 from herdless._verify.world import Bounds
 from herdless_core import Policy
 from herdless_core._invariants import INVARIANTS
 
-ACROSS_STEPS: Final = {
-    "Table": "A step leads only where the table of moves allows.",
-    "ReadIsGet": "The hot path answers exactly what a lookup would, without a step.",
-}
+ACROSS_STEPS: Final = {"Table": "A step leads only where the table of moves allows."} | SHORT_CUTS
 """What the exploration judges beside the invariants."""
 
 

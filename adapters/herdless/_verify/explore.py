@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias, final
 
+from herdless._verify.shortcuts import unequal
 from herdless._verify.ticks import age_cap, in_ticks
 from herdless._verify.words import step_in_words
 from herdless._verify.world import IDLE, Bounds, Machine, Move, Outline, Outliner, World, commit, first, moves, target
@@ -20,7 +21,6 @@ from herdless_core import (
     Answer,
     Entry,
     Fresh,
-    Get,
     Policy,
     Settle,
     Stale,
@@ -190,21 +190,11 @@ class Judgement:
                 yield name
         if not _is_in_table(step):
             yield "Table"
-        if not self._reads_what_get_answers(step):
-            yield "ReadIsGet"
+        yield from unequal(self._machine, step)
         if not is_everyone_counted(after):
             yield "AnsweredOnce"
         if not is_nothing_outdated(world, move, step, after):
             yield "NoStaleRead"
-
-    def _reads_what_get_answers(self, step: Step) -> bool:
-        """`read`, which the hot path asks without a step, is what a lookup would be answered with."""
-        if not isinstance(step.event, Get):
-            return True
-        hit = self._machine.read(step.before, step.now)
-        if hit is None:
-            return True
-        return step.effects == (Answer(hit),) and step.after == step.before
 
 
 def _is_in_table(step: Step) -> bool:
