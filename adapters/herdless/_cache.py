@@ -14,13 +14,13 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
 from time import monotonic_ns
 from types import CoroutineType
-from typing import Any, Final, Generic, Literal, NoReturn, TypeAlias, TypeVar, Unpack, final
+from typing import Any, Final, Generic, NoReturn, TypeAlias, TypeVar, Unpack, final
 
 from herdless import _primitives
 from herdless._fork import survive_forks
+from herdless._lookup import How, Lookup
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     Answer,
@@ -51,12 +51,10 @@ from herdless_core import (
 
 K = TypeVar("K")
 V = TypeVar("V")
-V_co = TypeVar("V_co", covariant=True)
 F = TypeVar("F", bound="Flight")
 T = TypeVar("T")
 
 Clock: TypeAlias = Callable[[], int]
-How: TypeAlias = Literal["hit", "stale", "joined", "loaded"]
 Answered: TypeAlias = tuple[Value, How]
 
 LOADING: Final[ContextVar[RunningLoad | None]] = ContextVar("herdless.loading", default=None)
@@ -78,18 +76,6 @@ class CacheOptions(PolicyOptions, total=False):
     A hit takes no step.
     """
     policy: Policy | None
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Lookup(Generic[V_co]):
-    """What a lookup gave, and how it came by it."""
-
-    value: V_co
-    outcome: How
-    """`loaded`: this lookup started the load; `joined`: it waited for one in flight; `stale`: past its ttl."""
-    age: float
-    """Seconds since the load of the value started."""
 
 
 class Flight:

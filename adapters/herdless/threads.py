@@ -30,13 +30,13 @@ from herdless._cache import (
     CacheOptions,
     Flight,
     K,
-    Lookup,
     V,
     not_awaitable,
     refuse,
     value_of,
 )
 from herdless._decorator import P, R, SyncCached, require_parentheses
+from herdless._lookup import Lookup
 from herdless._workers import Executor, Workers
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
@@ -92,7 +92,7 @@ class Cache(BaseCache[K, V, _Flight]):
         executor: Executor | None = None,
         **options: Unpack[CacheOptions],
     ) -> None:
-        super().__init__(load, **options)
+        BaseCache.__init__(self, load, **options)  # not super(): mypyc 2.4 passes ** wrongly through it
         self._executor: Final = executor
         self._workers = Workers()
 
