@@ -122,9 +122,10 @@ def prepared(source: str, module: str) -> str:
             write_properties(lines, node)
         if name in SERIALIZABLE:
             remove_finals(lines, node)
-            write_attribute(lines, node, "serializable")
+            # Both: mypyc 2.4 would not call the constructor of a class that is serializable alone.
+            write_attributes(lines, node, "serializable", "allow_interpreted_subclasses")
         if name in INHERITABLE:
-            write_attribute(lines, node, "allow_interpreted_subclasses")
+            write_attributes(lines, node, "allow_interpreted_subclasses")
     return "\n".join(lines)
 
 
@@ -146,10 +147,10 @@ def remove_finals(lines: list[str], node: ast.ClassDef) -> None:
             lines[at] = lines[at][: statement.target.end_col_offset] + lines[at][end:]
 
 
-def write_attribute(lines: list[str], node: ast.ClassDef, attribute: str) -> None:
-    """Write an attribute of mypyc above the class."""
+def write_attributes(lines: list[str], node: ast.ClassDef, *attributes: str) -> None:
+    """Write attributes of mypyc above the class."""
     first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-    fill(lines, first - 2, f"@mypyc_attr({attribute}=True)")
+    fill(lines, first - 2, f"@mypyc_attr({', '.join(f'{attribute}=True' for attribute in attributes)})")
 
 
 def write_methods(lines: list[str], node: ast.ClassDef) -> None:
