@@ -39,6 +39,7 @@ INTERPRETED: Final = {
     "_plain": "only durable_objects uses it",
     "_table": "only checkers and documents read it",
     "_errors": "mypyc has no class with two bases; and users may derive from these",
+    "_fork": "what is referred to weakly must be interpreted",
     "_lookup": "mypyc has no generic dataclass",
     "_primitives": "a scheduler puts its own parts there",
 }
@@ -99,11 +100,23 @@ def compiled(folder: Path, modules: list[Path]) -> list[Path]:
     options = ["--config-file=", "--cache-dir=/dev/null", "--ignore-missing-imports"]
     with contextlib.chdir(folder):
         extensions = mypycify([*options, *map(str, modules)], group_name=GROUP, debug_level="0")
+        for source in {source for extension in extensions for source in extension.sources}:
+            without_weak_references(Path(source))
         command = Distribution({"name": GROUP, "ext_modules": extensions}).get_command_obj("build_ext")
         command.inplace = True
         command.ensure_finalized()
         command.run()
         return [Path(command.get_ext_filename(extension.name)) for extension in extensions]
+
+
+def without_weak_references(source: Path) -> None:
+    """Make a weak reference to a compiled object a TypeError.
+
+    With Python 3.12 and later it is one anyway. Before, mypyc makes room for weak references in a class with a base in
+    Python, generic ones included, and does not clear them when the object goes: they then lead to freed memory.
+    """
+    lines = source.read_text(encoding="utf-8").splitlines(keepends=True)
+    source.write_text("".join(line for line in lines if ".tp_weaklistoffset = " not in line), encoding="utf-8")
 
 
 def prepared(source: str, module: str) -> str:

@@ -119,7 +119,7 @@ class BaseCache(ABC, Generic[K, V, F]):
         self._flights: Final[dict[int, F]] = {}
         """The flights that are not settled, by generation."""
         self._hits = 0
-        survive_forks(self)
+        self._told_of_forks: Final = survive_forks(self)
 
     # Requests that never wait
 
