@@ -19,7 +19,6 @@ from herdless._cache import (
     BaseCache,
     CacheOptions,
     Flight,
-    How,
     K,
     V,
     awaitable,
@@ -27,7 +26,7 @@ from herdless._cache import (
     value_of_reply,
 )
 from herdless._decorator import AsyncCached, P, R, require_parentheses
-from herdless._lookup import Lookup
+from herdless._lookup import How, Lookup
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     NEVER,
