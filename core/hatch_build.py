@@ -38,10 +38,12 @@ INTERPRETED: Final = {
     "_invariants": "the checkers read it",
     "_plain": "only durable_objects uses it",
     "_table": "only checkers and documents read it",
+    "_decorator": "what takes the place of a function is bound to instances as only Python can",
     "_errors": "mypyc has no class with two bases; and users may derive from these",
     "_fork": "what is referred to weakly must be interpreted",
     "_lookup": "mypyc has no generic dataclass",
     "_primitives": "a scheduler puts its own parts there",
+    "_workers": "beside starting a thread it costs nothing",
 }
 """The modules that are not compiled, and why."""
 
@@ -56,8 +58,9 @@ JUDGED: Final = {
     "_keyspace.Keyspace": {"maxsize"},
     "_cache.BaseCache": {"maxsize"},
     "threads.Cache": {"timeout"},
+    **{f"{runtime}.cached": {"function"} for runtime in ("asyncio", "threads", "trio")},
 }
-"""The arguments of which their class says itself what is accepted."""
+"""The arguments of which their class or function says itself what is accepted."""
 
 
 class CompiledWheel(BuildHookInterface[BuilderConfig]):
@@ -124,12 +127,14 @@ def prepared(source: str, module: str) -> str:
     lines = source.split("\n")
     tree = ast.parse(source)
     classes = {f"{module}.{node.name}": node for node in tree.body if isinstance(node, ast.ClassDef)}
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            widen_arguments(lines, node, JUDGED.get(f"{module}.{node.name}", set()))
     if classes.keys() & (INHERITABLE | SERIALIZABLE):
         future = next(node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__")
         lines[future.lineno - 1] += "; MYPY = False"  # the name by which mypy knows what is meant for it alone
         fill(lines, future.lineno, "if MYPY: from mypy_extensions import mypyc_attr")
     for name, node in reversed(classes.items()):  # from below, so that the numbers of the lines above stay true
-        widen_arguments(lines, node, JUDGED.get(name, set()))
         if "dataclass(slots=True)" in map(ast.unparse, node.decorator_list):
             write_methods(lines, node)
             write_properties(lines, node)
@@ -142,14 +147,12 @@ def prepared(source: str, module: str) -> str:
     return "\n".join(lines)
 
 
-def widen_arguments(lines: list[str], node: ast.ClassDef, names: set[str]) -> None:
-    """Make these arguments of the methods any object."""
-    for method in node.body:
-        if isinstance(method, ast.FunctionDef):
-            for argument in (*method.args.args, *method.args.kwonlyargs):
-                if argument.arg in names and argument.annotation is not None:
-                    at, start, end = argument.lineno - 1, argument.annotation.col_offset, argument.end_col_offset
-                    lines[at] = lines[at][:start] + "object" + lines[at][end:]
+def widen_arguments(lines: list[str], node: ast.ClassDef | ast.FunctionDef, names: set[str]) -> None:
+    """Make these arguments, of the function or of all the class's methods, any object."""
+    for argument in ast.walk(node):
+        if isinstance(argument, ast.arg) and argument.arg in names and argument.annotation is not None:
+            at, start, end = argument.lineno - 1, argument.annotation.col_offset, argument.end_col_offset
+            lines[at] = lines[at][:start] + "object" + lines[at][end:]
 
 
 def remove_finals(lines: list[str], node: ast.ClassDef) -> None:

@@ -56,11 +56,10 @@ __all__ = ["Cache", "Loaded", "Lookup", "Policy", "Stats", "cached"]
 
 @final
 class _Flight(Flight):
-    outcome: Outcome | None = None
-
     def __init__(self, key: object, generation: int, due_at: int) -> None:
         super().__init__(key, generation, due_at)
         self.done: Final = _primitives.Event()
+        self.outcome: Outcome | None = None  # not the class's: mypyc 2.4 drops a None that is one of three
 
 
 @final
