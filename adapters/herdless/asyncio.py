@@ -19,15 +19,14 @@ from herdless._cache import (
     BaseCache,
     CacheOptions,
     Flight,
-    How,
     K,
-    Lookup,
     V,
     awaitable,
     value_of,
     value_of_reply,
 )
 from herdless._decorator import AsyncCached, P, R, require_parentheses
+from herdless._lookup import How, Lookup
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     NEVER,
@@ -76,7 +75,7 @@ class Cache(BaseCache[K, V, _Flight]):
         load: Callable[[K], Awaitable[V | Loaded[V]]],
         **options: Unpack[CacheOptions],
     ) -> None:
-        super().__init__(load, **options)
+        BaseCache.__init__(self, load, **options)  # not super(): mypyc 2.4 passes ** wrongly through it
         self._loop: asyncio.AbstractEventLoop | None = None
         """The loop to which all flights belong; None where there may be others."""
         self._tasks: Final[dict[int, asyncio.Task[None]]] = {}

@@ -30,13 +30,13 @@ from herdless._cache import (
     CacheOptions,
     Flight,
     K,
-    Lookup,
     V,
     not_awaitable,
     value_of,
     value_of_reply,
 )
 from herdless._decorator import P, R, SyncCached, require_parentheses
+from herdless._lookup import Lookup
 from herdless._workers import Executor, Workers
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
@@ -57,9 +57,11 @@ __all__ = ["Cache", "Loaded", "Lookup", "Policy", "Stats", "cached"]
 
 @final
 class _Flight(Flight):
-    outcome: Outcome | None = None
-    done: _primitives.Event | None = None
-    """Where its waiters are parked. Made for the first of them: the caller who runs the load itself needs none."""
+    def __init__(self, key: object, generation: int, due_at: int) -> None:
+        super().__init__(key, generation, due_at)
+        self.outcome: Outcome | None = None  # not the class's: mypyc 2.4 drops a None that is one of three
+        self.done: _primitives.Event | None = None
+        """Where its waiters are parked. Made for the first of them: the caller who runs the load itself needs none."""
 
     def park(self) -> _primitives.Event:
         """Where to wait for the outcome. Inside the lock, or the wake-up could come before."""
@@ -90,7 +92,7 @@ class Cache(BaseCache[K, V, _Flight]):
         executor: Executor | None = None,
         **options: Unpack[CacheOptions],
     ) -> None:
-        super().__init__(load, **options)
+        BaseCache.__init__(self, load, **options)  # not super(): mypyc 2.4 passes ** wrongly through it
         self._executor: Final = executor
         self._workers = Workers()
 

@@ -21,6 +21,8 @@ from tests.schedules.threads_scene import run_scene
 
 Run = Callable[[Schedule], object]
 
+pytestmark = pytest.mark.pure("breaks adapters by replacing their methods")
+
 
 def failure(run: Run, *, bound: int = 2) -> ScheduleFailed:
     """How the exploration fails; a kit that finds nothing fails the test."""
