@@ -52,6 +52,9 @@ CHECKERS: Final = ("graph", "explore", "Hypothesis", "TLC", "CrossHair")
 ENOUGH: Final = 2
 """So many checkers must find a mistake."""
 
+SOURCE: Final = Path(_machine.__file__).parent / "_machine.py"
+"""Of the machine, whether it is compiled or not."""
+
 RECORD: Final = FOLDER.parent / "docs" / "spec" / "mutants.json"
 """What the checkers found when they last looked for all of them."""
 
@@ -76,10 +79,10 @@ class Mutant:
 
     def module(self) -> ModuleType:
         """The machine with the mistake."""
-        source = Path(_machine.__file__).read_text(encoding="utf-8")
+        source = SOURCE.read_text(encoding="utf-8")
         module = ModuleType("herdless_core._machine_with_a_mistake")
         sys.modules[module.__name__] = module  # where dataclasses look for the names in annotations
-        code = compile(_edited(source, self.find, self.replace, self.name), _machine.__file__, "exec")
+        code = compile(_edited(source, self.find, self.replace, self.name), str(SOURCE), "exec")
         exec(code, module.__dict__)  # noqa: S102 - our own source, with one edit of our own
         return module
 

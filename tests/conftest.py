@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import herdless
+
 ROOT = Path(__file__).parents[1]
 
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=100, stateful_step_count=50)
@@ -36,6 +38,23 @@ def is_exempt(item: pytest.Item) -> bool:
     from herdless.testing.contract import ContractSuite
 
     return issubclass(suite, ContractSuite) and getattr(item, "originalname", None) in suite.world.exempt
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line("markers", "pure(why): not for the compiled library, and why")
+
+
+def pytest_report_header() -> str:
+    """Which library is tested."""
+    return f"herdless: {'compiled' if herdless.compiled else 'pure Python'}, {herdless.__path__[0]}"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out what needs the pure library where it is not there."""
+    marker = item.get_closest_marker("pure")
+    if marker is not None and herdless.compiled:
+        pytest.skip(f"needs the pure library: {marker.args[0]}")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 
 import pytest
 
+import herdless
 from herdless.__main__ import main
 from herdless._verify import checks
 from herdless._verify.explore import explore
@@ -66,6 +67,15 @@ def test_a_missing_tool_is_exit_status_2_and_the_command_that_installs_it(run: R
     assert f"\n{checker} is left out: " in done.stdout
     assert "pip install 'herdless[verify]'" in done.stdout
     assert "22 of 22 hold." in done.stdout
+
+
+def test_a_compiled_machine_is_none_for_symbolic_execution(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CrossHair would call it with one sample of numbers and find nothing; nobody may take that for a proof."""
+    monkeypatch.setattr(herdless, "compiled", True)
+    assert verify("--with", "crosshair") == 2
+    assert "crosshair is left out: this herdless is compiled" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
+import herdless
 from herdless._verify.explore import explore
 from herdless._verify.findings import INSTALL, Checker, Finding, Task
 from herdless._verify.modelcheck import model_checking
@@ -31,6 +32,8 @@ def symbolic_execution(_policies: Mapping[str, Policy], quick: bool) -> list[Tas
     """The contracts under CrossHair, over all paths; they hold for every policy."""
     if importlib.util.find_spec("crosshair") is None:
         raise ModuleNotFoundError(f"crosshair-tool, which executes symbolically, is not installed: {INSTALL}")
+    if herdless.compiled:
+        raise ModuleNotFoundError(f"this herdless is compiled, and CrossHair reads Python; it does after {INSTALL}")
 
     def is_chosen(contract: Any) -> bool:
         return not quick or contract.kind is None
