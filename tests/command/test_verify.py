@@ -75,7 +75,7 @@ def test_a_compiled_machine_is_none_for_symbolic_execution(
     """CrossHair would call it with one sample of numbers and find nothing; nobody may take that for a proof."""
     monkeypatch.setattr(herdless, "compiled", True)
     assert verify("--with", "crosshair") == 2
-    assert "crosshair is left out: this herdless is compiled" in capsys.readouterr().out
+    assert "crosshair is left out: this herdless is compiled, and CrossHair reads Python: " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

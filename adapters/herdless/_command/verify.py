@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             tasks += CHECKERS[name](policies, args.quick)
         except ModuleNotFoundError as error:
-            missing.append(f"{name} is left out: {error}" + ("" if INSTALL in str(error) else f": {INSTALL}"))
+            missing.append(f"{name} is left out: {error}" + ("" if "pip install" in str(error) else f": {INSTALL}"))
     findings: list[Finding] = []
     with progress(len(tasks)) as announce:
         for task in tasks:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import herdless
 from herdless._verify.explore import explore
-from herdless._verify.findings import INSTALL, Checker, Finding, Task
+from herdless._verify.findings import INSTALL, INSTALL_PURE, Checker, Finding, Task
 from herdless._verify.modelcheck import model_checking
 from herdless._verify.shortcuts import SHORT_CUTS
 from herdless._verify.specs import specs
@@ -33,7 +33,7 @@ def symbolic_execution(_policies: Mapping[str, Policy], quick: bool) -> list[Tas
     if importlib.util.find_spec("crosshair") is None:
         raise ModuleNotFoundError(f"crosshair-tool, which executes symbolically, is not installed: {INSTALL}")
     if herdless.compiled:
-        raise ModuleNotFoundError(f"this herdless is compiled, and CrossHair reads Python; it does after {INSTALL}")
+        raise ModuleNotFoundError(f"this herdless is compiled, and CrossHair reads Python: {INSTALL_PURE}")
 
     def is_chosen(contract: Any) -> bool:
         return not quick or contract.kind is None

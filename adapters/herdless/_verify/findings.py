@@ -9,6 +9,7 @@ from typing import Final, TypeAlias, final
 from herdless_core import Policy
 
 INSTALL: Final = "pip install 'herdless[verify]'"
+INSTALL_PURE: Final = "pip install --no-binary herdless 'herdless[verify]'"
 
 HOLDS: Final = "holds"
 HAPPENS: Final = "refuted, as it must be"
