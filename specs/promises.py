@@ -19,6 +19,7 @@ from .contracts import contracts
 from .tla import Operator, operators, stated
 
 ROOT: Final = FOLDER.parent
+RUNS: Final = load_runs()
 SCENARIOS: Final = "adapters/herdless/_testing/_contract/_promises.py"
 MODULES: Final = ("CacheEntryInv", "Keyspace", "Durable")
 """Where promises are stated, the first of them for one key."""
@@ -88,7 +89,7 @@ def _is_run(operator: Operator) -> bool:
 
 def runs_of(operator: Operator) -> list[str]:
     """The configurations in which TLC judges it."""
-    runs = [run for run in load_runs().values() if run.expect == "holds" and operator in stated(run)]
+    runs = [run for run in RUNS.values() if run.expect == "holds" and operator in stated(run)]
     return [f"{run.name} (on request)" if run.slow else run.name for run in runs]
 
 

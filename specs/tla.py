@@ -78,6 +78,7 @@ def _comment_before(text: str) -> str:
     return " ".join(reversed(lines))
 
 
-def _extended(module: str) -> list[str]:
+@cache
+def _extended(module: str) -> tuple[str, ...]:
     found = re.search(r"^EXTENDS (.*)$", (FOLDER / f"{module}.tla").read_text(encoding="utf-8"), re.MULTILINE)
-    return found[1].split(", ") if found else []
+    return tuple(found[1].split(", ")) if found else ()
