@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from herdless.__main__ import main
 from herdless.trace import TraceWriter, departure, read_trace
 from herdless_core import ABSENT, Flight, Get, Keyspace, Loaded, LoadSucceeded, Pending, Policy, Restarted, Step
 from specs.scale import END_OF_TIME, OutsideOfSpecification, Scale
@@ -103,6 +105,26 @@ def test_mutant_is_none(validation: Validation, name: str) -> None:
     (departed,) = [each for each in validation.departed if each.trace == f"mutant {name}"]
     if name in MUTANTS:
         assert departed.line == mutated(name)[1]
+
+
+@pytest.mark.parametrize(
+    ("lines", "status", "says"),
+    [
+        (as_text(base()), 0, "TLC: 1 of 1 keys are behaviours of the specification"),
+        (mutated("no_refresh")[0], 1, "departs at line 12"),
+    ],
+    ids=["right", "wrong"],
+)
+def test_command_shows_both_verdicts(
+    tlc: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], lines: list[str], status: int, says: str
+) -> None:
+    """`herdless trace --tlc` says what the replay found, and then what TLC did."""
+    file = tmp_path / "users.trace"
+    file.write_text("".join(lines), encoding="utf-8")
+    assert main(["trace", str(file), "--tlc"]) == status
+    replay, tlc_says = capsys.readouterr().out.split("TLC:", 1)
+    assert ("departs at line 12" in replay) is (status == 1)
+    assert says in f"TLC:{tlc_says}"
 
 
 @pytest.mark.parametrize("seed", range(5))
