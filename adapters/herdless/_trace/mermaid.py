@@ -46,8 +46,11 @@ OTHERS: Final = "others"
 
 
 def as_mermaid(lines: Sequence[Recorded], *, remark: str = "") -> str:
-    """The steps as the text of a diagram, without a fence around it; `remark` is said at its end."""
-    drawing = _Drawing()
+    """The steps as the text of a diagram, without a fence around it; `remark` is said at its end.
+
+    Instants are in seconds since the first of the steps, to the millisecond.
+    """
+    drawing = _Drawing(lines[0].step.now if lines else 0)
     body = [drawn for line in lines for drawn in drawing.of(line)]
     if remark and drawing.entries:
         body.append(f"Note over {next(iter(drawing.entries.values()))}: {_text(remark)}")
@@ -56,14 +59,16 @@ def as_mermaid(lines: Sequence[Recorded], *, remark: str = "") -> str:
 
 @final
 class _Drawing:
-    def __init__(self) -> None:
+    def __init__(self, origin: int) -> None:
+        self._origin: Final = origin
         self._waiting: Final = Waiting()
         self._callers: Final[dict[str, str]] = {}
         self.entries: Final[dict[tuple[Section, str], str]] = {}
         """The column of each key, by what it is called in the diagram."""
         self._loading: Final[set[str]] = set()
         """The columns whose loads are in the diagram."""
-        self._now: int | None = None
+        self._said = ""
+        """The instant that was said last."""
 
     def participants(self) -> Iterator[str]:
         """The columns, callers to the left of entries, loads beside their entries."""
@@ -77,9 +82,10 @@ class _Drawing:
     def of(self, line: Recorded) -> Iterator[str]:
         """What one step looks like."""
         entry = self.entries.setdefault((line.section, line.key), f"E{len(self.entries) + 1}")
-        if line.step.now != self._now:
-            self._now = line.step.now
-            yield f"Note over {entry}: {_text(_seconds(line.step.now))}"
+        at = f"at {(line.step.now - self._origin) / NANOSECONDS_PER_SECOND:.3f}".rstrip("0").rstrip(".") + " s"
+        if at != self._said:
+            self._said = at
+            yield f"Note over {entry}: {at}"
         yield self._event(line, entry)
         before, after = (type(each).__name__.lower() for each in (line.step.before, line.step.after))
         if before != after:
@@ -165,10 +171,6 @@ def _outcome(outcome: Outcome) -> str:
     if isinstance(outcome, Failure):
         return str(outcome.error)
     return f"{outcome.value!r}, stale" if outcome.is_stale else repr(outcome.value)
-
-
-def _seconds(nanoseconds: int) -> str:
-    return f"at {nanoseconds / NANOSECONDS_PER_SECOND:.9f}".rstrip("0").rstrip(".") + " s"
 
 
 def _text(text: str) -> str:
