@@ -23,6 +23,7 @@ VARIABLES
   t,       \* which trace this is
   i        \* which of its moves is the next
 
+\* All that a trace is followed by.
 traceVars == <<entry, detached, loads, clients, truth, floor, generation, effects, t, i>>
 
 \* What stands for Never here, where time is as fine as the traces need it; it fits into TLC's integers even twice.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,8 @@ from hypothesis import strategies as st
 from herdless._trace.plain import policy_from_plain, policy_to_plain
 from herdless.testing import Trace, assert_trace_valid, describe
 from herdless.threads import Cache
+from herdless.trace import Line, RecordedValue, TraceFile, TraceWriter, departure, read_trace, steps_of
 from herdless.trace import Recorded as RecordedLine
-from herdless.trace import TraceFile, TraceWriter, departure, read_trace, steps_of
 from herdless_core import Keyspace, Policy, Step
 from tests.trace.runs import POLICIES, RUNS
 
@@ -141,6 +143,23 @@ def test_recorder_holds_nothing_of_what_has_gone() -> None:
         full.put(f"{count}", [count], 0)
     assert len(recorder._numbers._numbers) == len(recorder._numbers._holders) == 2
     assert not other._numbers._numbers
+
+
+def test_reader_holds_nothing_of_what_has_gone() -> None:
+    """A trace that is larger than the memory can be judged: of what has no entry any more nothing is kept."""
+    lines: list[str] = []
+    keyspace = Keyspace[str](Policy(), observe=TraceWriter(lines.append))
+    for count in range(300):
+        keyspace.put(f"{count}", [count], 0)
+        keyspace.invalidate(f"{count}", 0)
+
+    def watched() -> Iterator[Line]:
+        for line in read_trace(lines):
+            yield line
+            alive = sum(type(each) is RecordedValue for each in gc.get_objects()) if line.line % 100 == 0 else 0
+            assert alive < 5
+
+    assert departure(watched()) is None
 
 
 def test_one_recorder_is_for_one_cache() -> None:

@@ -213,6 +213,8 @@ class Judge:
                 self._evicted[step.after.flight.generation] = step.after
             if not isinstance(step.before, Evicted):
                 self._entries.pop(key, None)
+        elif step.after == ABSENT:
+            self._entries.pop(key, None)
         else:
             self._entries[key] = step.after
         if self._storage is not None:
