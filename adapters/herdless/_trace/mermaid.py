@@ -175,4 +175,4 @@ def _outcome(outcome: Outcome) -> str:
 
 def _text(text: str) -> str:
     """What Mermaid takes for text: one line, its special characters as codes."""
-    return re.sub(r"[#;:<>%{}\\\"]", lambda special: f"#{ord(special[0])};", " ".join(text.split()))
+    return re.sub(r"[#;:<>%{}\\\"]", lambda special: f"#{ord(special[0])};", " ".join(text.split())) or "(empty)"
