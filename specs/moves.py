@@ -102,8 +102,8 @@ class Moves:
             self._write_found(line)
         if isinstance(event, Put | Invalidate):
             self._write_truth(line, self._name(event.value) if isinstance(event, Put) else 0)
-        if isinstance(event, LoadSucceeded) and self._generation(event.generation) in self._loads:
-            self.names[self._loads[self._generation(event.generation)] - 1] = self._name(event.value)
+        if isinstance(event, LoadSucceeded):
+            self._name_what_was_read(event)
         for effect in step.effects:
             if isinstance(effect, StartLoad):
                 self._generations.setdefault(effect.generation, len(self._generations) + 1)
@@ -134,6 +134,12 @@ class Moves:
         if found.flight is not None:
             self._generations.setdefault(found.flight.generation, len(self._generations) + 1)
         self._write(line, f"Found({self._entry_text(found, line.step.now, value=len(self.names))})")
+
+    def _name_what_was_read(self, event: LoadSucceeded) -> None:
+        """What the load read when it began is known only now."""
+        number = self._loads.get(self._generation(event.generation))
+        if number is not None and not self.names[number - 1]:
+            self.names[number - 1] = self._name(event.value)
 
     def _write_move(self, line: Recorded) -> None:
         step, event = line.step, line.step.event

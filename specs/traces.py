@@ -1,5 +1,9 @@
 """Recorded traces under the model checker: whether what adapters did is a behaviour of the specification.
 
+    python -m specs.traces FILE...
+
+The exit status is 0 when all are, 1 when one is not, and 2 for what is no trace or a tool that is missing.
+
 Every key of every trace becomes a sequence of moves of specs/TraceCacheEntry.tla. Traces of one policy go into one
 generated module and one run of TLC, so that hundreds of them take seconds. The mapping, per key:
 
@@ -16,7 +20,9 @@ What the specification does not know is left out, with the reason: a value with 
 
 from __future__ import annotations
 
+import argparse
 import re
+import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,14 +31,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, final
 
+from rich.console import Console
+
 from herdless._trace.judge import describe
-from herdless._trace.reader import Line, Recorded, Section
+from herdless._trace.reader import Line, NotATrace, Recorded, Section, read_trace
 from herdless_core import NEVER, WaiterLeft
 
 from .configurations import FOLDER
 from .moves import Moves
 from .scale import END_OF_TIME, OutsideOfSpecification, Scale
-from .toolbox import HOLDS, REFUTED, Output, find_jar, find_java, run_module
+from .toolbox import HOLDS, REFUTED, Output, ToolMissing, find_jar, find_java, run_module
 
 MODULE: Final = "RecordedTraces"
 PROCESSES: Final = 2
@@ -238,3 +246,37 @@ def _cfg(setting: _Setting, batch: Sequence[Moves]) -> str:
     lines += [f"  {name} = {value}" for name, value in constants.items()]
     lines += ["  Never <- EndOfTime", "  Traces <- RecordedMoves", "  Names <- RecordedNames"]
     return "\n".join([*lines, *CHECKED, *(() if setting.is_durable else OF_ONE_OWNER), ""])
+
+
+def _read(file: str) -> Iterator[Line]:
+    try:
+        yield from read_trace(file)
+    except NotATrace as error:
+        raise NotATrace(f"{file}: {error}") from error
+
+
+def main() -> int:
+    """Validate the traces in these files, and say which of them depart."""
+    parser = argparse.ArgumentParser(prog="python -m specs.traces", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a trace, as herdless.trace.TraceFile has written it")
+    arguments = parser.parse_args()
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    try:
+        validation = validate({file: _read(file) for file in arguments.files})
+    except (OSError, NotATrace, ToolMissing) as error:
+        console.print(f"python -m specs.traces: {error}")
+        return 2
+    for reason in validation.left_out:
+        console.print(f"left out: {reason}")
+    for departed in validation.departed:
+        console.print(str(departed))
+    keys = validation.followed + len(validation.departed)
+    console.print(
+        f"{validation.followed} of {keys} keys in {len(arguments.files)} traces are behaviours of the specification: "
+        f"{validation.moves:,} moves in {validation.runs} runs of TLC"
+    )
+    return 1 if validation.departed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

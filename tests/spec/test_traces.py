@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from herdless.trace import TraceWriter, departure, read_trace
 from herdless_core import ABSENT, Flight, Get, Keyspace, Loaded, LoadSucceeded, Pending, Policy, Restarted, Step
 from specs.scale import END_OF_TIME, OutsideOfSpecification, Scale
 from specs.traces import Validation, validate
+from specs.traces import main as traces_main
 from tests.trace.mutants import MUTANTS, as_text, base, mutated
 from tests.trace.runs import recorded
 from tests.trace.test_durable import POLICY, Owner
@@ -125,6 +127,23 @@ def test_command_shows_both_verdicts(
     replay, tlc_says = capsys.readouterr().out.split("TLC:", 1)
     assert ("departs at line 12" in replay) is (status == 1)
     assert says in f"TLC:{tlc_says}"
+
+
+def test_many_files_at_once(
+    tlc: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`python -m specs.traces` takes whatever a test run has left, and says of which file it speaks."""
+    files = {"right": as_text(base()), "wrong": mutated("no_refresh")[0], "neither": ["hello\n"]}
+    for name, lines in files.items():
+        (tmp_path / name).write_text("".join(lines), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    for arguments, status, says in (
+        (["right", "wrong"], 1, "wrong departs at line 12"),
+        (["right", "neither"], 2, "neither: line 1 is not JSON: 'hello'"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["specs.traces", *arguments])
+        assert traces_main() == status
+        assert says in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("seed", range(5))
