@@ -40,7 +40,7 @@ Move(kind, g, after, orders, was_evicted) ==
 \* A move of which the trace says nothing; `n` is how much time passed, where that is the move.
 Silent(kind, g, n) == [kind |-> kind, g |-> g, n |-> n, is_said |-> FALSE]
 
-\* An owner of durable entries that begins with what it finds.
+\* An owner of durable entries finds this one.
 Found(e) == [kind |-> "Found", g |-> e.flight.generation, after |-> e, is_said |-> FALSE]
 
 \* The traces and the names, evaluated once: TLC would do it again for every state.
@@ -100,14 +100,13 @@ FlightIsGone(g) ==
      ELSE StepOfEntry(RestartedStep(Aged(entry)), 0, {}, WaitersOf(g))
   /\ UNCHANGED <<truth, floor>>
 
-\* A new owner of durable entries finds what was saved; later writes are lost. Whether it may, Durable.tla says.
+\* An owner of durable entries finds another one than its own: what an earlier owner saved, or one that has taken its
+\* place meanwhile. Whether it may, Durable.tla says. Who waits for the own flight is answered when that reports.
 FoundInStorage(e) ==
   /\ entry' = e
-  /\ detached' = {}
-  /\ clients' = [c \in Clients |-> Idle]
   /\ generation' = Max(generation, e.flight.generation)
   /\ effects' = <<>>
-  /\ UNCHANGED <<loads, truth, floor>>
+  /\ UNCHANGED <<detached, loads, clients, truth, floor>>
 
 -----------------------------------------------------------------------------
 (* Following a trace *)

@@ -75,6 +75,7 @@ class Moves:
         self._waiting: Final[dict[int, int]] = {}
         self.clients = 0
         """So many wait at a time at most."""
+        self._first: Final = steps[0]
         self._entry: Entry = ABSENT
         self._now = steps[0].step.now
         for line in steps:
@@ -127,7 +128,7 @@ class Moves:
         self.names.append(name)
 
     def _write_found(self, line: Recorded) -> None:
-        """The entry with which a new owner begins; its value is one of its own, under the name it had."""
+        """The entry that an owner finds; its value is one of its own, under the name it had."""
         found = line.step.before
         if isinstance(found, Fresh | Stale) and not isinstance(found.value, Failure):
             self._write_truth(line, self._name(found.value))
@@ -146,7 +147,7 @@ class Moves:
         kind, generation = type(event).__name__, 0
         if isinstance(event, LoadSucceeded | LoadFailed | DeadlinePassed | WaiterLeft):
             generation = self._generation(event.generation)
-        if isinstance(event, Restarted) and not self._is_durable:
+        if isinstance(event, Restarted) and not (self._is_durable and line is self._first):
             kind = "FlightIsGone"
             generation = 0 if step.before.flight is None else self._generation(step.before.flight.generation)
         orders = ", ".join(self._effect_text(effect, step) for effect in step.effects)

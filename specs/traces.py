@@ -51,12 +51,16 @@ CHECKED: Final = (
     "INVARIANT PassIsTickInv",
     "INVARIANT WellFormedInv",
     "INVARIANT HitUntilInv",
-    "INVARIANT AnsweredOnceInv",
-    "INVARIANT WaiterCountInv",
     "INVARIANT BoundedInv",
     "INVARIANT GenerationInv",
 )
-OF_ONE_OWNER: Final = ("INVARIANT NoStaleSetInv", "PROPERTY NoStaleReadProp", "PROPERTY SameOutcomeProp")
+OF_ONE_OWNER: Final = (
+    "INVARIANT AnsweredOnceInv",
+    "INVARIANT WaiterCountInv",
+    "INVARIANT NoStaleSetInv",
+    "PROPERTY NoStaleReadProp",
+    "PROPERTY SameOutcomeProp",
+)
 """Not examined where an owner may find an entry of which the trace does not know how it came there."""
 
 

@@ -14,7 +14,21 @@ from hypothesis import strategies as st
 
 from herdless.__main__ import main
 from herdless.trace import TraceWriter, departure, read_trace
-from herdless_core import ABSENT, Flight, Get, Keyspace, Loaded, LoadSucceeded, Pending, Policy, Restarted, Step
+from herdless_core import (
+    ABSENT,
+    Flight,
+    Get,
+    Invalidate,
+    Keyspace,
+    Loaded,
+    LoadSucceeded,
+    Pending,
+    Policy,
+    Put,
+    Restarted,
+    Step,
+    transition,
+)
 from specs.scale import END_OF_TIME, OutsideOfSpecification, Scale
 from specs.traces import Validation, validate
 from specs.traces import main as traces_main
@@ -73,6 +87,23 @@ def of_two_owners() -> list[str]:
     return lines
 
 
+def of_a_replaced_owner() -> list[str]:
+    """Durable entries: an owner finds that another one has put a value, while callers wait for two of its flights."""
+    lines: list[str] = []
+    other, owner = Owner([]), Owner(lines)
+    put = other.step(Put("theirs", POLICY.lifetime))
+    owner.step(Restarted(), before=ABSENT)
+    invalidated, _ = transition(owner.step(Get(1)), Invalidate(), 0, POLICY)
+    owner.step(Invalidate())
+    owner.step(Get(2), now=SECOND)
+    found = owner.step(Restarted(), now=2 * SECOND, before=put)
+    owner.step(LoadSucceeded(1, "x", POLICY.lifetime), now=3 * SECOND, before=invalidated)
+    owner.entry = found
+    owner.step(LoadSucceeded(2, "y", POLICY.lifetime), now=3 * SECOND)
+    owner.step(Invalidate(), now=4 * SECOND)
+    return lines
+
+
 def without_the_settlement(lines: list[str]) -> list[str]:
     """The same, but nobody is told."""
     last = json.loads(lines[-1])
@@ -86,6 +117,7 @@ def validation(tlc: None) -> Validation:
     traces = dict(real_traces())
     traces |= {f"irregular {seed}": irregular(seed) for seed in range(5)}
     traces |= {"base": as_text(base()), "two owners": of_two_owners()}
+    traces["replaced owner"] = of_a_replaced_owner()
     traces |= {f"mutant {name}": mutated(name)[0] for name in MUTANTS}
     traces["mutant two owners"] = without_the_settlement(of_two_owners())
     return validate({name: read_trace(lines) for name, lines in traces.items()})
