@@ -216,6 +216,16 @@ def test_nothing_is_recorded_in_a_forked_child(tmp_path: Path) -> None:
     assert [key for key, _ in steps_of(read_trace(tmp_path / "forked.trace"))] == ["'a'", "'a'", "'c'", "'c'"]
 
 
+def test_nothing_of_it_is_imported_unless_asked_for() -> None:
+    """Off by default, and free when off: neither time nor memory for whoever records nothing."""
+    script = (
+        "import sys, herdless.asyncio, herdless.threads, herdless.trio, herdless.durable_objects\n"
+        "print([name for name in sys.modules if name.startswith('herdless') and 'trace' in name])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_each_step_says_who_took_it() -> None:
     """Who waited is told by the name of the task or thread."""
     for runtime, run in RUNS.items():

@@ -162,7 +162,7 @@ def _request(event: Event) -> str:
         case DeadlinePassed():
             return f"the timer of load {event.generation} goes off"
         case Restarted():
-            return "another owner takes over"
+            return "restarted, no flight is left"
         case _:
             return type(event).__name__.lower()
 
