@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any, Final
 
+from herdless._trace.plain import EFFECTS, EVENTS, policy_to_plain
 from herdless_core import (
     ABSENT,
     Absent,
@@ -20,10 +21,8 @@ from herdless_core import (
     Pending,
     Policy,
     Stale,
-    _effects,
     to_plain,
 )
-from herdless_core._table import EVENTS
 
 from .configurations import Run, load_runs
 from .contracts import OTHERS, Named, contracts
@@ -122,7 +121,7 @@ def _actions() -> list[str]:
 
 
 def _move(name: str) -> tuple[str, str, str]:
-    if name not in {event.__name__ for event in EVENTS}:
+    if name not in EVENTS:
         return f"`{name}`", *OUTSIDE[name]
     method = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
     by = f", by `Keyspace.{method}`" if hasattr(Keyspace, method) else ", when room is short"
@@ -167,7 +166,7 @@ def orders() -> str:
 
 
 def _order(name: str, parts: Sequence[str]) -> tuple[str, str, str]:
-    mine = [field.name for field in fields(getattr(_effects, name))]
+    mine = [field.name for field in fields(EFFECTS[name])]
     return f"`{name}`: {_code(parts)}", f'`"effect": "{name}"`: {_code(mine)}', f"`{name}`: {_code(mine)}"
 
 
@@ -176,5 +175,9 @@ def policy() -> str:
     run = load_runs()["ttl"]
     constants: dict[str, Any] = {name: "".join(word.capitalize() for word in name.split("_")) for name in run.policy}
     known = sorted(Policy.__init__.__kwdefaults__ or {}, key=lambda name: (name not in constants, name))
-    rows = ((_code([constants[name]] if name in constants else []), f"`{name}`", f"`{name}`") for name in known)
+    traced = policy_to_plain(Policy(ttl=1))
+    rows = (
+        (_code([constants[name]] if name in constants else []), _code({name} & traced.keys()), _code([name]))
+        for name in known
+    )
     return table(("specification", "trace", "code"), rows)
