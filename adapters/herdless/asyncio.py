@@ -176,7 +176,9 @@ class Cache(BaseCache[K, V, _Flight]):
     # What the runtime adds: running loads, parking callers
 
     def _require_runtime(self) -> None:
-        self._meet(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._meet(loop)
 
     def _board(self, key: K, generation: int, due_at: int) -> _Flight:
         flight = _Flight(key, generation, due_at, self._loop or asyncio.get_running_loop())

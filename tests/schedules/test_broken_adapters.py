@@ -44,7 +44,7 @@ def test_lost_wake_up_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A waiter looks whether its load has ended, and only then begins to listen for the end."""
     bells: dict[int, Any] = {}
 
-    def wait(_self: Any, flight: Any, _expires_at: int) -> Any:
+    def wait(_self: Any, flight: Any, _done: Any, _expires_at: int) -> Any:
         if flight.outcome is None:
             with bell_of(flight) as bell:
                 bell.wait()
@@ -57,7 +57,7 @@ def test_lost_wake_up_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
     @contextlib.contextmanager
     def bell_of(flight: Any) -> Any:
-        bell = bells.setdefault(id(flight.done), _primitives.Condition())
+        bell = bells.setdefault(flight.generation, _primitives.Condition())
         with bell:
             yield bell
 
@@ -86,7 +86,8 @@ def test_waiter_registered_outside_the_lock_is_found(monkeypatch: pytest.MonkeyP
             self._run(key, boarded)
             return boarded.outcome, "loaded"
         if isinstance(reply, Join):
-            return self._wait(self._flights[reply.generation], NEVER), "joined"
+            flight = self._flights[reply.generation]
+            return self._wait(flight, flight.park(), NEVER), "joined"
         assert isinstance(reply, Answer)
         return reply.outcome, "hit"
 
