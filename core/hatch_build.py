@@ -8,7 +8,6 @@ mypyc compiles a copy of the sources, into which is written what only it needs; 
 - a constructor for each dataclass, since one that `dataclass` makes is run by the interpreter, and how it is pickled;
 - a property for each class variable of a dataclass: mypyc 2.4 takes it for a field;
 - that an entry which is a hit is Fresh, so that its attributes are read where they lie;
-- None as a class's default in words that mypyc 2.4 does not drop where the type has more than two parts;
 - that users may derive from a class, or send its objects to another process;
 - that an argument is any object, where the code itself says what is accepted: mypyc would refuse it in its own words,
   or make another number of it.
@@ -34,8 +33,9 @@ ROOMS: Final = {"herdless_core": "core", "herdless": "adapters"}
 
 INTERPRETED: Final = {
     "__init__": "nothing runs in it but imports",
-    "__main__": "the command, as `testing` the kit and `durable_objects`, is not on the way of a lookup",
+    "__main__": "the command is not on the way of a lookup, nor are `testing` and `trace`",
     "testing": "see above",
+    "trace": "see above",
     "durable_objects": "it runs in Pyodide, which has no compiled wheel",
     "_invariants": "the checkers read it",
     "_plain": "only durable_objects uses it",
@@ -146,8 +146,6 @@ def prepared(source: str, module: str) -> str:
         if "dataclass(slots=True)" in map(ast.unparse, node.decorator_list):
             write_methods(lines, node)
             write_properties(lines, node)
-        else:
-            write_nones(lines, node)
         if name in SERIALIZABLE:
             remove_finals(lines, node)
             # Both: mypyc 2.4 would not call the constructor of a class that is serializable alone.
@@ -209,17 +207,6 @@ def write_properties(lines: list[str], node: ast.ClassDef) -> None:
             case ast.AnnAssign(ast.Name(name), ast.Subscript(ast.Name("ClassVar"), kind), ast.expr() as value):
                 getter = f"    def {name}(self) -> {ast.unparse(kind)}: return {ast.unparse(value)}"
                 lines[statement.lineno - 1 : statement.lineno] = ["    @property", getter]
-            case _:
-                pass
-
-
-def write_nones(lines: list[str], node: ast.ClassDef) -> None:
-    """Write the None that is a default as what mypyc takes for one."""
-    for statement in node.body:
-        match statement:
-            case ast.AnnAssign(value=ast.Constant(value=None) as value):
-                at = value.lineno - 1
-                lines[at] = lines[at][: value.col_offset] + "(None,)[0]" + lines[at][value.end_col_offset :]
             case _:
                 pass
 

@@ -31,6 +31,7 @@ from herdless_core import (
     NANOSECONDS_PER_SECOND,
     NEVER,
     Answer,
+    Fresh,
     Loaded,
     Outcome,
     Policy,
@@ -89,7 +90,8 @@ class Cache(BaseCache[K, V, _Flight]):
         """
         try:
             entry = self._hot[key]
-            if entry.hit_until is NEVER or self._clock() < entry.hit_until:  # NEVER is one object: no clock for it
+            # Comparisons that mypyc makes into some of C: docs/performance.md.
+            if type(entry) is Fresh and (entry.hit_until == NEVER or self._clock() < entry.hit_until):
                 self._hits += 1
                 return entry.value  # type: ignore[no-any-return]  # the keyspace holds values as Any
         except (KeyError, TypeError):

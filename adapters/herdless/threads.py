@@ -42,6 +42,7 @@ from herdless_core import (
     NANOSECONDS_PER_SECOND,
     NEVER,
     Failure,
+    Fresh,
     LoadCancelled,
     Loaded,
     Outcome,
@@ -56,9 +57,11 @@ __all__ = ["Cache", "Loaded", "Lookup", "Policy", "Stats", "cached"]
 
 @final
 class _Flight(Flight):
-    outcome: Outcome | None = None
-    done: _primitives.Event | None = None
-    """Where its waiters are parked. Made for the first of them: the caller who runs the load itself needs none."""
+    def __init__(self, key: object, generation: int, due_at: int) -> None:
+        super().__init__(key, generation, due_at)
+        self.outcome: Outcome | None = None  # not the class's: mypyc 2.4 drops a None that is one of three
+        self.done: _primitives.Event | None = None
+        """Where its waiters are parked. Made for the first of them: the caller who runs the load itself needs none."""
 
     def park(self) -> _primitives.Event:
         """Where to wait for the outcome. Inside the lock, or the wake-up could come before."""
@@ -103,7 +106,8 @@ class Cache(BaseCache[K, V, _Flight]):
         """
         try:
             entry = self._hot[key]
-            if entry.hit_until is NEVER or self._clock() < entry.hit_until:  # NEVER is one object: no clock for it
+            # Comparisons that mypyc makes into some of C: docs/performance.md.
+            if type(entry) is Fresh and (entry.hit_until == NEVER or self._clock() < entry.hit_until):
                 self._hits += 1
                 return entry.value  # type: ignore[no-any-return]  # the keyspace holds values as Any
         except (KeyError, TypeError):

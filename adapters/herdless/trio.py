@@ -38,6 +38,7 @@ from herdless_core import (
     NANOSECONDS_PER_SECOND,
     NEVER,
     CacheClosed,
+    Fresh,
     Loaded,
     Outcome,
     Policy,
@@ -104,7 +105,7 @@ class Cache(BaseCache[K, V, _Flight]):
             now = await self._checkpoint(now)
         try:
             entry = self._hot[key]
-            if now < entry.hit_until:
+            if type(entry) is Fresh and now < entry.hit_until:
                 self._hits += 1
                 return entry.value  # type: ignore[no-any-return]  # the keyspace holds values as Any
         except (KeyError, TypeError):
