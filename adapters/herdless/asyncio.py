@@ -89,12 +89,12 @@ class Cache(BaseCache[K, V, _Flight]):
         waits for.
         """
         try:
-            entry = self._hot[key]
+            entry = self._hot.get(key)  # a KeyError would be felt in each miss
             # Comparisons that mypyc makes into some of C: docs/performance.md.
             if type(entry) is Fresh and (entry.hit_until == NEVER or self._clock() < entry.hit_until):
                 self._hits += 1
                 return entry.value  # type: ignore[no-any-return]  # the keyspace holds values as Any
-        except (KeyError, TypeError):
+        except TypeError:
             pass
         entered = self._enter(key)
         if not isinstance(entered, tuple):

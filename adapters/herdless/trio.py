@@ -104,11 +104,11 @@ class Cache(BaseCache[K, V, _Flight]):
         if now >= self._checkpoint_at:
             now = await self._checkpoint(now)
         try:
-            entry = self._hot[key]
+            entry = self._hot.get(key)  # a KeyError would be felt in each miss
             if type(entry) is Fresh and now < entry.hit_until:
                 self._hits += 1
                 return entry.value  # type: ignore[no-any-return]  # the keyspace holds values as Any
-        except (KeyError, TypeError):
+        except TypeError:
             pass
         return (await self._answer(key))[0].value  # type: ignore[no-any-return]  # as above
 
