@@ -7,7 +7,6 @@ mypyc compiles a copy of the sources, into which is written what only it needs; 
 
 - a constructor for each dataclass, since one that `dataclass` makes is run by the interpreter, and how it is pickled;
 - a property for each class variable of a dataclass: mypyc 2.4 takes it for a field;
-- that an entry which is a hit is Fresh, so that its attributes are read where they lie;
 - that users may derive from a class, or send its objects to another process;
 - that an argument is any object, where the code itself says what is accepted: mypyc would refuse it in its own words,
   or make another number of it.
@@ -63,10 +62,6 @@ JUDGED: Final = {
     **{f"{runtime}.cached": {"function"} for runtime in ("asyncio", "threads", "trio")},
 }
 """The arguments of which their class or function says itself what is accepted."""
-
-
-HIT: Final = {"asyncio", "threads", "trio"}
-"""The modules whose `get` looks at an entry without a step."""
 
 
 class CompiledWheel(BuildHookInterface[BuilderConfig]):
@@ -140,8 +135,6 @@ def prepared(source: str, module: str) -> str:
         future = next(node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__")
         lines[future.lineno - 1] += "; MYPY = False"  # the name by which mypy knows what is meant for it alone
         fill(lines, future.lineno, "if MYPY: from mypy_extensions import mypyc_attr")
-    if module in HIT:
-        write_hit(lines, tree)
     for name, node in reversed(classes.items()):  # from below, so that the numbers of the lines above stay true
         if "dataclass(slots=True)" in map(ast.unparse, node.decorator_list):
             write_methods(lines, node)
@@ -161,18 +154,6 @@ def widen_arguments(lines: list[str], node: ast.ClassDef | ast.FunctionDef, name
         if isinstance(argument, ast.arg) and argument.arg in names and argument.annotation is not None:
             at, start, end = argument.lineno - 1, argument.annotation.col_offset, argument.end_col_offset
             lines[at] = lines[at][:start] + "object" + lines[at][end:]
-
-
-def write_hit(lines: list[str], tree: ast.Module) -> None:
-    """Say of what class the entry is that a hit reads. An integer is compared by its value: it is no object here."""
-    tests = [node.test for node in ast.walk(tree) if isinstance(node, ast.If) and "hit_until" in ast.unparse(node.test)]
-    if len(tests) != 1:
-        raise ValueError(f"the build hook expects one look at hit_until, not {len(tests)}")
-    at, start, end = tests[0].lineno - 1, tests[0].col_offset, tests[0].end_col_offset
-    test = lines[at][start:end].replace(" is ", " == ")
-    lines[at] = f"{lines[at][:start]}isinstance(entry, Fresh) and ({test}){lines[at][end:]}"
-    future = next(node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__")
-    fill(lines, future.lineno, "from herdless_core import Fresh")
 
 
 def remove_finals(lines: list[str], node: ast.ClassDef) -> None:

@@ -73,5 +73,3 @@ def test_place_that_is_taken_is_told() -> None:
     """Rather than compile something else than the sources."""
     with pytest.raises(ValueError, match="expects a blank line"):
         HOOK.prepared("@dataclass(slots=True)\nclass A:\n    a: int\nb = 1\n", "a")
-    with pytest.raises(ValueError, match="one look at hit_until"):
-        HOOK.prepared("from __future__ import annotations\n", "asyncio")
