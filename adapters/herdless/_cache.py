@@ -126,7 +126,7 @@ class BaseCache(ABC, Generic[K, V, F]):
         self._clock: Final = clock
         self._lock = _primitives.Lock()
         self._keyspace: Final = Keyspace[K](
-            policy or Policy(**options), maxsize=maxsize, observe=None if observe is None else _Guarded(observe)
+            policy or Policy(**options), maxsize=maxsize, observe=None if observe is None else Guarded(observe)
         )
         # Entries, of which only those before their `hit_until` are read here, and these have a value.
         self._hot: Final[dict[K, Any]] = self._keyspace.hot
@@ -331,7 +331,7 @@ def refuse(key: object, reply: Refuse) -> NoReturn:
 
 
 @final
-class _Guarded:
+class Guarded:
     """An observer that cannot break a step: what it raises is logged."""
 
     def __init__(self, observe: Observer) -> None:

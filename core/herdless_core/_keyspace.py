@@ -4,7 +4,8 @@ A keyspace owns the entries of one cache, its generations, its capacity and its 
 come in three kinds, and an adapter calls all of them inside one critical section, in this order:
 
 1. requests of callers: `get`, `put`, `invalidate`, `expire`, `refresh`, `clear`, `peek`;
-2. reports about flights, by generation: `load_succeeded`, `load_failed`, `deadline_passed`, `waiter_left`, `restarted`;
+2. reports about flights, by generation: `load_succeeded`, `load_failed`, `deadline_passed`, `waiter_left`, `restarted`,
+   and about what an earlier process left: `restore`, `skip_to`;
 3. questions: `running_load`, `stats`, `entry`.
 
 Requests and reports return the effects to carry out. The entry is committed when they return, so Save and Forget are
@@ -226,6 +227,25 @@ class Keyspace(Generic[K]):
     def restarted(self, generation: int, now: int) -> Effects:
         """Whoever ran this flight is gone, and its waiters with it."""
         return self._report(generation, Restarted(), now)
+
+    # Durable entries, in a keyspace without `maxsize`
+
+    def restore(self, key: K, entry: Entry, now: int) -> None:
+        """What was stored becomes the key's entry, without a flight: whoever ran one is gone, or was replaced.
+
+        A flight of this keyspace is superseded; its waiters are answered when its report comes.
+        """
+        replaced = self._store.entry(key)
+        if replaced.flight is not None:
+            self._end(replaced.flight.generation)
+        restored, effects = transition(entry, Restarted(), now, self.policy)
+        if self._observe is not None:
+            self._observe(key, Step(entry, Restarted(), now, self.policy, restored, effects))
+        self._store.place(key, replaced, restored)
+
+    def skip_to(self, generation: int) -> None:
+        """The next flight has this generation, or a later one: those before may be another process's."""
+        self._generation = max(self._generation, generation - 1)
 
     # Questions
 

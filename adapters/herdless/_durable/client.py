@@ -13,7 +13,7 @@ from herdless._cache import Lookup
 from herdless._durable import wire
 from herdless._durable.runtime import to_js, to_python
 from herdless._durable.wire import Body, ObjectUnreachable, Reply
-from herdless_core import NANOSECONDS_PER_SECOND, Duration, Loaded, PolicyError, Stats
+from herdless_core import Duration, Loaded, PolicyError, Stats
 
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ class CacheClient:
         """Store a value, or `Loaded(value, ttl=...)`. Raises ValueTooLarge for one over 2 MB, before it is sent."""
         ttl = stale_while_revalidate = None
         if isinstance(value, Loaded):
-            ttl, stale_while_revalidate = _or_none(value.ttl), _or_none(value.stale_while_revalidate)
+            ttl, stale_while_revalidate = wire.seconds(value.ttl), wire.seconds(value.stale_while_revalidate)
             value = value.value
         body = wire.checked(self._encode(value))
         await self._call(wire.object_name(key), "put", body, ttl, stale_while_revalidate)
@@ -153,10 +153,6 @@ def _first_line(error: Exception) -> str:
 
 def _argument(value: Any) -> Any:
     return to_js(value) if isinstance(value, bytes) else value
-
-
-def _or_none(nanoseconds: int | None) -> float | None:
-    return None if nanoseconds is None else nanoseconds / NANOSECONDS_PER_SECOND
 
 
 def _seconds(argument: str, duration: object) -> float:
