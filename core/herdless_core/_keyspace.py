@@ -124,6 +124,7 @@ class Keyspace(Generic[K]):
         "_observe",
         "_refusals",
         "_running",
+        "_skipped",
         "_stale_hits",
         "_store",
         "hot",
@@ -148,7 +149,7 @@ class Keyspace(Generic[K]):
         self._detached: Final[dict[int, _Detached[K]]] = {}
         """The evicted entries whose flights still have waiters, by generation."""
         self._closed = False
-        self._generation = 0
+        self._generation = self._skipped = 0
         self._hits = self._stale_hits = self._joins = self._misses = 0
         self._load_failures = self._load_timeouts = self._refusals = self._evictions = 0
 
@@ -333,7 +334,9 @@ class Keyspace(Generic[K]):
 
     def skip_to(self, generation: int) -> None:
         """The next flight has this generation, or a later one: those before may be another process's."""
-        self._generation = max(self._generation, generation - 1)
+        skipped = max(generation - 1 - self._generation, 0)
+        self._generation += skipped
+        self._skipped += skipped
 
     # Questions
 
@@ -370,7 +373,7 @@ class Keyspace(Generic[K]):
             stale_hits=self._stale_hits,
             joins=self._joins,
             misses=self._misses,
-            loads=self._generation,
+            loads=self._generation - self._skipped,
             load_failures=self._load_failures,
             load_timeouts=self._load_timeouts,
             refusals=self._refusals,
