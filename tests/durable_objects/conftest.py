@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from tests.durable_objects.build import Build, build
-from tests.durable_objects.herd import Edge
+from tests.durable_objects.herd import Edge, assert_right
 from tests.durable_objects.origin import Origin
 from tests.durable_objects.packages import Runtime, Unavailable, installed
 from tests.durable_objects.workerd import start
@@ -53,7 +53,9 @@ def _shared(
     runtime: Runtime, objects: Build, origin: Origin, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Edge]:
     with start(runtime, objects, tmp_path_factory.mktemp("edge") / "disk", origin.port) as workerd:
-        yield Edge(workerd, origin)
+        edge = Edge(workerd, origin)
+        yield edge
+        assert_right(edge.trace())  # of all tests: whatever they looked at, every step was right
 
 
 @pytest.fixture

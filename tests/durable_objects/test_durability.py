@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.durable_objects.build import Build, build
-from tests.durable_objects.herd import Edge
+from tests.durable_objects.herd import Edge, assert_right
 from tests.durable_objects.origin import Origin
 from tests.durable_objects.packages import Runtime
 from tests.durable_objects.workerd import start
@@ -31,9 +31,12 @@ def survivors(
             workerd.ask("Plain", "survivor-invalidated", "invalidate")
             orphan = background.submit(workerd.ask, "Plain", "survivor-in-flight", "get")
             origin.wait_for("Plain/survivor-in-flight")
+            trace = Edge(workerd, origin).trace()
         assert orphan.exception() is not None
         with start(runtime, objects, disk, origin.port) as workerd:
-            yield Edge(workerd, origin)
+            edge = Edge(workerd, origin)
+            yield edge
+            assert_right(trace + edge.trace())
 
 
 def test_a_value_survives_kill_9(survivors: Edge) -> None:
