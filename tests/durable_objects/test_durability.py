@@ -29,6 +29,7 @@ def survivors(
             workerd.ask("Negative", "survivor", "get")
             workerd.ask("Plain", "survivor-invalidated", "get")
             workerd.ask("Plain", "survivor-invalidated", "invalidate")
+            workerd.ask("Brief", "survivor", "put", '"brief"', 1.5)
             orphan = background.submit(workerd.ask, "Plain", "survivor-in-flight", "get")
             origin.wait_for("Plain/survivor-in-flight")
             trace = Edge(workerd, origin).trace()
@@ -70,6 +71,12 @@ def test_a_load_that_kill_9_ended_leaves_nobody_waiting(survivors: Edge) -> None
     assert survivors.ask("Plain", "survivor-in-flight", "alarm_in") > 600
     survivors.ask("Plain", "survivor-in-flight", "ring")
     assert survivors.ask("Plain", "survivor-in-flight", "rows") == 0
+
+
+def test_an_alarm_survives_kill_9(survivors: Edge) -> None:
+    """Nobody asks for the key any more, and still it is freed: the alarm is kept with what it is for."""
+    survivors.origin.wait_for("alarm/survivor/0")
+    assert survivors.ask("Brief", "survivor", "rows") == 0
 
 
 def test_what_a_reset_object_was_loading_is_loaded_again(edge: Edge, key: str) -> None:
@@ -170,6 +177,14 @@ def test_an_object_that_keeps_warm_refreshes_without_traffic(edge: Edge, key: st
     lookup = edge.ask("Warm", key, "lookup")
     assert (lookup["value"], lookup["outcome"]) == ('"value 2"', "hit")
     assert 25 < edge.ask("Warm", key, "alarm_in") <= 30
+
+
+def test_real_alarms_keep_an_object_warm(edge: Edge, key: str) -> None:
+    """The real alarm, at its real time, again and again: three loads for one caller."""
+    edge.ask("Breathing", key, "get")
+    edge.origin.wait_for(f"Breathing/{key}", 3)
+    edge.ask("Breathing", key, "invalidate")
+    assert edge.ask("Breathing", key, "stats")["misses"] == 1
 
 
 def test_a_refresh_by_alarm_that_fails_is_tried_again(edge: Edge, key: str) -> None:

@@ -171,6 +171,13 @@ class Warm(Tested):
     keeps_warm = True
 
 
+class Breathing(Tested):
+    """Refreshes five times a second though nobody asks."""
+
+    policy = Policy(ttl=0.4, early_refresh=0.5, stale_while_revalidate=60)
+    keeps_warm = True
+
+
 class Sized(Tested):
     """Its value is as many bytes long as its key says."""
 
