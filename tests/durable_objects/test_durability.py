@@ -17,13 +17,13 @@ from tests.durable_objects.workerd import start
 
 @pytest.fixture(scope="module")
 def survivors(
-    runtime: Runtime, objects: Build, origin: Origin, tmp_path_factory: pytest.TempPathFactory
+    runtime: Runtime, objects: Build, server: Origin, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Edge]:
     """A second workerd over the storage of one that was killed with everything that the tests below look for in it."""
     disk = tmp_path_factory.mktemp("killed") / "disk"
-    origin.answers("Negative/survivor", "no such user", status=404)
-    with ThreadPoolExecutor() as background, origin.holding("Plain/survivor-in-flight"):
-        with start(runtime, objects, disk, origin.port) as workerd:
+    server.answers("Negative/survivor", "no such user", status=404)
+    with ThreadPoolExecutor() as background, server.holding("Plain/survivor-in-flight"):
+        with start(runtime, objects, disk, server.port) as workerd:
             workerd.ask("Plain", "survivor", "get")
             workerd.ask("Sized", "1000", "get")
             workerd.ask("Negative", "survivor", "get")
@@ -31,11 +31,11 @@ def survivors(
             workerd.ask("Plain", "survivor-invalidated", "invalidate")
             workerd.ask("Brief", "survivor", "put", '"brief"', 1.5)
             orphan = background.submit(workerd.ask, "Plain", "survivor-in-flight", "get")
-            origin.wait_for("Plain/survivor-in-flight")
-            trace = Edge(workerd, origin).trace()
+            server.wait_for("Plain/survivor-in-flight")
+            trace = Edge(workerd, server).trace()
         assert orphan.exception() is not None
-        with start(runtime, objects, disk, origin.port) as workerd:
-            edge = Edge(workerd, origin)
+        with start(runtime, objects, disk, server.port) as workerd:
+            edge = Edge(workerd, server)
             yield edge
             assert_right(trace + edge.trace())
 
@@ -114,13 +114,13 @@ def test_a_replaced_instance_serves_what_its_successor_stored(edge: Edge, key: s
 
 
 def test_new_code_keeps_what_the_old_code_stored(
-    runtime: Runtime, objects: Build, origin: Origin, disk: Path, key: str
+    runtime: Runtime, objects: Build, server: Origin, disk: Path, key: str
 ) -> None:
     """A deployment restarts every object; it must not empty the cache. A value keeps the lifetime it was given."""
-    with start(runtime, objects, disk, origin.port) as workerd:
+    with start(runtime, objects, disk, server.port) as workerd:
         workerd.ask("Plain", key, "get")
     update = build(runtime, lambda source: source.replace("Policy(ttl=60)", "Policy(ttl=0)"))
-    with start(runtime, update, disk, origin.port) as workerd:
+    with start(runtime, update, disk, server.port) as workerd:
         assert workerd.ask("Plain", key, "lookup")["outcome"] == "hit"
         workerd.ask("Plain", key, "invalidate")
         assert workerd.ask("Plain", key, "lookup")["outcome"] == "loaded"

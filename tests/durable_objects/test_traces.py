@@ -21,29 +21,29 @@ from tests.durable_objects.workerd import start
 
 @pytest.fixture(scope="module")
 def killed(
-    runtime: Runtime, objects: Build, origin: Origin, tmp_path_factory: pytest.TempPathFactory
+    runtime: Runtime, objects: Build, server: Origin, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[list[str]]:
     """The trace of three objects whose process was killed: one had its value, one was loading, one refreshing."""
     disk = tmp_path_factory.mktemp("traced") / "disk"
     keys = "traced", "traced-loading", "traced-refreshing"
     with (
         ThreadPoolExecutor() as background,
-        origin.holding("Stale/traced-loading"),
-        start(runtime, objects, disk, origin.port) as workerd,
+        server.holding("Stale/traced-loading"),
+        start(runtime, objects, disk, server.port) as workerd,
     ):
-        edge = Edge(workerd, origin)
+        edge = Edge(workerd, server)
         edge.ask("Stale", "traced", "get")
         edge.ask("Stale", "traced-refreshing", "get")
         edge.ask("Stale", "traced-refreshing", "expire")
-        with origin.holding("Stale/traced-refreshing"):
+        with server.holding("Stale/traced-refreshing"):
             edge.ask("Stale", "traced-refreshing", "get")
-            origin.wait_for("Stale/traced-refreshing", 2)
+            server.wait_for("Stale/traced-refreshing", 2)
             background.submit(edge.ask, "Stale", "traced-loading", "get")
-            origin.wait_for("Stale/traced-loading")
+            server.wait_for("Stale/traced-loading")
             trace = edge.trace()
             workerd.kill()
-    with start(runtime, objects, disk, origin.port) as workerd:
-        edge = Edge(workerd, origin)
+    with start(runtime, objects, disk, server.port) as workerd:
+        edge = Edge(workerd, server)
         for key in keys:
             edge.ask("Stale", key, "lookup")
             edge.settled("Stale", key)

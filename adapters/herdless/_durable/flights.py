@@ -65,8 +65,7 @@ class Flights:
                 case Settle():
                     self._settle(effect)
                 case CancelLoad():
-                    if effect.generation in self._tasks:
-                        self._tasks[effect.generation].cancel()
+                    self._cancel(effect.generation)
                 case Rearm():
                     self._arm(effect.generation, effect.due_at)
                 case _:
@@ -88,7 +87,8 @@ class Flights:
         self._flights[generation] = _Flight()
         self._arm(generation, order.due_at)
         running = self._entry.running_load(generation)
-        self._tasks[generation] = asyncio.get_running_loop().create_task(self._run(generation, running))
+        task = self._tasks[generation] = asyncio.get_running_loop().create_task(self._run(generation, running))
+        task.add_done_callback(lambda _: self._tasks.pop(generation))  # one that is cancelled at once never runs
 
     async def _run(self, generation: int, running: RunningLoad) -> None:
         LOADING.set(running)
@@ -98,8 +98,6 @@ class Flights:
             self._failed(generation, error)
         else:
             self.carry_out(self._entry.load_succeeded(generation, loaded, self._clock(), random.random()))
-        finally:
-            del self._tasks[generation]
 
     def _failed(self, generation: int, error: BaseException) -> None:
         """The load ended by this; its waiters get LoadCancelled in place of what is no `Exception`."""
@@ -112,14 +110,24 @@ class Flights:
         self.carry_out(self._entry.load_failed(generation, error, self._clock()))
 
     def _settle(self, order: Settle) -> None:
-        flight = self._flights.pop(order.generation, None)
-        if flight is None:
-            return
-        if flight.timer is not None:
-            flight.timer.cancel()
-        for waiter in flight.waiters:
+        for waiter in self._removed(order.generation):
             if not waiter.done():
                 waiter.set_result(order.outcome)
+
+    def _cancel(self, generation: int) -> None:
+        self._removed(generation)  # nobody waits for it
+        task = self._tasks.get(generation)
+        if task is not None:
+            task.cancel()
+
+    def _removed(self, generation: int) -> list[asyncio.Future[Outcome]]:
+        """Who waited for the flight, which is over."""
+        flight = self._flights.pop(generation, None)
+        if flight is None:
+            return []
+        if flight.timer is not None:
+            flight.timer.cancel()
+        return flight.waiters
 
     def _arm(self, generation: int, due_at: int) -> None:
         if due_at < NEVER:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import contract_objects  # type: ignore[import-not-found]  # beside this file, as workerd sees it
 import edge_objects  # type: ignore[import-not-found]  # docs/examples/edge/objects/main.py, as it is deployed
 from workers import (  # type: ignore[import-not-found]  # a module of the runtime
     Response,
@@ -209,6 +210,8 @@ class Odd(Tested):
 
 
 UserCache = edge_objects.UserCache
+Contract = contract_objects.Contract
+Desk = contract_objects.Desk
 
 
 class Unreachable(Tested):
