@@ -21,7 +21,7 @@ from herdless.durable_objects import Loaded, Policy, RemoteLoadError
 from herdless.testing import Trace
 from herdless.testing.contract import BlockingWorld, Caller, Load, Main, Spot
 from herdless.trace import read_trace, steps_of
-from herdless_core import NANOSECONDS_PER_SECOND, Step, describe
+from herdless_core import NANOSECONDS_PER_SECOND, Restarted, Step, describe
 from tests.durable_objects.contract_exemptions import EXEMPT
 from tests.durable_objects.herd import Edge
 from tests.durable_objects.movement import Movement, Parking
@@ -136,8 +136,13 @@ class WorkerdWorld(BlockingWorld):
 
     @property
     def steps(self) -> list[tuple[Any, Step]]:
-        """Of all objects, one after the other."""
-        return [observed for lines in self._desk("traces").values() for observed in steps_of(read_trace(lines))]
+        """Of all objects, one after the other, without the first of each: it restores what is stored."""
+        return [
+            observed
+            for lines in self._desk("traces").values()
+            for observed in steps_of(read_trace(lines))
+            if not isinstance(observed[1].event, Restarted)
+        ]
 
     # For RemoteCache
 

@@ -57,7 +57,9 @@ class Contract(CacheObject):
         self.loading: dict[asyncio.Task[Any], int] = {}
         super().__init__(ctx, env)
         self.joined = self._flights.join
-        vars(self._flights)["join"] = self.join
+        self.timers: dict[int, int] = {}
+        """When each flight is due: the scenario's time is not the event loop's."""
+        vars(self._flights).update(join=self.join, _arm=self.timers.__setitem__)
 
     def join(self, generation: int) -> asyncio.Future[Any]:
         """The waiter's future, of which the desk is to know."""
@@ -102,15 +104,15 @@ class Contract(CacheObject):
                     raise
 
     async def look_at_clock(self) -> None:
-        """Ring every timer, and the alarm if it is due: one that is early does no harm."""
-        for generation, flight in list(self._flights._flights.items()):
-            if flight.timer is not None:
-                flight.timer.cancel()
+        """Ring what is due: the timers of flights, and the alarm."""
+        for generation, due_at in list(self.timers.items()):
+            if due_at <= self.clock():
+                del self.timers[generation]
                 self._flights._deadline_passed(generation)
         at = await self.ctx.storage.getAlarm()
         if at is not None and at * 1_000_000 <= self.clock():
             await self.ctx.storage.deleteAlarm()
-            await self.alarm()
+            self._flights.carry_out(self._entry.alarm(self.clock()))  # without waiting for the loads
 
     def moves(self) -> bool:
         """Whether a load was cancelled that does not know it yet, or one that was ordered has not begun."""
