@@ -19,25 +19,24 @@ from herdless._cache import (
     BaseCache,
     CacheOptions,
     Flight,
-    How,
     K,
-    Lookup,
     V,
     awaitable,
-    refuse,
     value_of,
+    value_of_reply,
 )
 from herdless._decorator import AsyncCached, P, R, require_parentheses
+from herdless._lookup import How, Lookup
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     NEVER,
     Answer,
+    Fresh,
     Loaded,
     Outcome,
     Policy,
     Refuse,
     Stats,
-    Value,
     WrongEventLoop,
 )
 
@@ -76,7 +75,7 @@ class Cache(BaseCache[K, V, _Flight]):
         load: Callable[[K], Awaitable[V | Loaded[V]]],
         **options: Unpack[CacheOptions],
     ) -> None:
-        super().__init__(load, **options)
+        BaseCache.__init__(self, load, **options)  # not super(): mypyc 2.4 passes ** wrongly through it
         self._loop: asyncio.AbstractEventLoop | None = None
         """The loop to which all flights belong; None where there may be others."""
         self._tasks: Final[dict[int, asyncio.Task[None]]] = {}
@@ -90,15 +89,16 @@ class Cache(BaseCache[K, V, _Flight]):
         waits for.
         """
         try:
-            entry = self._hot[key]
-            if entry.hit_until is NEVER or self._clock() < entry.hit_until:  # NEVER is one object: no clock for it
+            entry = self._hot.get(key)  # a KeyError would be felt in each miss
+            # Comparisons that mypyc makes into some of C: docs/performance.md.
+            if type(entry) is Fresh and (entry.hit_until == NEVER or self._clock() < entry.hit_until):
                 self._hits += 1
                 return entry.value  # type: ignore[no-any-return]  # the keyspace holds values as Any
-        except (KeyError, TypeError):
+        except TypeError:
             pass
         entered = self._enter(key)
-        if isinstance(entered, Value):
-            return entered.value  # type: ignore[no-any-return]  # as above
+        if not isinstance(entered, tuple):
+            return value_of_reply(key, entered).value  # type: ignore[no-any-return]  # as above
         flight, waiter, _ = entered
         try:  # here and in `lookup`: a coroutine between would be a fifth of what joining costs
             outcome = await waiter
@@ -110,8 +110,8 @@ class Cache(BaseCache[K, V, _Flight]):
     async def lookup(self, key: K) -> Lookup[V]:
         """Like `get`, with the way in which the value was come by, and its age."""
         entered = self._enter(key)
-        if isinstance(entered, Value):
-            return self._lookup((entered, "hit"))
+        if not isinstance(entered, tuple):
+            return self._lookup((value_of_reply(key, entered), "hit"))
         flight, waiter, how = entered
         try:
             outcome = await waiter
@@ -120,8 +120,8 @@ class Cache(BaseCache[K, V, _Flight]):
             raise
         return self._lookup((value_of(outcome), how))
 
-    def _enter(self, key: K) -> Value | tuple[_Flight, asyncio.Future[Outcome], How]:
-        """Look the key up: the answer, or the flight that it waits for and a new waiter of it."""
+    def _enter(self, key: K) -> Answer | Refuse | tuple[_Flight, asyncio.Future[Outcome], How]:
+        """Look the key up: the reply, or the flight to wait for and a new waiter of it."""
         loop = asyncio.get_running_loop()
         self._lock.acquire()  # and not `with`, which takes twice as long, since every miss and join comes here
         try:
@@ -137,13 +137,9 @@ class Cache(BaseCache[K, V, _Flight]):
             self._lock.release()
         if boarded is not None:
             self._launch(key, boarded)
-        match asked:
-            case _Flight():
-                return asked, waiter, "loaded" if asked is boarded else "joined"
-            case Answer():
-                return value_of(asked.outcome)
-            case Refuse():
-                refuse(key, asked)
+        if isinstance(asked, _Flight):
+            return asked, waiter, "loaded" if asked is boarded else "joined"
+        return asked
 
     def _leave(self, flight: _Flight, error: BaseException) -> None:
         if not isinstance(error, GeneratorExit):  # then its loop is gone, and the collector may strike inside the lock
@@ -182,7 +178,9 @@ class Cache(BaseCache[K, V, _Flight]):
     # What the runtime adds: running loads, parking callers
 
     def _require_runtime(self) -> None:
-        self._meet(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._meet(loop)
 
     def _board(self, key: K, generation: int, due_at: int) -> _Flight:
         flight = _Flight(key, generation, due_at, self._loop or asyncio.get_running_loop())

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any, Final, final
 
-
 PATIENCE_SECONDS: Final = 20
 """A deadlock ends the test after so long; no test waits for it otherwise."""
 

@@ -21,6 +21,8 @@ from tests.schedules.threads_scene import run_scene
 
 Run = Callable[[Schedule], object]
 
+pytestmark = pytest.mark.pure("breaks adapters by replacing their methods")
+
 
 def failure(run: Run, *, bound: int = 2) -> ScheduleFailed:
     """How the exploration fails; a kit that finds nothing fails the test."""
@@ -42,7 +44,7 @@ def test_lost_wake_up_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A waiter looks whether its load has ended, and only then begins to listen for the end."""
     bells: dict[int, Any] = {}
 
-    def wait(_self: Any, flight: Any, _expires_at: int) -> Any:
+    def wait(_self: Any, flight: Any, _done: Any, _expires_at: int) -> Any:
         if flight.outcome is None:
             with bell_of(flight) as bell:
                 bell.wait()
@@ -55,7 +57,7 @@ def test_lost_wake_up_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
     @contextlib.contextmanager
     def bell_of(flight: Any) -> Any:
-        bell = bells.setdefault(id(flight.done), _primitives.Condition())
+        bell = bells.setdefault(flight.generation, _primitives.Condition())
         with bell:
             yield bell
 
@@ -84,7 +86,8 @@ def test_waiter_registered_outside_the_lock_is_found(monkeypatch: pytest.MonkeyP
             self._run(key, boarded)
             return boarded.outcome, "loaded"
         if isinstance(reply, Join):
-            return self._wait(self._flights[reply.generation], NEVER), "joined"
+            flight = self._flights[reply.generation]
+            return self._wait(flight, flight.park(), NEVER), "joined"
         assert isinstance(reply, Answer)
         return reply.outcome, "hit"
 

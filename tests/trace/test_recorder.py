@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,8 @@ from hypothesis import strategies as st
 from herdless._trace.plain import policy_from_plain, policy_to_plain
 from herdless.testing import Trace, assert_trace_valid, describe
 from herdless.threads import Cache
+from herdless.trace import Line, RecordedValue, TraceFile, TraceWriter, departure, read_trace, steps_of
 from herdless.trace import Recorded as RecordedLine
-from herdless.trace import TraceFile, TraceWriter, departure, read_trace, steps_of
 from herdless_core import Keyspace, Policy, Step
 from tests.trace.runs import POLICIES, RUNS
 
@@ -143,6 +145,23 @@ def test_recorder_holds_nothing_of_what_has_gone() -> None:
     assert not other._numbers._numbers
 
 
+def test_reader_holds_nothing_of_what_has_gone() -> None:
+    """A trace that is larger than the memory can be judged: of what has no entry any more nothing is kept."""
+    lines: list[str] = []
+    keyspace = Keyspace[str](Policy(), observe=TraceWriter(lines.append))
+    for count in range(300):
+        keyspace.put(f"{count}", [count], 0)
+        keyspace.invalidate(f"{count}", 0)
+
+    def watched() -> Iterator[Line]:
+        for line in read_trace(lines):
+            yield line
+            alive = sum(type(each) is RecordedValue for each in gc.get_objects()) if line.line % 100 == 0 else 0
+            assert alive < 5
+
+    assert departure(watched()) is None
+
+
 def test_one_recorder_is_for_one_cache() -> None:
     """The steps of two caches in one trace would depart, so it is an error at once."""
     recorder = TraceWriter(len)
@@ -195,6 +214,16 @@ def test_nothing_is_recorded_in_a_forked_child(tmp_path: Path) -> None:
         assert os.waitpid(child, 0)[1] == 0
         cache.get("c")
     assert [key for key, _ in steps_of(read_trace(tmp_path / "forked.trace"))] == ["'a'", "'a'", "'c'", "'c'"]
+
+
+def test_nothing_of_it_is_imported_unless_asked_for() -> None:
+    """Off by default, and free when off: neither time nor memory for whoever records nothing."""
+    script = (
+        "import sys, herdless.asyncio, herdless.threads, herdless.trio, herdless.durable_objects\n"
+        "print([name for name in sys.modules if name.startswith('herdless') and 'trace' in name])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_each_step_says_who_took_it() -> None:

@@ -21,6 +21,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, Final, TypeAlias, cast, final
+from weakref import WeakValueDictionary
 
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
@@ -97,7 +98,7 @@ _EXACT_IN_JAVASCRIPT: Final = 2**53
 class RecordedValue:
     """What was a value, by the name that stood for it. Two are the same object where their names are equal."""
 
-    __slots__ = ("name",)
+    __slots__ = ("__weakref__", "name")
 
     def __init__(self, name: Name) -> None:
         self.name: Final = name
@@ -201,11 +202,12 @@ def _integer(integer: int) -> int | str:
 class Decoder:
     """Reads the steps of one trace: the same name is the same object again, an error too.
 
+    Values are kept no longer than somebody else keeps them, so that a long trace needs no more memory than a short one.
     Its methods raise KeyError, TypeError or ValueError for what this version did not write.
     """
 
     def __init__(self) -> None:
-        self._values: Final[dict[Name, RecordedValue]] = {}
+        self._values: Final[WeakValueDictionary[Name, RecordedValue]] = WeakValueDictionary()
         self._failures: Final[dict[tuple[str, str, bool], Failure]] = {}
 
     def step(self, plain: Mapping[str, Any], policy: Policy) -> Step:

@@ -1,4 +1,4 @@
-"""Reading a trace: line by line, in memory that does not grow with the file."""
+"""Reading a trace: line by line, in memory that grows with the errors in it, but not with the steps."""
 
 from __future__ import annotations
 

@@ -55,7 +55,8 @@ class TraceWriter:
             raise ValueError("a trace is of one cache: give every cache a recorder of its own")
         line = {"key": self._key(key), **self._owner, "by": self._by()}
         self._line(line | step_to_plain(step, self._value or self._numbers.number))
-        self._numbers.follow(step.before, step.after)
+        if self._value is None:
+            self._numbers.follow(step.before, step.after)
 
     def open(self, policy: Policy) -> None:
         """Write the header, unless it has been written."""
