@@ -112,7 +112,7 @@ class BaseCache(ABC, Generic[K, V, F]):
         self._keyspace: Final = Keyspace[K](
             policy or Policy(**options),
             maxsize=maxsize,
-            observe=None if observe is None else _Guarded(observe),
+            observe=None if observe is None else Guarded(observe),
             board=self._board,
         )
         # Entries, of which only those before their `hit_until` are read here, and these have a value.
@@ -351,7 +351,7 @@ def value_of_reply(key: object, reply: Answer | Refuse) -> Value:
 
 
 @final
-class _Guarded:
+class Guarded:
     """An observer that cannot break a step: what it raises is logged."""
 
     def __init__(self, observe: Observer) -> None:
