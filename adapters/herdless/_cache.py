@@ -103,7 +103,8 @@ class BaseCache(ABC, Generic[K, V, F]):
             raise PolicyError(f"load={load!r} is not accepted: give a function of one key")
         if policy is not None and options:
             raise PolicyError(f"policy={policy!r} is not accepted beside {', '.join(options)}: give one or the other")
-        if type(clock()) is not int:
+        reading: Callable[[], object] = clock  # what it returns, and not what it should
+        if type(reading()) is not int:
             raise PolicyError(f"clock={clock!r} is not accepted: give a callable that returns integer nanoseconds")
         self._load: Final = load
         self._clock: Final = clock
