@@ -12,6 +12,8 @@ import pytest
 
 from herdless.trace import Recorded, read_trace
 from herdless_core import ABSENT, Fresh, Get, LoadSucceeded, Pending, Restarted, Stale, Step
+from specs.toolbox import ToolMissing
+from specs.traces import validate
 from tests.durable_objects.build import Build
 from tests.durable_objects.herd import Edge, assert_right, by_object
 from tests.durable_objects.origin import Origin
@@ -134,3 +136,15 @@ def takeover_lines(lines: list[str]) -> tuple[list[str], list[str]]:
     """What was written before the process was killed, and after."""
     second = [number for number, line in enumerate(lines) if "herdless_trace" in line][1]
     return lines[:second], lines[second:]
+
+
+def test_every_step_is_a_behaviour_of_the_specification(killed: list[str]) -> None:
+    """TLC is the second judge, of each instance by itself: what it found stored is where its behaviour begins."""
+    objects = {name: read_trace(lines) for name, lines in by_object(killed).items()}
+    try:
+        validation = validate(objects)
+    except ToolMissing as missing:
+        pytest.skip(str(missing))  # fails where nothing may be skipped
+    assert not validation.departed, str(validation.departed[0])
+    assert validation.followed + len(validation.left_out) >= 2 * 3
+    assert validation.followed >= 3, validation.left_out
