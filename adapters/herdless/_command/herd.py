@@ -6,20 +6,17 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
-from herdless._command._errors import CommandError
 from herdless._command._loader import named_loader
 from herdless._command._origin import LATENCY_SECONDS, QUERY, ROWS, SCHEMA, Source, existing_origin, new_origin
 from herdless._command._plan import CONNECTIONS, LOOKUPS_PER_CALLER, MIX_SECONDS, MIX_TTL_SECONDS, cold_herd, zipf_mix
 from herdless._command._progress import progress
 from herdless._command._report import Report, as_json
 from herdless._command._run import CACHES, run_all
+from herdless._command._runtimes import RUNTIMES, Found, find
 from herdless._command._serve import Serve, serve_on
 from herdless._command._show import show
-
-RUNTIMES: Final = ("asyncio", "trio", "threads")
 
 DESCRIPTION: Final = f"""\
 Send a herd of callers at a slow origin, once through a plain ttl cache that
@@ -88,8 +85,8 @@ def run(args: argparse.Namespace) -> int:
     with _source(args) as source:
         runtimes = _runtimes(args.runtime, is_async=source.is_async)
         plans = (cold_herd(args.callers, source.keys[0]), zipf_mix(args.callers, source.keys, args.seed))
-        with progress(len(plans) * len(runtimes.serve) * len(CACHES)) as announce:
-            rows = run_all(plans, runtimes.serve, source, announce)
+        with progress(len(plans) * len(runtimes.parts) * len(CACHES)) as announce:
+            rows = run_all(plans, runtimes.parts, source, announce)
     report = Report(source, args.seed, plans, rows, runtimes.left_out)
     sys.stdout.write(as_json(report) if args.json else show(report))
     sys.stdout.flush()
@@ -107,29 +104,11 @@ def _source(args: argparse.Namespace) -> Iterator[Source]:
             yield source
 
 
-@dataclass(frozen=True, slots=True)
-class _Runtimes:
-    serve: dict[str, Serve]
-    left_out: dict[str, str]
-    """Why, in a sentence, by runtime."""
-
-
-def _runtimes(asked: str, *, is_async: bool) -> _Runtimes:
-    """Those asked for. Raises CommandError where one that was asked for by name cannot be had."""
-    found = _Runtimes({}, {})
-    for name in RUNTIMES if asked == "all" else (asked,):
-        if name == "threads" and is_async:
-            found.left_out[name] = "an async --load cannot serve threads: give a sync one"
-            continue
-        try:
-            found.serve[name] = serve_on(name)
-        except ModuleNotFoundError as error:
-            if error.name != name:
-                raise
-            found.left_out[name] = f"{name} is not installed: pip install 'herdless[{name}]'"
-    if not found.serve:
-        raise CommandError(f"--runtime {asked}: {found.left_out[asked]}")
-    return found
+def _runtimes(asked: str, *, is_async: bool) -> Found[Serve]:
+    if not is_async:
+        return find(asked, serve_on)
+    why = "an async --load cannot serve threads: give a sync one"
+    return find(asked, serve_on, left_out={"threads": why})
 
 
 def _count(text: str) -> int:

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias, final
 
 from herdless_core import (
     ABSENT,
+    Absent,
     CancelLoad,
     Effect,
     Entry,
@@ -77,25 +78,27 @@ def assert_trace_valid(trace: Iterable[Observed], *, has_ended: bool = False, ma
     has_ended: the cache was closed, and nobody is left: no flight may have a waiter any more.
     maxsize: that of the cache, if it has one: never more values than this.
     """
-    judge = _Judge(maxsize)
+    judge = Judge(maxsize)
     for number, (key, step) in enumerate(trace, 1):
         complaint = judge.complaint(key, step)
         if complaint is not None:
             raise TraceInvalid(f"step {number}, {describe(key, step)}\n{complaint}")
-    left = {generation: waiters for generation, waiters in judge.waiters.items() if waiters > 0}
+    left = judge.waiting()
     if has_ended and left:
         raise TraceInvalid(f"the cache has ended, but callers wait: {left} (waiters by generation)")
 
 
 @final
-class _Judge:
-    """What the steps so far allow the next one to be."""
+class Judge:
+    """What the steps so far allow the next one to be. Keeps what is alive, not what was: it may listen for ever."""
 
     def __init__(self, maxsize: int | None) -> None:
         self._maxsize: Final = maxsize
         self._now: int | None = None
         self._last_key: Any = None
         self._entries: Final[dict[Any, Entry]] = {}
+        self._held: Final[dict[Any, None]] = {}
+        """The keys that have a value, in the order in which they got it."""
         self._evicted: Final[dict[int, Entry]] = {}
         self._last_generation = 0
         self.waiters: Final[dict[int, int]] = {}
@@ -110,6 +113,10 @@ class _Judge:
             or self._of_entry(key, step)
             or self._of_flights(step)
         )
+
+    def waiting(self) -> dict[int, int]:
+        """The flights that callers wait for: waiters by generation."""
+        return {generation: waiters for generation, waiters in self.waiters.items() if waiters > 0}
 
     def _of_itself(self, step: Step) -> str | None:
         with _error_as_it_was(step):
@@ -136,27 +143,33 @@ class _Judge:
             self._last_key = key
         if step.before != expected:
             return f"begins with {step.before}, but the last step left {expected}"
-        if isinstance(step.after, Evicted):
-            if step.after.flight is not None:
-                self._evicted[step.after.flight.generation] = step.after
-            if not isinstance(step.before, Evicted):
-                self._entries.pop(key, None)
-        else:
-            self._entries[key] = step.after
+        if isinstance(step.after, Evicted) and step.after.flight is not None:
+            self._evicted[step.after.flight.generation] = step.after
+        if not isinstance(step.before, Evicted):
+            self._place(key, step.after)
         return None
+
+    def _place(self, key: Any, entry: Entry) -> None:
+        if isinstance(entry, Absent | Evicted):
+            self._entries.pop(key, None)
+        else:
+            self._entries[key] = entry
+        if not isinstance(entry, Fresh | Stale):
+            self._held.pop(key, None)
+        elif key not in self._held:
+            self._held[key] = None
 
     def _of_size(self, step: Step) -> str | None:
         """The step after that of a newcomer for whom there is no room is the victim's; or the newcomer was not let in,
         since all the others are waited for.
         """
-        held = [key for key, entry in self._entries.items() if isinstance(entry, Fresh | Stale)]
-        if self._maxsize is None or len(held) <= self._maxsize or isinstance(step.event, Evict):
+        if self._maxsize is None or len(self._held) <= self._maxsize or isinstance(step.event, Evict):
             return None
-        for key in held:
+        for key in self._held:
             flight = self._entries[key].flight
             if key != self._last_key and (flight is None or flight.waiters == 0):
-                return f"comes when {len(held)} values are held, more than maxsize={self._maxsize}"
-        del self._entries[self._last_key]
+                return f"comes when {len(self._held)} values are held, more than maxsize={self._maxsize}"
+        self._place(self._last_key, ABSENT)
         return None
 
     def _of_flights(self, step: Step) -> str | None:

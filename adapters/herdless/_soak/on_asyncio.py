@@ -1,0 +1,79 @@
+"""A round on asyncio: one task for each caller, and a thread that changes the cache from outside of the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+from typing import Any
+
+from herdless._soak.oracle import Made
+from herdless._soak.plan import next_visit
+from herdless._soak.scene import Scene
+from herdless._soak.storm import CALLERS, Left, LookUp, Runtime, Storm
+from herdless.asyncio import Cache
+
+MEDDLES_EVERY_SECONDS = 0.002
+
+
+def play(scene: Scene) -> int:
+    """Run the round in an event loop of its own; returns how many tasks were left over."""
+    return asyncio.run(_play(scene))
+
+
+async def _play(scene: Scene) -> int:
+    origin_recovers = asyncio.Event()
+    scene.release = origin_recovers.set
+    scene.stops_by = asyncio.CancelledError
+    storm = Storm(scene, Runtime(asyncio.sleep, origin_recovers.wait, asyncio.CancelledError, _within))
+    cache = Cache[str, Made](storm.load, observe=scene.watch, maxsize=scene.plan.maxsize, **scene.plan.policy)
+    storm.cache = cache
+    for _ in range(CALLERS):
+        scene.came()
+    callers = [asyncio.create_task(storm.call(number)) for number in range(CALLERS)]
+    with _meddler(scene, cache):
+        await storm.run()
+    for caller in callers:
+        caller.cancel()
+    for end in await asyncio.gather(*callers, return_exceptions=True):
+        if isinstance(end, Exception):
+            scene.findings.complain(f"a caller ended by {end!r}")
+    if not scene.oracle.is_closing:
+        await storm.close(cancel=False)
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    if left:
+        scene.findings.complain(f"{len(left)} tasks are left over, of which one is {next(iter(left)).get_coro()!r}")
+    return len(left)
+
+
+async def _within(seconds: float, look_up: LookUp) -> Any:
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            return await look_up()
+    except TimeoutError:
+        if limit.expired():
+            raise Left from None
+        raise
+
+
+@contextmanager
+def _meddler(scene: Scene, cache: Cache[str, Made]) -> Iterator[None]:
+    """Another thread may put, invalidate, expire and clear."""
+
+    def meddle() -> None:
+        dice = scene.plan.dice("meddler")
+        while not scene.is_calm and not scene.is_over:
+            visit = next_visit(dice)
+            if visit.action in {"put", "invalidate", "expire", "clear"}:
+                scene.change(cache, visit)
+                time.sleep(MEDDLES_EVERY_SECONDS)
+
+    thread = Thread(target=meddle, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        scene.is_calm = True
+        thread.join()
