@@ -38,6 +38,12 @@ def test_counts_are_positive_integers(capsys: pytest.CaptureFixture[str], argume
     [
         (["herd", "--runtime", "twisted"], "argument --runtime: invalid choice: 'twisted'"),
         (["herd", "--seed", "x"], "argument --seed: invalid int value: 'x'"),
+        (["soak", "--runtime", "twisted"], "argument --runtime: invalid choice: 'twisted'"),
+        (["soak", "--seconds", "0"], "argument --seconds: '0' is not accepted: give a number of seconds from 1 to"),
+        (["soak", "--seconds", "nan"], "argument --seconds: 'nan' is not accepted"),
+        (["soak", "--seconds", "soon"], "argument --seconds: 'soon' is not accepted"),
+        (["soak", "--seed", "x"], "argument --seed: 'x' is not accepted: give an integer"),
+        (["soak", "cache"], "unrecognized arguments: cache"),
         (["herd", "--colour"], "unrecognized arguments: --colour"),
         (["stampede"], "argument COMMAND: invalid choice: 'stampede'"),
         (["herd", "--load", "a:b", "--origin", "c"], "not allowed with argument"),

@@ -64,7 +64,7 @@ def leak(memory: Memory) -> str | None:
 
 def growth(samples: Sequence[int]) -> int:
     """Of the second half over the first, each by its least, after a warm-up of a third; 0 where these are too few."""
-    warm = samples[len(samples) // 3 :]
+    warm = samples[(len(samples) + 2) // 3 :]
     middle = len(warm) // 2
     return min(warm[middle:]) - min(warm[:middle]) if middle else 0
 

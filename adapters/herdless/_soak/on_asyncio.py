@@ -7,27 +7,29 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
-from typing import Any
+from typing import Any, Final
 
 from herdless._soak.oracle import Made
+from herdless._soak.origin import Origin
 from herdless._soak.plan import next_visit
 from herdless._soak.scene import Scene
 from herdless._soak.storm import CALLERS, Left, LookUp, Runtime, Storm
+from herdless._soak.switching import switching_often
 from herdless.asyncio import Cache
 
-MEDDLES_EVERY_SECONDS = 0.002
+MEDDLES_EVERY_SECONDS: Final = 0.001
 
 
 def play(scene: Scene) -> int:
     """Run the round in an event loop of its own; returns how many tasks were left over."""
-    return asyncio.run(_play(scene))
+    with switching_often():
+        return asyncio.run(_play(scene))
 
 
 async def _play(scene: Scene) -> int:
-    origin_recovers = asyncio.Event()
-    scene.release = origin_recovers.set
+    scene.origin = Origin(asyncio.Event)
     scene.stops_by = asyncio.CancelledError
-    storm = Storm(scene, Runtime(asyncio.sleep, origin_recovers.wait, asyncio.CancelledError, _within))
+    storm = Storm(scene, Runtime(asyncio.sleep, asyncio.CancelledError, _within))
     cache = Cache[str, Made](storm.load, observe=scene.watch, maxsize=scene.plan.maxsize, **scene.plan.policy)
     storm.cache = cache
     for _ in range(CALLERS):

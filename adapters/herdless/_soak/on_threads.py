@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from threading import Event, Thread
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Thread
 from threading import enumerate as living_threads
 from typing import Any, Final, final
 
 from herdless._soak.oracle import Caller, Made
 from herdless._soak.plan import Visit
 from herdless._soak.scene import POLL_SECONDS, Scene
+from herdless._soak.switching import switching_often
 from herdless._workers import Workers
 from herdless.threads import Cache
 from herdless_core import CacheClosed, Loaded
 
 CALLERS: Final = 8
-SWITCH_INTERVAL_SECONDS: Final = 1e-6
 IDLE_SECONDS: Final = 0.02
 """A worker's thread ends after so long without work, that this happens in the storm too, and that none is left over."""
 
 
 def play(scene: Scene) -> int:
     """Run the round on threads of its own; returns how many of them, or of the cache's workers, were left over."""
-    with _switching_often():
+    with switching_often():
         return _Storm(scene).run()
 
 
@@ -36,11 +35,8 @@ class Stopped(BaseException):
 @final
 class _Storm:
     def __init__(self, scene: Scene) -> None:
-        origin_recovers = Event()
-        scene.release = origin_recovers.set
         scene.stops_by = Stopped
         self._scene: Final = scene
-        self._origin_recovers: Final = origin_recovers
         self._before: Final = set(living_threads())
         self._cache: Final = Cache[str, Made](
             self._load, observe=scene.watch, maxsize=scene.plan.maxsize, **scene.plan.policy
@@ -67,7 +63,7 @@ class _Storm:
     def _load(self, key: str) -> Made | Loaded[Made]:
         made, plan = self._scene.load_begins(key)
         if plan.fault == "load hangs":
-            self._origin_recovers.wait()
+            self._scene.origin.recovery.wait()
         elif plan.seconds > 0:
             time.sleep(plan.seconds)
         if plan.fault == "load asks for its own key":
@@ -136,13 +132,3 @@ class _Storm:
             names = ", ".join(sorted(thread.name for thread in left))
             self._scene.findings.complain(f"{len(left)} threads are left over: {names}")
         return len(left)
-
-
-@contextmanager
-def _switching_often() -> Iterator[None]:
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)

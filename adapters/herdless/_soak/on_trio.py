@@ -7,6 +7,7 @@ from typing import Any
 import trio
 
 from herdless._soak.oracle import Made
+from herdless._soak.origin import Origin
 from herdless._soak.scene import Scene
 from herdless._soak.storm import CALLERS, Left, LookUp, Runtime, Storm
 from herdless.trio import Cache
@@ -19,9 +20,8 @@ def play(scene: Scene) -> int:
 
 
 async def _play(scene: Scene) -> None:
-    origin_recovers = trio.Event()
-    scene.release = origin_recovers.set
-    storm = Storm(scene, Runtime(trio.sleep, origin_recovers.wait, trio.Cancelled, _within))
+    scene.origin = Origin(trio.Event)
+    storm = Storm(scene, Runtime(trio.sleep, trio.Cancelled, _within))
     cache = Cache[str, Made](storm.load, observe=scene.watch, maxsize=scene.plan.maxsize, **scene.plan.policy)
     storm.cache = cache
     with trio.CancelScope() as everything:

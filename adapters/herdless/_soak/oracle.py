@@ -176,6 +176,10 @@ class Oracle:
         """Those who are inside a lookup, the longest there first."""
         return list(self._waiting.values())
 
+    def inside(self) -> int:
+        """How many are inside a lookup."""
+        return len(self._waiting)
+
     def answered(self, caller: Caller, made: Any, how: str | None = None) -> None:
         """The lookup returned this value, and said how it came by it."""
         if not isinstance(made, Made):

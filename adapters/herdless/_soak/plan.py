@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeAlias, final
 
 from herdless_core import PolicyOptions
 
-Action: TypeAlias = Literal["get", "lookup", "leave", "peek", "put", "invalidate", "expire", "refresh", "clear"]
+Action: TypeAlias = Literal["get", "lookup", "leave", "peek", "put", "invalidate", "expire", "refresh", "clear", "rest"]
 
 LoadFault: TypeAlias = Literal[
     "load fails",
@@ -32,14 +32,14 @@ LOAD_TIMEOUT_SECONDS: Final = 0.02
 SLOW_SECONDS: Final = 3 * LOAD_TIMEOUT_SECONDS
 
 ACTIONS: Final[dict[Action, int]] = {
-    "get": 50,
-    "lookup": 20,
-    "leave": 10,
-    "peek": 3,
-    "put": 4,
-    "invalidate": 5,
-    "expire": 4,
-    "refresh": 4,
+    "get": 500,
+    "lookup": 250,
+    "leave": 120,
+    "peek": 30,
+    "put": 20,
+    "invalidate": 30,
+    "expire": 20,
+    "refresh": 40,
     "clear": 1,
 }
 """Each with its weight."""

@@ -10,16 +10,16 @@ from typing import Any, Final, final
 from herdless._cache import LOADING, BaseCache
 from herdless._soak.findings import Findings
 from herdless._soak.oracle import Caller, Made, Oracle
+from herdless._soak.origin import Origin
 from herdless._soak.plan import KEYS, LoadFault, LoadPlan, RoundPlan, Visit, next_visit, plan_load
 from herdless._soak.watch import Watch
 from herdless_core import Loaded, MisuseError
 
-MAX_HUNG: Final = 4
-"""So many loads hang at a time; a hung load of threads keeps its thread."""
+OUTAGE_SECONDS: Final = 0.06
+"""So long at most a load hangs during the storm; thrice its timeout, where it has one."""
 
 POLL_SECONDS: Final = 0.001
-LOOK_SECONDS: Final = 0.05
-"""During the storm."""
+LITTLE_PATIENCE_SECONDS: Final = 0.2
 
 
 @final
@@ -33,15 +33,15 @@ class Scene:
         self.watch: Final = Watch(plan.maxsize, self.oracle, findings)
         self._patience: Final = patience
         self.is_calm = False
+        self._is_last_call = False
+        self._resting = 0
         self.inside = 0
         """Callers that have not gone home."""
         self.callers_left = 0
         self.flights_left = 0
-        self.release: Callable[[], object] = lambda: None
-        """Lets the hung loads go on. Given by the runtime, like the next one."""
         self.stops_by: type[BaseException] | None = None
-        """What a load raises that stops itself; None: none can."""
-        self._hung = 0
+        """What a load raises that stops itself; None: none can. Given by the runtime, like the next one."""
+        self.origin = Origin(threading.Event)
         self._lock: Final = threading.Lock()
 
     # Loads
@@ -65,7 +65,7 @@ class Scene:
     def _possible(self, fault: LoadFault | None) -> LoadFault | None:
         if self.is_calm:
             return None
-        if fault == "load hangs" and not self._may_hang():
+        if fault == "load hangs" and not self.origin.may_hang():
             return "load is slow"
         if fault == "load stops itself" and self.stops_by is None:
             return "load fails"
@@ -79,22 +79,19 @@ class Scene:
             raise self.stops_by
         return made if plan.ttl is None else Loaded(made, ttl=plan.ttl)
 
-    def _may_hang(self) -> bool:
-        with self._lock:
-            self._hung += 1
-            return self._hung <= MAX_HUNG
-
     # Callers
 
     def visits(self, number: int) -> Iterator[Visit]:
-        """What one caller does: anything until the calm, then it asks once for every key."""
+        """What one caller does: anything until the calm, then it rests until all do, and asks once for every key."""
         dice = self.plan.dice(f"caller {number}")
-        while not self.is_over:
-            if self.is_calm:
-                if not self.oracle.is_closing:
-                    yield from (Visit("lookup", key, 0.0, 0.0) for key in dice.sample(KEYS, len(KEYS)))
-                return
+        while not self.is_calm and not self.is_over:
             yield next_visit(dice)
+        with self._lock:
+            self._resting += 1
+        while not self._is_last_call and not self.is_over:
+            yield Visit("rest", "", 0.0, POLL_SECONDS)
+        if not self.oracle.is_closing:
+            yield from (Visit("lookup", key, 0.0, 0.0) for key in dice.sample(KEYS, len(KEYS)))
 
     @property
     def is_over(self) -> bool:
@@ -104,12 +101,12 @@ class Scene:
     @property
     def patience(self) -> float:
         """Seconds in which all that is to end in the calm must have ended; few where something is wrong already."""
-        return min(self._patience, 1.0) if self.is_over else self._patience
+        return min(self._patience, LITTLE_PATIENCE_SECONDS) if self.is_over else self._patience
 
     def change(self, cache: BaseCache[str, Made, Any], visit: Visit) -> None:
         """All that neither waits nor loads, beside `refresh`."""
         key = visit.key
-        if visit.action != "peek":
+        if visit.action not in {"peek", "rest"}:
             self.findings.fault(visit.action)
         try:
             match visit.action:
@@ -129,6 +126,8 @@ class Scene:
                     cache.refresh(key)
                 case "peek":
                     self._peek(cache, key)
+                case "rest":
+                    pass
                 case _:
                     raise AssertionError(visit.action)
         except MisuseError as error:
@@ -166,7 +165,8 @@ class Scene:
         """As long as the plan says, or until a promise is broken."""
         end = monotonic() + self.plan.storm_seconds
         while not self.is_over and (left := end - monotonic()) > 0:
-            yield min(left, LOOK_SECONDS)
+            self.origin.recovers()  # not at the end: what hangs then is a matter for the calm
+            yield min(left, OUTAGE_SECONDS)
 
     def begin_closing(self) -> bool:
         """Whether to close now, while callers come."""
@@ -174,7 +174,7 @@ class Scene:
             return False
         self.oracle.is_closing = True
         if not self.is_cancelling and not self._is_timed:
-            self.release()  # close waits for loads, and these would hang for ever
+            self.origin.recovers(for_good=True)  # close waits for loads, and these would hang for ever
         return True
 
     @property
@@ -189,14 +189,15 @@ class Scene:
     def ending(self, cache: BaseCache[str, Made, Any]) -> Iterator[float]:
         """From the storm to the end of the calm. The cache may be closed already."""
         if not self._is_timed or self.oracle.is_closing:
-            self.release()  # the origin has recovered; else they are to be given up at their time
+            self.origin.recovers(for_good=True)  # else what hangs is to be given up at its time
         self.is_calm = True
+        # Nobody asks for anything new, lest that wakes who would be forgotten else.
+        yield from self._until(lambda: self._resting >= self.inside)
+        self._complain_of_waiting(self.inside - self._resting, "after the storm")
+        self.origin.recovers(for_good=True)
+        self._is_last_call = True
         yield from self._until(lambda: self.inside == 0)
-        self.callers_left = self.inside
-        if self.inside:
-            told = ", ".join(sorted({caller.key for caller in self.oracle.waiting()}))
-            self.findings.complain(f"{self.inside} callers still wait {self.patience:g} s after the storm: for {told}")
-        self.release()
+        self._complain_of_waiting(self.inside, "after the last call")
         yield from self._until(lambda: cache.stats().in_flight == 0)
         stats = cache.stats()
         self.flights_left = stats.in_flight
@@ -204,6 +205,12 @@ class Scene:
         for outcome in ("hits", "stale_hits", "joins", "misses"):
             self.findings.answer(outcome.replace("_", " "), getattr(stats, outcome))
         self._look_at(cache)
+
+    def _complain_of_waiting(self, count: int, when: str) -> None:
+        if count > 0 and not self.is_over:
+            self.callers_left = count
+            told = ", ".join(sorted({caller.key for caller in self.oracle.waiting()}))
+            self.findings.complain(f"{count} callers still wait {self.patience:g} s {when}: for {told}")
 
     def _until(self, holds: Callable[[], bool]) -> Iterator[float]:
         end = monotonic() + self.patience
@@ -220,5 +227,8 @@ class Scene:
         waiting = self.watch.waiting()
         if waiting and not self.callers_left:
             complain(f"callers are counted as waiting when all have gone: {waiting} (waiters by generation)")
-        if self.plan.maxsize is not None and stats.size > self.plan.maxsize:
-            complain(f"{stats.size} values are held, more than maxsize={self.plan.maxsize}")
+        maxsize, held = self.plan.maxsize, self.watch.held()
+        if maxsize is not None and stats.size > maxsize:
+            complain(f"{stats.size} values are held, more than maxsize={maxsize}")
+        elif stats.size != (held if maxsize is None else min(held, maxsize)):  # the last one may not have been let in
+            complain(f"{stats.size} values are counted, but the steps left {held}")

@@ -26,8 +26,6 @@ class Runtime:
     """What a storm needs of asyncio or trio."""
 
     sleep: Callable[[float], Awaitable[object]]
-    hang: Callable[[], Awaitable[object]]
-    """Until the scene's `release`."""
     cancelled: type[BaseException]
     within: Callable[[float, LookUp], Awaitable[Any]]
     """The lookup's answer; or Left, the lookup having been cancelled after so many seconds."""
@@ -59,7 +57,7 @@ class Storm:
 
     async def _take_time(self, plan: LoadPlan) -> None:
         if plan.fault == "load hangs":
-            await self._runtime.hang()
+            await self._scene.origin.recovery.wait()
         elif plan.seconds > 0:
             await self._runtime.sleep(plan.seconds)
 

@@ -31,7 +31,7 @@ class Watch:
         """Judge one step."""
         self._findings.count("steps")
         try:
-            complaint = self._judge.complaint(key, step)
+            complaint = self._judge.complaint(key, step) or self._of_waiters()
         except Exception as error:  # noqa: BLE001  # steps that overlap can confuse the judge itself
             complaint = f"makes no sense after those before it: {error!r}"
         if complaint is not None:
@@ -40,6 +40,13 @@ class Watch:
             if isinstance(effect, StartLoad):
                 self._order(key, effect.generation)
         self._oracle.committed(step)
+
+    def _of_waiters(self) -> str | None:
+        """Nobody is counted as waiting who is not inside a lookup: to leave takes a step, and so does an answer."""
+        counted, inside = sum(self._judge.waiters.values()), self._oracle.inside()
+        if counted > inside:
+            return f"leaves {counted} callers counted as waiting, but only {inside} are there (WaiterCount)"
+        return None
 
     def load_begins(self, key: str, generation: int) -> None:
         """The loader is called: for a flight that was ordered, and once (SingleFlight)."""
@@ -51,6 +58,10 @@ class Watch:
     def waiting(self) -> dict[int, int]:
         """Waiters by generation, of the flights that have any."""
         return self._judge.waiting()
+
+    def held(self) -> int:
+        """How many keys have a value, by the steps."""
+        return self._judge.held()
 
     def _order(self, key: Any, generation: int) -> None:
         with self._lock:

@@ -118,6 +118,10 @@ class Judge:
         """The flights that callers wait for: waiters by generation."""
         return {generation: waiters for generation, waiters in self.waiters.items() if waiters > 0}
 
+    def held(self) -> int:
+        """How many keys have a value."""
+        return len(self._held)
+
     def _of_itself(self, step: Step) -> str | None:
         with _error_as_it_was(step):
             names = violated(step)
