@@ -1,12 +1,14 @@
 """How the tests are run: the Hypothesis profiles, and the switch that rewrites golden transcripts.
 
 `ci`, the default, tries the same examples at every run. `--hypothesis-profile=deep` searches for minutes. With
-HERDLESS_NO_SKIP=1 in the environment, as in `.ci/run`, a test that is skipped has failed.
+HERDLESS_NO_SKIP=1 in the environment, as in `.ci/run`, a test that is skipped has failed, unless it is a scenario of
+the contract suite that cannot apply to a runtime.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator
 
 import pytest
@@ -22,11 +24,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite", action="store_true", help="rewrite the golden transcripts; read the difference")
 
 
+def is_exempt(item: pytest.Item) -> bool:
+    """Whether it is a scenario of the contract suite which the runtime's driver exempts, with the reason."""
+    suite = getattr(item, "cls", None)
+    if not isinstance(suite, type) or "herdless.testing.contract" not in sys.modules:
+        return False
+    from herdless.testing.contract import ContractSuite
+
+    return issubclass(suite, ContractSuite) and getattr(item, "originalname", None) in suite.world.exempt
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A skip is a failure where nothing may be skipped."""
+    """A skip is a failure where nothing may be skipped, except that a scenario cannot apply to a runtime."""
     report = yield
-    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("HERDLESS_NO_SKIP") == "1":
+    may_skip = hasattr(report, "wasxfail") or is_exempt(item)
+    if report.skipped and not may_skip and os.environ.get("HERDLESS_NO_SKIP") == "1":
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         report.outcome = "failed"
         report.longrepr = f"HERDLESS_NO_SKIP=1, and {item.nodeid} was skipped: {reason}"

@@ -43,18 +43,14 @@ from herdless_core import (
     NEVER,
     Answer,
     Failure,
-    Join,
     LoadCancelled,
     Loaded,
     Outcome,
     Policy,
     PolicyError,
     Refuse,
-    RunningLoad,
-    StartLoad,
     Stats,
     after,
-    reply_of,
 )
 
 __all__ = ["Cache", "Loaded", "Lookup", "Policy", "Stats", "cached"]
@@ -62,12 +58,11 @@ __all__ = ["Cache", "Loaded", "Lookup", "Policy", "Stats", "cached"]
 
 @final
 class _Flight(Flight):
-    __slots__ = ("done", "outcome")
+    outcome: Outcome | None = None
 
-    def __init__(self, order: StartLoad, running: RunningLoad) -> None:
-        super().__init__(order, running)
+    def __init__(self, key: object, generation: int, due_at: int) -> None:
+        super().__init__(key, generation, due_at)
         self.done: Final = _primitives.Event()
-        self.outcome: Outcome | None = None
 
 
 @final
@@ -120,29 +115,25 @@ class Cache(BaseCache[K, V, _Flight]):
     def _answer(self, key: K, timeout: float | None) -> Answered:
         timeout_ns = _nanoseconds(timeout)
         with self._lock:
-            now = self._clock()
-            effects = self._keyspace.get(key, now, LOADING.get())
-            boarded = self._carry_out(effects)
-            reply = reply_of(effects)
-            if isinstance(reply, Join):
-                flight = self._flights[reply.generation]
+            expires_at = NEVER if timeout is None else after(self._clock(), timeout_ns)
+            asked, boarded = self._ask(key)
         if boarded is not None:
-            if isinstance(reply, Join) and timeout is None and boarded.due_at == NEVER:
+            if asked is boarded and timeout is None and boarded.due_at == NEVER:
                 self._run(key, boarded)
             else:
-                self._launch(key, boarded, urgent=isinstance(reply, Join))
-        match reply:
-            case Answer():
-                return value_of(reply.outcome), "hit"
-            case Refuse():
-                refuse(key, reply)
-            case Join():
+                self._launch(key, boarded, urgent=asked is boarded)
+        match asked:
+            case _Flight():
                 try:
-                    outcome = self._wait(flight, after(now, timeout_ns))
+                    outcome = self._wait(asked, expires_at)
                 except BaseException:
-                    self._left(flight, can_cancel=False)
+                    self._left(asked, can_cancel=False)
                     raise
-                return value_of(outcome), "loaded" if reply.leads else "joined"
+                return value_of(outcome), "loaded" if asked is boarded else "joined"
+            case Answer():
+                return value_of(asked.outcome), "hit"
+            case Refuse():
+                refuse(key, asked)
 
     def close(self, *, cancel: bool = False) -> None:
         """Refuse new lookups (CacheClosed), wait for the loads that have waiters; `cancel`: these get LoadCancelled."""
@@ -150,7 +141,7 @@ class Cache(BaseCache[K, V, _Flight]):
             self._carry_out(self._keyspace.close(self._clock()))
         if cancel:
             self._abort()
-        flights = [flight for flight in list(self._flights.values()) if flight.running is not LOADING.get()]
+        flights = [flight for flight in list(self._flights.values()) if flight is not LOADING.get()]
         for flight in flights:
             self._wait(flight, NEVER)
 
@@ -162,8 +153,8 @@ class Cache(BaseCache[K, V, _Flight]):
 
     # What the runtime adds: running loads, parking callers
 
-    def _board(self, order: StartLoad, running: RunningLoad) -> _Flight:
-        return _Flight(order, running)
+    def _board(self, key: K, generation: int, due_at: int) -> _Flight:
+        return _Flight(key, generation, due_at)
 
     def _launch(self, key: K, flight: _Flight, *, urgent: bool = False) -> None:
         job = functools.partial(contextvars.copy_context().run, self._run_aside, key, flight)
@@ -178,7 +169,7 @@ class Cache(BaseCache[K, V, _Flight]):
                 raise
 
     def _run(self, key: K, flight: _Flight) -> None:
-        token = LOADING.set(flight.running)
+        token = LOADING.set(flight)
         try:
             value = not_awaitable(self._load, self._load(key))
         except BaseException as error:

@@ -39,16 +39,12 @@ from herdless_core import (
     NEVER,
     Answer,
     CacheClosed,
-    Join,
     Loaded,
     Outcome,
     Policy,
     PolicyError,
     Refuse,
-    RunningLoad,
-    StartLoad,
     Stats,
-    reply_of,
 )
 
 __all__ = ["Cache", "Loaded", "Lookup", "Policy", "Stats", "cached"]
@@ -61,10 +57,8 @@ _FIRST_CHECKPOINT_AT: Final = {"fair": LONG_AGO, "always": LONG_AGO, "never": NE
 
 @final
 class _Flight(Flight):
-    __slots__ = ("done", "outcome", "scope", "timer")
-
-    def __init__(self, order: StartLoad, running: RunningLoad) -> None:
-        super().__init__(order, running)
+    def __init__(self, key: object, generation: int, due_at: int) -> None:
+        super().__init__(key, generation, due_at)
         self.done: Final = trio.Event()
         self.outcome: Outcome  # set before `done` is
         self.scope: Final = trio.CancelScope()
@@ -129,25 +123,21 @@ class Cache(BaseCache[K, V, _Flight]):
     async def _answer(self, key: K) -> Answered:
         with self._lock:
             self._require_runtime()
-            effects = self._keyspace.get(key, self._clock(), LOADING.get())
-            boarded = self._carry_out(effects)
-            reply = reply_of(effects)
-            if isinstance(reply, Join):
-                flight = self._flights[reply.generation]
+            asked, boarded = self._ask(key)
         if boarded is not None:
             self._launch(key, boarded)
-        match reply:
-            case Answer():
-                return value_of(reply.outcome), "hit"
-            case Refuse():
-                refuse(key, reply)
-            case Join():
+        match asked:
+            case _Flight():
                 try:
-                    await flight.done.wait()
+                    await asked.done.wait()
                 except BaseException:
-                    self._left(flight, can_cancel=True)
+                    self._left(asked, can_cancel=True)
                     raise
-                return value_of(flight.outcome), "loaded" if reply.leads else "joined"
+                return value_of(asked.outcome), "loaded" if asked is boarded else "joined"
+            case Answer():
+                return value_of(asked.outcome), "hit"
+            case Refuse():
+                refuse(key, asked)
 
     async def close(self, *, cancel: bool = False) -> None:
         """Refuse new lookups (CacheClosed), await the loads that have waiters, cancel the others; `cancel`: cancel
@@ -157,7 +147,7 @@ class Cache(BaseCache[K, V, _Flight]):
             self._carry_out(self._keyspace.close(self._clock()))
         if cancel:
             self._abort()
-        flights = [flight for flight in self._flights.values() if flight.running is not LOADING.get()]
+        flights = [flight for flight in self._flights.values() if flight is not LOADING.get()]
         try:
             for flight in flights:
                 await flight.done.wait()
@@ -184,8 +174,8 @@ class Cache(BaseCache[K, V, _Flight]):
 
     # What the runtime adds: running loads, parking callers
 
-    def _board(self, order: StartLoad, running: RunningLoad) -> _Flight:
-        return _Flight(order, running)
+    def _board(self, key: K, generation: int, due_at: int) -> _Flight:
+        return _Flight(key, generation, due_at)
 
     def _launch(self, key: K, flight: _Flight) -> None:
         nursery = self._open_nursery()
@@ -195,7 +185,7 @@ class Cache(BaseCache[K, V, _Flight]):
             nursery.start_soon(self._watch, flight, name=f"herdless load_timeout {key!r}")
 
     async def _run(self, key: K, flight: _Flight) -> None:
-        LOADING.set(flight.running)
+        LOADING.set(flight)
         try:
             with flight.scope:
                 try:

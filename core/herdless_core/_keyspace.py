@@ -7,8 +7,12 @@ come in three kinds, and an adapter calls all of them inside one critical sectio
 2. reports about flights, by generation: `load_succeeded`, `load_failed`, `deadline_passed`, `waiter_left`, `restarted`;
 3. questions: `running_load`, `stats`, `entry`.
 
+`enter` and `fill` are short cuts before `get` and `load_succeeded`: the same steps where these are of the kinds that a
+busy cache makes most, without the objects that describe a step. An adapter tries them first.
+
 Requests and reports return the effects to carry out. The entry is committed when they return, so Save and Forget are
 done as far as memory is concerned; those of victims, which are other keys, are left out, their CancelLoad is not.
+`board` is called once for each flight, inside the step that starts it, and makes what stands for it in an adapter.
 
 `hot` is the one thing that may be read outside of the critical section: the entries that may be answered without a step
 while `now` is before their `hit_until`. In a bounded keyspace it holds the entries that were looked up since the
@@ -22,7 +26,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeAlias, TypeVar, assert_never, final
 
-from herdless_core._effects import Answer, CancelLoad, Effects, Join, Outcome, Refuse, Reply, Value
+from herdless_core._effects import (
+    SAVE,
+    Answer,
+    CancelLoad,
+    Effect,
+    Effects,
+    Join,
+    Outcome,
+    Refuse,
+    Reply,
+    Settle,
+    StartLoad,
+    Value,
+)
 from herdless_core._errors import CacheClosed, ReentrantLoad
 from herdless_core._events import (
     DeadlinePassed,
@@ -38,7 +55,7 @@ from herdless_core._events import (
     Restarted,
     WaiterLeft,
 )
-from herdless_core._machine import NOTHING, Step, age, peek, transition
+from herdless_core._machine import JOINS, LEADS, NOT_STALE, NOTHING, Step, age, fill, join, peek, start, transition
 from herdless_core._policy import Loaded, Policy, check_count
 from herdless_core._reentrancy import RunningLoad, begin_wait, end_wait
 from herdless_core._states import ABSENT, Entry, Evicted
@@ -93,6 +110,7 @@ class Keyspace(Generic[K]):
     """The entries of one cache. See the module's docstring for the kinds of methods and the order of their use."""
 
     __slots__ = (
+        "_board",
         "_closed",
         "_detached",
         "_evictions",
@@ -101,7 +119,6 @@ class Keyspace(Generic[K]):
         "_joins",
         "_load_failures",
         "_load_timeouts",
-        "_loads",
         "_misses",
         "_observe",
         "_refusals",
@@ -112,11 +129,19 @@ class Keyspace(Generic[K]):
         "policy",
     )
 
-    def __init__(self, policy: Policy, *, maxsize: int | None = None, observe: Observer | None = None) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        maxsize: int | None = None,
+        observe: Observer | None = None,
+        board: Callable[[K, int, int], RunningLoad] = RunningLoad,
+    ) -> None:
         self.policy: Final = policy
         self._store: Final = Store[K](None if maxsize is None else check_count("maxsize", maxsize, least=0))
         self.hot: Final = self._store.hot
         self._observe: Final = observe
+        self._board: Final = board
         self._running: Final[dict[int, RunningLoad]] = {}
         """Every flight that is not settled, by generation: attached to its key's entry, or detached."""
         self._detached: Final[dict[int, _Detached[K]]] = {}
@@ -124,7 +149,7 @@ class Keyspace(Generic[K]):
         self._closed = False
         self._generation = 0
         self._hits = self._stale_hits = self._joins = self._misses = 0
-        self._loads = self._load_failures = self._load_timeouts = self._refusals = self._evictions = 0
+        self._load_failures = self._load_timeouts = self._refusals = self._evictions = 0
 
     # Requests
 
@@ -147,6 +172,41 @@ class Keyspace(Generic[K]):
             self._store.visit(key)
         self._count_lookup(reply)
         return effects + more if more else effects
+
+    def enter(self, key: K, now: int) -> RunningLoad | None:
+        """The short cut of a caller outside of all loads who joins a load, or starts that of an unknown key: that load.
+        None, and nothing done, where the lookup does anything else: then `get`.
+        """
+        if self._closed:
+            return None
+        table = self.hot
+        try:
+            before = table.get(key)
+        except TypeError:
+            return None
+        if before is None:
+            table = self._store.newcomers
+            before = table.get(key)
+        if before is None:
+            generation = self._generation = self._generation + 1
+            started = table[key] = start(generation, now, self.policy)
+            self._misses += 1
+            due_at = started.flight.due_at
+            if self._observe is not None:
+                self._tell(
+                    key, ABSENT, Get(generation), now, started, Join(generation, LEADS), StartLoad(generation, due_at)
+                )
+            load = self._running[generation] = self._board(key, generation, due_at)
+            return load
+        joined = join(before, now, self.policy)
+        if joined is None:
+            return None
+        table[key] = joined
+        self._joins += 1
+        generation = joined.flight.generation
+        if self._observe is not None:
+            self._tell(key, before, Get(self._generation + 1), now, joined, Join(generation, JOINS))
+        return self._running[generation]
 
     def put(self, key: K, value: object, now: int, luck: float = 0.0) -> Effects:
         """A caller gives the value, or `Loaded(value, ...)`; `luck` in [0, 1[ is the random number for the jitter."""
@@ -203,6 +263,34 @@ class Keyspace(Generic[K]):
         lifetime = self.policy.lifetime_for(value, luck)
         bare = value.value if isinstance(value, Loaded) else value
         return self._report(generation, LoadSucceeded(generation, bare, lifetime), now)
+
+    def fill(self, generation: int, value: object, now: int) -> Value | None:
+        """The short cut of a load that gave a bare value, stored where there is room: what its waiters are answered
+        with. None, and nothing done, where there is more to do: then `load_succeeded`.
+        """
+        running = self._running.get(generation)
+        policy = self.policy
+        if running is None or policy.jitter or isinstance(value, Loaded):
+            return None
+        key, table = running.key, self.hot
+        before = table.get(key)
+        if before is None:
+            table = self._store.newcomers
+            before = table.get(key, ABSENT)
+        after = fill(before, generation, value, policy.lifetime)
+        if after is None or (not before.holds_value and self._store.is_full()):
+            return None
+        outcome = Value(value, after.loaded_at, NOT_STALE)
+        if self._observe is not None:
+            event = LoadSucceeded(generation, value, policy.lifetime)
+            self._tell(key, before, event, now, after, SAVE, Settle(generation, outcome))
+        running.has_ended = True
+        del self._running[generation]
+        table[key] = after
+        if not before.holds_value:
+            for expired in self._store.admit(key, after, now):
+                self._evict(expired, now)  # orders nothing: what has expired has no load that only it would cancel
+        return outcome
 
     def load_failed(self, generation: int, error: BaseException, now: int) -> Effects:
         """The loader ended by an exception, of whatever kind."""
@@ -262,7 +350,7 @@ class Keyspace(Generic[K]):
             stale_hits=self._stale_hits,
             joins=self._joins,
             misses=self._misses,
-            loads=self._loads,
+            loads=self._generation,
             load_failures=self._load_failures,
             load_timeouts=self._load_timeouts,
             refusals=self._refusals,
@@ -299,7 +387,7 @@ class Keyspace(Generic[K]):
         before = detached.entry
         after, effects = transition(before, event, now, self.policy)
         if self._observe is not None:
-            self._observe(detached.key, Step(before, event, now, self.policy, after, effects))
+            self._tell(detached.key, before, event, now, after, *effects)
         if isinstance(after, Evicted) and before.flight is not None:
             if after.flight is None:
                 del self._detached[before.flight.generation]
@@ -312,7 +400,7 @@ class Keyspace(Generic[K]):
     def _commit(self, key: K, before: Entry, event: Event, now: int, after: Entry, effects: Effects) -> Effects:
         """The next entry takes its place; returns the cancellations of what had to go for it."""
         if self._observe is not None:
-            self._observe(key, Step(before, event, now, self.policy, after, effects))
+            self._tell(key, before, event, now, after, *effects)
         if after is before:
             return NOTHING
         self._follow_flight(key, before, event, after)
@@ -341,8 +429,7 @@ class Keyspace(Generic[K]):
             self._detached[new.generation] = _Detached(key, after)
         elif old is None or old.generation != new.generation:
             self._generation = new.generation
-            self._loads += 1
-            self._running[new.generation] = RunningLoad(key, new.generation)
+            self._running[new.generation] = self._board(key, new.generation, new.due_at)
 
     def _end(self, generation: int) -> None:
         self._running.pop(generation).has_ended = True
@@ -363,6 +450,10 @@ class Keyspace(Generic[K]):
         return _cancellations(self._step(key, before, Evict(), now))
 
     # Small things
+
+    def _tell(self, key: K, before: Entry, event: Event, now: int, after: Entry, *effects: Effect) -> None:
+        if self._observe is not None:
+            self._observe(key, Step(before, event, now, self.policy, after, effects))
 
     def _check_open(self) -> None:
         if self._closed:

@@ -3,8 +3,11 @@
     transition(entry, event, now, policy) -> (next entry, effects)
 
 It is a function. Every step first ages the entry, so that no timer is needed for correctness, and then does what
-docs/states.md says for its state and the event. All pairs are defined. `read` is the part of it that the hot path
-needs, `peek` the part that neither waits nor starts anything.
+docs/states.md says for its state and the event. All pairs are defined.
+
+`read`, `join`, `start` and `fill` are the steps of which a busy cache makes millions, without the objects that describe
+a step: `transition` is made of them, and specs/contracts.py confirms that they are what it does. `peek` is the part of
+a lookup that neither waits nor starts anything.
 """
 
 from __future__ import annotations
@@ -107,6 +110,32 @@ def read(entry: Entry, now: int) -> Value | None:
     return None
 
 
+def join(entry: Entry, now: int, policy: Policy) -> Pending | None:
+    """The next entry after a lookup that waits for a load in flight, with nothing to answer meanwhile; None for any
+    other. Equals `transition(Get)` where it is not None.
+    """
+    if isinstance(entry, Pending):
+        flight = entry.flight
+        if flight.waiters < policy.max_waiters and now < flight.due_at:
+            return Pending(Flight(flight.generation, flight.started_at, flight.due_at, flight.waiters + 1))
+    return None
+
+
+def start(generation: int, now: int, policy: Policy) -> Pending:
+    """The next entry after a lookup of an unknown key. Equals `transition(Get)` of Absent."""
+    return Pending(Flight(generation, now, after(now, policy.load_timeout), 1))
+
+
+def fill(entry: Entry, generation: int, value: object, lifetime: Lifetime) -> Fresh | None:
+    """The next entry after its load succeeded; None where the load was superseded (NoStaleSet) or the entry evicted.
+    Equals `transition(LoadSucceeded)` where it is not None.
+    """
+    flight = entry.flight
+    if flight is None or flight.generation != generation or isinstance(entry, Evicted):
+        return None
+    return _fresh(value, flight.started_at, lifetime)
+
+
 def peek(entry: Entry, now: int) -> Outcome | None:
     """What a lookup would be answered with at once; None where it would wait. Starts nothing."""
     entry = age(entry, now)
@@ -141,9 +170,13 @@ def _get(entry: Entry, generation: int, now: int, policy: Policy) -> Next:
         return entry, (replied[0], *effects, *replied[1:])
     match entry:
         case Absent():
-            return _start_and_join(None, generation, now, policy)
+            pending = start(generation, now, policy)
+            return pending, (Join(generation, LEADS), StartLoad(generation, pending.flight.due_at))
         case Pending():
-            return _join(entry, entry.flight, policy)
+            joined = join(entry, now, policy)
+            if joined is None:
+                return entry, (Refuse(policy.max_waiters),)
+            return joined, (Join(joined.flight.generation, JOINS),)
         case Fresh():
             answer = Answer(_outcome(entry))
             if now < entry.refresh_at or entry.flight is not None:
@@ -162,27 +195,19 @@ def _get_stale(entry: Stale, generation: int, now: int, policy: Policy) -> Next:
         if entry.flight is not None or now < entry.retry_at:
             return entry, (answer,)
         return _start_behind(entry, generation, now, policy, answer)
-    if entry.flight is not None:
-        return _join(entry, entry.flight, policy)
-    return _start_and_join(entry, generation, now, policy)
-
-
-def _start_and_join(entry: Fresh | Stale | None, generation: int, now: int, policy: Policy) -> Next:
-    flight = Flight(generation, now, after(now, policy.load_timeout), 1)
-    return _with_flight(entry, flight), (Join(generation, LEADS), StartLoad(generation, flight.due_at))
+    flight = entry.flight
+    if flight is None:
+        flight = Flight(generation, now, after(now, policy.load_timeout), 1)
+        return _with_flight(entry, flight), (Join(generation, LEADS), StartLoad(generation, flight.due_at))
+    if flight.waiters >= policy.max_waiters:
+        return entry, (Refuse(policy.max_waiters),)
+    return _with_waiters(entry, flight, flight.waiters + 1), (Join(flight.generation, JOINS),)
 
 
 def _start_behind(entry: Fresh | Stale | None, generation: int, now: int, policy: Policy, *first: Answer) -> Next:
     flight = Flight(generation, now, after(now, policy.load_timeout), 0)
-    return _with_flight(entry, flight), (*first, StartLoad(generation, flight.due_at))
-
-
-def _join(entry: Pending | Stale, flight: Flight, policy: Policy) -> Next:
-    if flight.waiters >= policy.max_waiters:
-        return entry, (Refuse(policy.max_waiters),)
-    joined = Flight(flight.generation, flight.started_at, flight.due_at, flight.waiters + 1)
-    next_entry = Pending(joined) if isinstance(entry, Pending) else _with_flight(entry, joined)
-    return next_entry, (Join(flight.generation, JOINS),)
+    started = Pending(flight) if entry is None else _with_flight(entry, flight)
+    return started, (*first, StartLoad(generation, flight.due_at))
 
 
 def _put(entry: Entry, event: Put, now: int) -> Next:
@@ -239,14 +264,15 @@ def _evict(entry: Entry) -> Next:
 
 
 def _load_succeeded(entry: Entry, event: LoadSucceeded) -> Next:
+    filled = fill(entry, event.generation, event.value, event.lifetime)
+    if filled is not None:
+        return filled, (SAVE, Settle(event.generation, Value(event.value, filled.loaded_at, NOT_STALE)))
     flight = entry.flight
-    if flight is None or flight.generation != event.generation:
-        # Superseded: not stored (NoStaleSet). Whoever may still wait for it is answered all the same.
-        return entry, (Settle(event.generation, Value(event.value, LONG_AGO, IS_STALE)),)
-    settle = Settle(event.generation, Value(event.value, flight.started_at, NOT_STALE))
-    if isinstance(entry, Evicted):
+    if isinstance(entry, Evicted) and flight is not None and flight.generation == event.generation:
+        settle = Settle(event.generation, Value(event.value, flight.started_at, NOT_STALE))
         return Evicted(entry.cause, None), (settle,)
-    return _fresh(event.value, flight.started_at, event.lifetime), (SAVE, settle)
+    # Superseded: not stored. Whoever may still wait for it is answered all the same.
+    return entry, (Settle(event.generation, Value(event.value, LONG_AGO, IS_STALE)),)
 
 
 def _load_failed(entry: Entry, generation: int, error: BaseException, now: int, policy: Policy) -> Next:
@@ -308,10 +334,8 @@ def _stale(entry: Fresh, fresh_until: int, *, retry_at: int) -> Stale:
     return Stale(entry.value, entry.loaded_at, stale_until, kept_until, retry_at, entry.flight)
 
 
-def _with_flight(entry: Fresh | Stale | None, flight: Flight) -> Entry:
+def _with_flight(entry: Fresh | Stale, flight: Flight) -> Entry:
     match entry:
-        case None:
-            return Pending(flight)
         case Fresh():
             # A lookup past the deadline has a step to make: it gives the load up.
             hit_until = LONG_AGO if isinstance(entry.value, Failure) else min(entry.fresh_until, flight.due_at)

@@ -10,29 +10,33 @@ two caches, at least one sees it.
 
 from __future__ import annotations
 
-from typing import Any, Final, final
+from typing import Any
 
 
-@final
 class RunningLoad:
-    """One load while it runs: what it loads, and for which other loads its own callers wait just now."""
+    """One load while it runs: what it loads, and for which other loads its own callers wait just now.
 
-    __slots__ = ("generation", "has_ended", "key", "waits_for")
+    An adapter adds what it needs to run the load and to answer its waiters, in a subclass. Few are alive at a time, and
+    one is made for each miss: attributes that seldom differ from their defaults are the class's, at no cost.
+    """
 
-    def __init__(self, key: object, generation: int) -> None:
-        self.key: Final[Any] = key
-        self.generation: Final = generation
-        self.has_ended = False
-        """Set when nobody waits for it any more."""
-        self.waits_for: list[RunningLoad] = []
+    has_ended: bool = False
+    """Set when nobody waits for it any more."""
+    waits_for: tuple[RunningLoad, ...] = ()
+
+    def __init__(self, key: Any, generation: int, due_at: int) -> None:
+        self.key = key
+        self.generation = generation
+        self.due_at = due_at
+        """From this instant on it is too late, in nanoseconds; `NEVER` without `load_timeout`."""
 
 
 def begin_wait(waiting: RunningLoad, target: RunningLoad) -> bool:
     """Note that `waiting` waits for `target`; False, and nothing noted, when that would be for ever."""
-    waiting.waits_for = [load for load in waiting.waits_for if not load.has_ended]
-    waiting.waits_for.append(target)
+    waited_for = tuple(load for load in waiting.waits_for if not load.has_ended)
+    waiting.waits_for = (*waited_for, target)
     if waiting in _all_that_wait_is_for(target):
-        waiting.waits_for.remove(target)
+        waiting.waits_for = waited_for
         return False
     return True
 
@@ -40,7 +44,8 @@ def begin_wait(waiting: RunningLoad, target: RunningLoad) -> bool:
 def end_wait(waiting: RunningLoad, target: RunningLoad) -> None:
     """Note that one caller inside `waiting` no longer waits for `target`."""
     if target in waiting.waits_for:
-        waiting.waits_for.remove(target)
+        index = waiting.waits_for.index(target)
+        waiting.waits_for = waiting.waits_for[:index] + waiting.waits_for[index + 1 :]
 
 
 def _all_that_wait_is_for(load: RunningLoad) -> set[RunningLoad]:
@@ -48,7 +53,7 @@ def _all_that_wait_is_for(load: RunningLoad) -> set[RunningLoad]:
     seen = {load}
     rest = [load]
     while rest:
-        for target in tuple(rest.pop().waits_for):
+        for target in rest.pop().waits_for:
             if not target.has_ended and target not in seen:
                 seen.add(target)
                 rest.append(target)

@@ -12,7 +12,7 @@ it is not found, and asked for again under the lock.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, Generic, TypeVar, final
 
 from herdless_core._eviction import S3Fifo, Standing, Victim
@@ -33,12 +33,14 @@ SWEEP_SLACK: Final = 64
 class Store(Generic[K]):
     """The entries by key. `size` counts those that hold a value, expired or not."""
 
-    __slots__ = ("_cold", "_order", "_sweep", "hot", "maxsize", "size")
+    __slots__ = ("_order", "_sweep", "cold", "hot", "maxsize", "newcomers", "size")
 
     def __init__(self, maxsize: int | None) -> None:
         self.maxsize: Final = maxsize
         self.hot: Final[dict[K, Entry]] = {}
-        self._cold: Final[dict[K, Entry]] = {}
+        self.cold: Final[dict[K, Entry]] = {}
+        self.newcomers: Final = self.hot if maxsize is None else self.cold
+        """The table in which keys begin."""
         self._order: Final = None if maxsize is None else S3Fifo[K](maxsize, self._standing, self._unvisit)
         self._sweep: deque[K] = deque()
         self.size = 0
@@ -46,14 +48,14 @@ class Store(Generic[K]):
     def entry(self, key: K) -> Entry:
         """The key's entry, not aged; Absent when there is none. Raises TypeError for an unhashable key."""
         try:
-            return self.hot.get(key) or self._cold.get(key) or ABSENT
+            return self.hot.get(key) or self.cold.get(key) or ABSENT
         except TypeError as error:
             raise TypeError(f"the key {key!r} cannot be looked up: {error}") from error
 
     def __iter__(self) -> Iterator[K]:
         """The keys that have an entry."""
         yield from self.hot
-        yield from self._cold
+        yield from self.cold
 
     def place(self, key: K, before: Entry, after: Entry) -> None:
         """`after` takes the place of `before`."""
@@ -61,18 +63,18 @@ class Store(Generic[K]):
             self.size += 1 if after.holds_value else -1
         if not after.is_reachable:
             self.hot.pop(key, None)
-            self._cold.pop(key, None)
-        elif self._order is None or key in self.hot:
+            self.cold.pop(key, None)
+        elif key in self.hot:
             self.hot[key] = after
         else:
-            self._cold[key] = after
+            self.newcomers[key] = after
 
     def visit(self, key: K) -> None:
         """The key was looked up, and answered."""
-        entry = self._cold.get(key)
+        entry = self.cold.get(key)
         if entry is not None:
             self.hot[key] = entry
-            del self._cold[key]
+            del self.cold[key]
 
     def clear(self) -> None:
         """Every entry has gone: forget the queues' mentions of them."""
@@ -90,7 +92,17 @@ class Store(Generic[K]):
         """The key to evict next; None when callers wait for every one."""
         return None if self._order is None else self._order.victim(now)
 
-    def note(self, key: K, before: Entry, after: Entry, now: int) -> list[K]:
+    def admit(self, key: K, newcomer: Fresh, now: int) -> Sequence[K]:
+        """Count a value that was placed where none was, and note it. Returns what has expired."""
+        self.size += 1
+        if self._order is not None:
+            self._order.add(key, now)
+        elif newcomer.lifetime.ttl < NEVER:
+            self._sweep.append(key)
+            return self._expired(now)
+        return ()
+
+    def note(self, key: K, before: Entry, after: Entry, now: int) -> Sequence[K]:
         """Take note of what was placed, AFTER it was: the queues forget keys without an entry. Returns what has
         expired.
         """
@@ -100,7 +112,7 @@ class Store(Generic[K]):
         elif _has_end(after) and not _has_end(before):
             self._sweep.append(key)
             return self._expired(now)
-        return []
+        return ()
 
     def _standing(self, key: K, now: int) -> Standing:
         entry = self.entry(key)
@@ -113,10 +125,10 @@ class Store(Generic[K]):
         return Standing.VISITED if key in self.hot else Standing.IDLE
 
     def _unvisit(self, key: K) -> None:
-        self._cold[key] = self.hot[key]
+        self.cold[key] = self.hot[key]
         del self.hot[key]
 
-    def _expired(self, now: int) -> list[K]:
+    def _expired(self, now: int) -> Sequence[K]:
         """Look at the oldest mentions up to the first that is alive, which goes to the end.
 
         So each newcomer costs one look while all are alive; where half of them are not, as many go as come.

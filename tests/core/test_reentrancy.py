@@ -42,7 +42,7 @@ def test_the_refused_lookup_leaves_no_trace() -> None:
             cache.get("a", 0, a)
     assert cache.stats() == before
     assert cache.waiters(a.generation) == 1
-    assert a.waits_for == []
+    assert a.waits_for == ()
 
 
 @pytest.mark.parametrize("length", [2, 3, 10])
@@ -133,4 +133,4 @@ def test_leaving_twice_is_leaving_once() -> None:
     _join(cache, "c", a)
     cache.get("b", 0)
     cache.waiter_left(b.generation, 0, can_cancel=True, loading=a)
-    assert a.waits_for == [c]
+    assert a.waits_for == (c,)

@@ -67,7 +67,7 @@ def test_there_are_never_more_values_than_maxsize(maxsize: int) -> None:
     for key in _zipf(3_000, 400, seed=1):
         _is_hit(cache, key)
         largest = max(largest, cache.stats().size)
-        assert len(cache.hot) + len(cache._store._cold) == cache.stats().size
+        assert len(cache.hot) + len(cache._store.cold) == cache.stats().size
     assert largest == maxsize
 
 

@@ -219,7 +219,7 @@ class Life(RuleBasedStateMachine):
         held = [key for key in self.cache if isinstance(self.cache.entry(key), Fresh | Stale)]
         assert stats.size == len(held)
         assert self.maxsize is None or stats.size <= self.maxsize
-        assert not set(self.cache.hot) & set(self.cache._store._cold)
+        assert not set(self.cache.hot) & set(self.cache._store.cold)
 
     @invariant()
     def counts_the_same_waiters(self) -> None:

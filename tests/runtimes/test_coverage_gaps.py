@@ -20,7 +20,7 @@ def test_missing_lines_and_branches_are_gaps(tmp_path: Path) -> None:
     (folder / "trio.py").write_text("if a:\n    b()\nwhile c:\n    d()\n", encoding="utf-8")
     measured = {"missing_lines": [2], "missing_branches": [[1, 2], [-3, -1]]}
     other: dict[str, Any] = {"missing_lines": [1], "missing_branches": []}
-    found = gaps(report(trio=measured, testing=other), tmp_path)
+    found = gaps(report(trio=measured, durable_objects=other), tmp_path)
     assert found == {Gap("trio.py", "b()"), Gap("trio.py", "if a:"), Gap("trio.py", "while c:")}
 
 

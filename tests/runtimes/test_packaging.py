@@ -105,6 +105,17 @@ def test_trio_cache_says_what_is_missing(installed: Path) -> None:
     assert run("-S", "-c", script, cwd=installed, python_path=installed) == "trio\n"
 
 
+def test_testing_kit_needs_no_other_packages(installed: Path) -> None:
+    """The explorers and judges run without pytest and trio; the contract suite says that it needs pytest."""
+    script = (
+        "import herdless.testing as kit\n"
+        "print(kit.explore(lambda schedule: kit.run_threads(lambda threads: None, schedule)))\n"
+        "try:\n    import herdless.testing.contract\nexcept ModuleNotFoundError as error:\n    print(error.name, error)"
+    )
+    printed = run("-S", "-W", "error", "-c", script, cwd=installed, python_path=installed)
+    assert printed == "1\npytest herdless.testing.contract needs pytest: pip install pytest\n"
+
+
 def test_command_of_a_fresh_install(installed: Path) -> None:
     """`python -m herdless --version` needs no extra, and says the version of the distribution."""
     printed = run("-S", "-m", "herdless", "--version", cwd=installed, python_path=installed)

@@ -6,8 +6,10 @@ A line that ends in `# expect: CODE` must be an error with that code of mypy, an
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Literal, assert_type
+from typing import Any, ClassVar, Literal, assert_type
 
 import herdless.asyncio
 import herdless.threads
@@ -15,6 +17,7 @@ import herdless.trio
 from herdless import Loaded, Policy, Stats
 from herdless.asyncio import Cache as AsyncCache
 from herdless.asyncio import Lookup
+from herdless.testing.contract import AsyncioWorld, BlockingWorld, ContractSuite
 from herdless.threads import Cache as ThreadsCache
 from herdless.trio import Cache as TrioCache
 
@@ -175,3 +178,47 @@ async def decorated() -> None:
 async def decorated_with_loaded() -> None:
     """`Loaded` is unwrapped for callers of a cached function too."""
     assert_type(await find_in_trio("a"), list[User])
+
+
+class MyWorld(BlockingWorld):
+    """A driver of a foreign runtime."""
+
+    cache_class = ThreadsCache
+    cancellation = TimeoutError
+    exempt: ClassVar[Mapping[str, str]] = {"test_single_flight": "for this example"}
+
+    def make_spot(self) -> threading.Event:
+        """Where loads wait."""
+        return threading.Event()
+
+    def spawn(self, body: Callable[[], Any]) -> threading.Thread:
+        """Start a caller."""
+        thread = threading.Thread(target=body)
+        thread.start()
+        return thread
+
+    async def settle(self) -> None:
+        """Wait for nothing."""
+
+
+class TestMine(ContractSuite):
+    """The suite for it."""
+
+    world = MyWorld
+
+
+class WrongWorld(AsyncioWorld):
+    """What a driver may not be."""
+
+    cache_class = 1  # expect: assignment
+    cancellation = TimeoutError()  # expect: assignment
+    exempt: ClassVar[Mapping[str, str]] = {"test_single_flight": None}  # expect: dict-item
+
+    def settle(self) -> None:  # expect: override
+        """A driver's `settle` is awaited."""
+
+
+class TestWrong(ContractSuite):
+    """A world is needed."""
+
+    world = ThreadsCache  # expect: assignment
