@@ -21,6 +21,8 @@ class Origin:
         self._has_recovered = False
         self.recovery = make_event()
         """What a load waits for that hangs."""
+        self.is_down = False
+        """Whether every load hangs."""
 
     def may_hang(self) -> bool:
         """Whether one more load may hang; it must then wait for the recovery."""
@@ -32,6 +34,7 @@ class Origin:
         """Those who hang go on; for_good: from now on nobody hangs. In the runtime's own thread."""
         with self._lock:
             self._has_recovered |= for_good
+            self.is_down = False
             recovery = self.recovery
             if not self._has_recovered:
                 self.recovery = self._make_event()

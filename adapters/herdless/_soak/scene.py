@@ -63,6 +63,8 @@ class Scene:
         return made, LoadPlan(fault, 0.0 if self.is_calm else plan.seconds, plan.ttl, plan.other_key)
 
     def _possible(self, fault: LoadFault | None) -> LoadFault | None:
+        if self.origin.is_down:
+            return "load hangs"
         if self.is_calm:
             return None
         if fault == "load hangs" and not self.origin.may_hang():
@@ -162,10 +164,14 @@ class Scene:
     # The phases; each yields for how many seconds to sleep
 
     def storm(self) -> Iterator[float]:
-        """As long as the plan says, or until a promise is broken."""
+        """As long as the plan says, or until a promise is broken. Where loads are given up in time, the origin is down
+        at the end: then nothing but that gets the callers out.
+        """
         end = monotonic() + self.plan.storm_seconds
         while not self.is_over and (left := end - monotonic()) > 0:
             self.origin.recovers()  # not at the end: what hangs then is a matter for the calm
+            if self._is_timed and left <= OUTAGE_SECONDS:
+                self.origin.is_down = True
             yield min(left, OUTAGE_SECONDS)
 
     def begin_closing(self) -> bool:
