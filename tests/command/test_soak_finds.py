@@ -194,7 +194,7 @@ OVERLAP = "the step .* (begins with|makes no sense|goes back in time|is used aga
 def test_broken_adapter_is_found(monkeypatch: pytest.MonkeyPatch, runtime: str, broken: Break, complaint: str) -> None:
     """A soak that finds nothing in an adapter that is wrong would say nothing of one that is right."""
     broken(monkeypatch, CACHES[runtime])
-    soaked = soak(runtime, 4.0, 1, patience=0.5 if complaint == WAITS else 20.0)
+    soaked = soak(runtime, 3.0, 1, patience=0.5 if complaint == WAITS else 20.0)
     assert soaked.violations > 0
     assert re.search(complaint, str(soaked.first_violation)), soaked.first_violation
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
+from herdless._command._arguments import count, seconds, seed
 from herdless._command._loader import named_loader
 from herdless._command._origin import LATENCY_SECONDS, QUERY, ROWS, SCHEMA, Source, existing_origin, new_origin
 from herdless._command._plan import CONNECTIONS, LOOKUPS_PER_CALLER, MIX_SECONDS, MIX_TTL_SECONDS, cold_herd, zipf_mix
@@ -63,12 +64,12 @@ def add_arguments(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     add = parser.add_argument
     add("--runtime", choices=(*RUNTIMES, "all"), default="all", help="where to run the herd (default: all)")
-    add("--callers", type=_count, default=1000, metavar="N", help="how large the herd is (default: 1000)")
-    add("--keys", type=_count, default=50, metavar="N", help="different keys in the mix (default: 50)")
-    add("--seed", type=int, default=1, metavar="N", help="which lookups the mix is of (default: 1)")
+    add("--callers", type=count, default=1000, metavar="N", help="how large the herd is (default: 1000)")
+    add("--keys", type=count, default=50, metavar="N", help="different keys in the mix (default: 50)")
+    add("--seed", type=seed, default=1, metavar="N", help="which lookups the mix is of (default: 1)")
     add(
         "--latency",
-        type=_seconds,
+        type=seconds(0.0, 60.0),
         default=LATENCY_SECONDS,
         metavar="SECONDS",
         help=f"the way to the SQLite origin and back, beside the query itself (default: {LATENCY_SECONDS:g})",
@@ -109,23 +110,3 @@ def _runtimes(asked: str, *, is_async: bool) -> Found[Serve]:
         return find(asked, serve_on)
     why = "an async --load cannot serve threads: give a sync one"
     return find(asked, serve_on, left_out={"threads": why})
-
-
-def _count(text: str) -> int:
-    try:
-        count = int(text)
-    except ValueError:
-        count = 0
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not accepted: give an integer >= 1")
-    return count
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < 60:  # NaN is refused too
-        raise argparse.ArgumentTypeError(f"{text!r} is not accepted: give a number of seconds from 0 to 60")
-    return seconds

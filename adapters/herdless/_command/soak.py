@@ -7,6 +7,7 @@ import random
 import sys
 from typing import Any, Final
 
+from herdless._command._arguments import seconds, seed
 from herdless._command._progress import progress
 from herdless._command._runtimes import RUNTIMES, find
 from herdless._command._soaked import SoakReport, as_json, show
@@ -58,12 +59,12 @@ def add_arguments(subparsers: argparse._SubParsersAction[Any]) -> None:
     add("--runtime", choices=(*RUNTIMES, "all"), default="all", help="which caches to soak (default: all)")
     add(
         "--seconds",
-        type=_seconds,
+        type=seconds(LEAST_SECONDS, MOST_SECONDS),
         default=DEFAULT_SECONDS,
         metavar="N",
         help=f"for how long (default: {DEFAULT_SECONDS:g})",
     )
-    add("--seed", type=_seed, default=None, metavar="N", help="what to draw from (default: another one in each run)")
+    add("--seed", type=seed, default=None, metavar="N", help="what to draw from (default: another one in each run)")
     add("--json", action="store_true", help="print the figures as JSON, memory in bytes")
     parser.set_defaults(run=run)
 
@@ -71,7 +72,7 @@ def add_arguments(subparsers: argparse._SubParsersAction[Any]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Soak and report; 1 if a promise was broken."""
     found = find(args.runtime, play_on)
-    seed = random.SystemRandom().randrange(SEEDS) if args.seed is None else args.seed
+    chosen = random.SystemRandom().randrange(SEEDS) if args.seed is None else args.seed
     names = tuple(found.parts)
     with progress(int(args.seconds)) as announce:
         shown = -1
@@ -80,28 +81,10 @@ def run(args: argparse.Namespace) -> int:
             nonlocal shown
             while shown < min(passed, args.seconds) - 1:
                 shown += 1
-                announce(f"{', '.join(names)}: seed {seed}")
+                announce(f"{', '.join(names)}: seed {chosen}")
 
-        soaked = soak_side_by_side(names, args.seconds, seed, tick)
-    report = SoakReport(args.seconds, seed, tuple(soaked), found.left_out)
+        soaked = soak_side_by_side(names, args.seconds, chosen, tick)
+    report = SoakReport(args.seconds, chosen, tuple(soaked), found.left_out)
     sys.stdout.write(as_json(report) if args.json else show(report))
     sys.stdout.flush()
     return 1 if report.violations else 0
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not LEAST_SECONDS <= seconds <= MOST_SECONDS:  # NaN is refused too
-        accepted = f"give a number of seconds from {LEAST_SECONDS:g} to {MOST_SECONDS:,.0f}"
-        raise argparse.ArgumentTypeError(f"{text!r} is not accepted: {accepted}")
-    return seconds
-
-
-def _seed(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not accepted: give an integer") from None
