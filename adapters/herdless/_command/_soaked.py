@@ -131,7 +131,7 @@ def _named(name: str, cells: Sequence[str]) -> str:
 def _verdict(report: SoakReport) -> Iterator[str]:
     if not report.violations:
         rounds = sum(each.rounds for each in report.soaked)
-        yield f"No promise was broken, and all {rounds:,} rounds came to an end: nobody waits, nothing is left."
+        yield f"No promise was broken; all {rounds:,} rounds came to their end, and nothing is left."
         return
     for what in report.violations:
         yield f"BROKEN: {what}"
