@@ -13,6 +13,7 @@ import herdless.threads
 import herdless.trio
 from herdless._soak.oracle import Made
 from herdless._soak.run import soak
+from tests.schedules.no_lock import NoLock
 
 Break: TypeAlias = Callable[[pytest.MonkeyPatch, Any], None]
 
@@ -43,23 +44,6 @@ def no_deadline_is_reported(patch: pytest.MonkeyPatch, cache: Any) -> None:
 def nobody_is_known_to_have_left(patch: pytest.MonkeyPatch, cache: Any) -> None:
     """Callers who were cancelled are still counted, so a load nobody waits for is not cancelled."""
     patch.setattr(cache, "_left", lambda *_, **__: None)
-
-
-class NoLock:
-    """Something that looks like a lock."""
-
-    def acquire(self) -> bool:
-        """At once."""
-        return True
-
-    def release(self) -> None:
-        """Nothing was held."""
-
-    def __enter__(self) -> bool:
-        return True
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing was held."""
 
 
 def nothing_is_locked(patch: pytest.MonkeyPatch, cache: Any) -> None:
