@@ -41,6 +41,7 @@ from herdless_core import (
     Fresh,
     Get,
     Invalidate,
+    Join,
     Lifetime,
     LoadFailed,
     LoadSucceeded,
@@ -49,11 +50,15 @@ from herdless_core import (
     Put,
     Refresh,
     Restarted,
+    Settle,
     Stale,
+    StartLoad,
     Step,
+    Value,
     WaiterLeft,
     _machine,
 )
+from herdless_core._effects import SAVE
 from herdless_core._eviction import Queue, Standing, Verdict, verdict
 from herdless_core._invariants import INVARIANTS
 from herdless_core._table import EVENTS
@@ -229,6 +234,64 @@ def read_is_get(machine: Any) -> Contract:
     return contract
 
 
+def join_is_get(machine: Any) -> Contract:
+    """Where `join` gives the next entry, `transition(Get)` gives the same, and lets the caller wait."""
+
+    def contract(n: Numbers) -> bool:
+        """A contract.
+
+        pre: is_possible(n)
+        post: _
+        """
+        entry, policy = entry_of(n), policy_of(n)
+        joined = machine.join(entry, n.now, policy)
+        if joined is None:
+            return True
+        after, effects = machine.transition(entry, event_of(Get, n), n.now, policy)
+        return bool(after == joined and effects == (Join(joined.flight.generation, leads=False),))
+
+    return contract
+
+
+def start_is_get(machine: Any) -> Contract:
+    """`start` gives the next entry of `transition(Get)` for an unknown key, which starts this load."""
+
+    def contract(n: Numbers) -> bool:
+        """A contract.
+
+        pre: is_possible(n)
+        post: _
+        """
+        policy = policy_of(n)
+        started = machine.start(n.generation, n.now, policy)
+        after, effects = machine.transition(ABSENT, Get(n.generation), n.now, policy)
+        orders = (Join(n.generation, leads=True), StartLoad(n.generation, started.flight.due_at))
+        return bool(after == started and effects == orders)
+
+    return contract
+
+
+def fill_is_load_succeeded(machine: Any) -> Contract:
+    """Where `fill` gives the next entry, `transition(LoadSucceeded)` gives the same, saves and settles."""
+
+    def contract(n: Numbers) -> bool:
+        """A contract.
+
+        pre: is_possible(n)
+        post: _
+        """
+        entry, policy = entry_of(n), policy_of(n)
+        lifetime = Lifetime(n.new_ttl, n.new_ttl, n.stale_while_revalidate, n.stale_if_error)
+        filled = machine.fill(entry, n.other_generation, NEW, lifetime)
+        if filled is None:
+            return True
+        after, effects = machine.transition(entry, event_of(LoadSucceeded, n), n.now, policy)
+        outcome = Value(NEW, filled.loaded_at, is_stale=False)
+        return bool(after == filled and effects == (SAVE, Settle(n.other_generation, outcome)))
+
+    return contract
+
+
 def peek_is_get(machine: Any) -> Contract:
     """`peek` shows exactly what `transition(Get)` would answer at once, unless that gives a late load up first."""
 
@@ -314,6 +377,9 @@ def contracts(machine: ModuleType) -> Iterator[tuple[str, Contract]]:
     for kind in EVENTS:
         yield f"{kind.__name__}: {TIME_SHIFT}", keeps([TIME_SHIFT], kind, machine)
     yield "read is transition(Get) on hits", read_is_get(machine)
+    yield "join is transition(Get) where that only joins", join_is_get(machine)
+    yield "start is transition(Get) of an unknown key", start_is_get(machine)
+    yield "fill is transition(LoadSucceeded) where that stores", fill_is_load_succeeded(machine)
     yield "peek is transition(Get) where it answers", peek_is_get(machine)
     yield "age twice is age once", ages_once(machine)
     yield "age keeps the flight, and the value while it is of use", ages_to_what_is_left(machine)

@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from time import monotonic_ns
 from types import CoroutineType
-from typing import Any, Final, Generic, Literal, NoReturn, TypeAlias, TypeVar, Unpack, final
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, Unpack, final
 
 from herdless import _primitives
 from herdless._fork import survive_forks
@@ -356,8 +356,10 @@ def not_awaitable(load: object, returned: Any) -> Any:
     return returned
 
 
-def refuse(key: object, reply: Refuse) -> NoReturn:
-    """Raise TooManyWaiters."""
+def value_of_reply(key: object, reply: Answer | Refuse) -> Value:
+    """The value that a lookup is answered with at once; its load's exception raised, or TooManyWaiters."""
+    if isinstance(reply, Answer):
+        return value_of(reply.outcome)
     raise TooManyWaiters(f"max_waiters={reply.max_waiters} callers wait for the load of {key!r} already")
 
 

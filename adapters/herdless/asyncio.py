@@ -24,8 +24,8 @@ from herdless._cache import (
     Lookup,
     V,
     awaitable,
-    refuse,
     value_of,
+    value_of_reply,
 )
 from herdless._decorator import AsyncCached, P, R, require_parentheses
 from herdless_core import (
@@ -37,7 +37,6 @@ from herdless_core import (
     Policy,
     Refuse,
     Stats,
-    Value,
     WrongEventLoop,
 )
 
@@ -97,8 +96,8 @@ class Cache(BaseCache[K, V, _Flight]):
         except (KeyError, TypeError):
             pass
         entered = self._enter(key)
-        if isinstance(entered, Value):
-            return entered.value  # type: ignore[no-any-return]  # as above
+        if not isinstance(entered, tuple):
+            return value_of_reply(key, entered).value  # type: ignore[no-any-return]  # as above
         flight, waiter, _ = entered
         try:  # here and in `lookup`: a coroutine between would be a fifth of what joining costs
             outcome = await waiter
@@ -110,8 +109,8 @@ class Cache(BaseCache[K, V, _Flight]):
     async def lookup(self, key: K) -> Lookup[V]:
         """Like `get`, with the way in which the value was come by, and its age."""
         entered = self._enter(key)
-        if isinstance(entered, Value):
-            return self._lookup((entered, "hit"))
+        if not isinstance(entered, tuple):
+            return self._lookup((value_of_reply(key, entered), "hit"))
         flight, waiter, how = entered
         try:
             outcome = await waiter
@@ -120,8 +119,8 @@ class Cache(BaseCache[K, V, _Flight]):
             raise
         return self._lookup((value_of(outcome), how))
 
-    def _enter(self, key: K) -> Value | tuple[_Flight, asyncio.Future[Outcome], How]:
-        """Look the key up: the answer, or the flight that it waits for and a new waiter of it."""
+    def _enter(self, key: K) -> Answer | Refuse | tuple[_Flight, asyncio.Future[Outcome], How]:
+        """Look the key up: the reply, or the flight to wait for and a new waiter of it."""
         loop = asyncio.get_running_loop()
         self._lock.acquire()  # and not `with`, which takes twice as long, since every miss and join comes here
         try:
@@ -137,13 +136,9 @@ class Cache(BaseCache[K, V, _Flight]):
             self._lock.release()
         if boarded is not None:
             self._launch(key, boarded)
-        match asked:
-            case _Flight():
-                return asked, waiter, "loaded" if asked is boarded else "joined"
-            case Answer():
-                return value_of(asked.outcome)
-            case Refuse():
-                refuse(key, asked)
+        if isinstance(asked, _Flight):
+            return asked, waiter, "loaded" if asked is boarded else "joined"
+        return asked
 
     def _leave(self, flight: _Flight, error: BaseException) -> None:
         if not isinstance(error, GeneratorExit):  # then its loop is gone, and the collector may strike inside the lock

@@ -33,22 +33,20 @@ from herdless._cache import (
     Lookup,
     V,
     not_awaitable,
-    refuse,
     value_of,
+    value_of_reply,
 )
 from herdless._decorator import P, R, SyncCached, require_parentheses
 from herdless._workers import Executor, Workers
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     NEVER,
-    Answer,
     Failure,
     LoadCancelled,
     Loaded,
     Outcome,
     Policy,
     PolicyError,
-    Refuse,
     Stats,
     after,
 )
@@ -122,18 +120,14 @@ class Cache(BaseCache[K, V, _Flight]):
                 self._run(key, boarded)
             else:
                 self._launch(key, boarded, urgent=asked is boarded)
-        match asked:
-            case _Flight():
-                try:
-                    outcome = self._wait(asked, expires_at)
-                except BaseException:
-                    self._left(asked, can_cancel=False)
-                    raise
-                return value_of(outcome), "loaded" if asked is boarded else "joined"
-            case Answer():
-                return value_of(asked.outcome), "hit"
-            case Refuse():
-                refuse(key, asked)
+        if isinstance(asked, _Flight):
+            try:
+                outcome = self._wait(asked, expires_at)
+            except BaseException:
+                self._left(asked, can_cancel=False)
+                raise
+            return value_of(outcome), "loaded" if asked is boarded else "joined"
+        return value_of_reply(key, asked), "hit"
 
     def close(self, *, cancel: bool = False) -> None:
         """Refuse new lookups (CacheClosed), wait for the loads that have waiters; `cancel`: these get LoadCancelled."""

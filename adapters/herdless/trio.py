@@ -29,21 +29,19 @@ from herdless._cache import (
     Lookup,
     V,
     awaitable,
-    refuse,
     value_of,
+    value_of_reply,
 )
 from herdless._decorator import AsyncCached, P, R, require_parentheses
 from herdless_core import (
     LONG_AGO,
     NANOSECONDS_PER_SECOND,
     NEVER,
-    Answer,
     CacheClosed,
     Loaded,
     Outcome,
     Policy,
     PolicyError,
-    Refuse,
     Stats,
 )
 
@@ -126,18 +124,14 @@ class Cache(BaseCache[K, V, _Flight]):
             asked, boarded = self._ask(key)
         if boarded is not None:
             self._launch(key, boarded)
-        match asked:
-            case _Flight():
-                try:
-                    await asked.done.wait()
-                except BaseException:
-                    self._left(asked, can_cancel=True)
-                    raise
-                return value_of(asked.outcome), "loaded" if asked is boarded else "joined"
-            case Answer():
-                return value_of(asked.outcome), "hit"
-            case Refuse():
-                refuse(key, asked)
+        if isinstance(asked, _Flight):
+            try:
+                await asked.done.wait()
+            except BaseException:
+                self._left(asked, can_cancel=True)
+                raise
+            return value_of(asked.outcome), "loaded" if asked is boarded else "joined"
+        return value_of_reply(key, asked), "hit"
 
     async def close(self, *, cancel: bool = False) -> None:
         """Refuse new lookups (CacheClosed), await the loads that have waiters, cancel the others; `cancel`: cancel

@@ -30,7 +30,6 @@ from herdless_core._effects import (
     SAVE,
     Answer,
     CancelLoad,
-    Effect,
     Effects,
     Join,
     Outcome,
@@ -98,11 +97,12 @@ class Stats:
 class _Detached(Generic[K]):
     """An evicted entry whose waiters are still to be answered, and the key it had."""
 
-    __slots__ = ("entry", "key")
+    __slots__ = ("entry", "generation", "key")
 
-    def __init__(self, key: K, entry: Evicted) -> None:
+    def __init__(self, key: K, generation: int, entry: Entry) -> None:
         self.key: Final = key
-        self.entry: Final = entry
+        self.generation: Final = generation
+        self.entry = entry
 
 
 @final
@@ -193,9 +193,8 @@ class Keyspace(Generic[K]):
             self._misses += 1
             due_at = started.flight.due_at
             if self._observe is not None:
-                self._tell(
-                    key, ABSENT, Get(generation), now, started, Join(generation, LEADS), StartLoad(generation, due_at)
-                )
+                effects = Join(generation, LEADS), StartLoad(generation, due_at)
+                self._observe(key, Step(ABSENT, Get(generation), now, self.policy, started, effects))
             load = self._running[generation] = self._board(key, generation, due_at)
             return load
         joined = join(before, now, self.policy)
@@ -205,7 +204,8 @@ class Keyspace(Generic[K]):
         self._joins += 1
         generation = joined.flight.generation
         if self._observe is not None:
-            self._tell(key, before, Get(self._generation + 1), now, joined, Join(generation, JOINS))
+            event = Get(self._generation + 1)
+            self._observe(key, Step(before, event, now, self.policy, joined, (Join(generation, JOINS),)))
         return self._running[generation]
 
     def put(self, key: K, value: object, now: int, luck: float = 0.0) -> Effects:
@@ -283,7 +283,7 @@ class Keyspace(Generic[K]):
         outcome = Value(value, after.loaded_at, NOT_STALE)
         if self._observe is not None:
             event = LoadSucceeded(generation, value, policy.lifetime)
-            self._tell(key, before, event, now, after, SAVE, Settle(generation, outcome))
+            self._observe(key, Step(before, event, now, policy, after, (SAVE, Settle(generation, outcome))))
         running.has_ended = True
         del self._running[generation]
         table[key] = after
@@ -387,20 +387,19 @@ class Keyspace(Generic[K]):
         before = detached.entry
         after, effects = transition(before, event, now, self.policy)
         if self._observe is not None:
-            self._tell(detached.key, before, event, now, after, *effects)
-        if isinstance(after, Evicted) and before.flight is not None:
-            if after.flight is None:
-                del self._detached[before.flight.generation]
-                self._end(before.flight.generation)
-                self._load_timeouts += isinstance(event, DeadlinePassed)
-            else:
-                self._detached[after.flight.generation] = _Detached(detached.key, after)
+            self._observe(detached.key, Step(before, event, now, self.policy, after, effects))
+        if after.flight is not None:
+            detached.entry = after
+        else:
+            del self._detached[detached.generation]
+            self._end(detached.generation)
+            self._load_timeouts += isinstance(event, DeadlinePassed)
         return effects
 
     def _commit(self, key: K, before: Entry, event: Event, now: int, after: Entry, effects: Effects) -> Effects:
         """The next entry takes its place; returns the cancellations of what had to go for it."""
         if self._observe is not None:
-            self._tell(key, before, event, now, after, *effects)
+            self._observe(key, Step(before, event, now, self.policy, after, effects))
         if after is before:
             return NOTHING
         self._follow_flight(key, before, event, after)
@@ -426,7 +425,7 @@ class Keyspace(Generic[K]):
         if new is None:
             return
         if isinstance(after, Evicted):
-            self._detached[new.generation] = _Detached(key, after)
+            self._detached[new.generation] = _Detached(key, new.generation, after)
         elif old is None or old.generation != new.generation:
             self._generation = new.generation
             self._running[new.generation] = self._board(key, new.generation, new.due_at)
@@ -450,10 +449,6 @@ class Keyspace(Generic[K]):
         return _cancellations(self._step(key, before, Evict(), now))
 
     # Small things
-
-    def _tell(self, key: K, before: Entry, event: Event, now: int, after: Entry, *effects: Effect) -> None:
-        if self._observe is not None:
-            self._observe(key, Step(before, event, now, self.policy, after, effects))
 
     def _check_open(self) -> None:
         if self._closed:

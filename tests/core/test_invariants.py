@@ -242,6 +242,27 @@ BROKEN: Final[dict[str, Broken]] = {
         _fresh("old"),
         (Settle(3, _given("old")),),
     ),
+    "a refresh while another backs off": (
+        "BacksOff",
+        Stale("old", NOW - 50, NOW + 50, NOW + 100, NOW + 1, None),
+        GET,
+        Stale("old", NOW - 50, NOW + 50, NOW + 100, NOW + 1, NEWER),
+        (Answer(_given("old", is_stale=True)), START_NEWER),
+    ),
+    "an early refresh before its time": (
+        "BacksOff",
+        _fresh("old"),
+        GET,
+        _fresh("old", NEWER),
+        (Answer(_given("old")), START_NEWER),
+    ),
+    "a refresh behind a value that is not there": (
+        "HitAge",
+        ABSENT,
+        GET,
+        Pending(NEWER),
+        (Answer(_given("old")), START_NEWER),
+    ),
     "a generation out of nowhere": ("GenerationMonotone", ABSENT, Expire(), Pending(NEWER), ()),
     "a generation that goes back": (
         "GenerationMonotone",

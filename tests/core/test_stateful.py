@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import hypothesis.strategies as st
+from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from herdless_core import (
@@ -27,6 +28,7 @@ from herdless_core import (
     Step,
     age,
     reply_of,
+    transition,
 )
 from herdless_core._invariants import violated
 from specs import diagram
@@ -52,9 +54,10 @@ indices = st.integers(0, 30)
 class Life(RuleBasedStateMachine):
     """One keyspace, the naive cache beside it, and every caller who waits."""
 
-    @initialize(rules=rules, maxsize=st.sampled_from([None, None, 0, 1, 2]))
-    def begin(self, rules: Rules, maxsize: int | None) -> None:
-        """Begin with any policy and any room."""
+    @initialize(rules=rules, maxsize=st.sampled_from([None, None, 0, 1, 2]), short_cuts=st.booleans())
+    def begin(self, rules: Rules, maxsize: int | None, short_cuts: bool) -> None:
+        """Begin with any policy and any room, with `enter` and `fill` before `get` and `load_succeeded` or without."""
+        self.short_cuts = short_cuts
         self.now = 1_000
         self.maxsize = maxsize
         self.cache = Keyspace[Any](rules.policy(), maxsize=maxsize, observe=self.observe)
@@ -81,7 +84,7 @@ class Life(RuleBasedStateMachine):
         self.asked += 1
         generation = self.next_generation()
         expected = self.naive[key].get(self.now, generation, self.asked)
-        effects = self.cache.get(key, self.now)
+        effects = self.entered(key, generation) or self.cache.get(key, self.now)
         reply = reply_of(effects)
         if isinstance(reply, Join):
             assert isinstance(expected, Load)
@@ -165,7 +168,8 @@ class Life(RuleBasedStateMachine):
         value = self.value_of(key, known)
         if self.is_attached(generation):
             self.naive[key].succeed(self.now, value)
-        self.carry_out(key, self.cache.load_succeeded(generation, value, self.now), Said(value))
+        effects = self.filled(generation, value) or self.cache.load_succeeded(generation, value, self.now)
+        self.carry_out(key, effects, Said(value))
 
     @precondition(lambda self: self.running)
     @rule(index=indices, memorable=st.booleans())
@@ -299,10 +303,24 @@ class Life(RuleBasedStateMachine):
     def observe(self, _key: object, step: Step) -> None:
         """Every step keeps the invariants and makes a move that the table allows."""
         assert violated(step) == []
+        if not any(isinstance(effect, Settle) and isinstance(effect.outcome, Failure) for effect in step.effects):
+            assert (step.after, step.effects) == transition(step.before, step.event, step.now, step.policy)
         moves = self.moves
         moves.set_state(type(step.before).__name__)
         moves.trigger(diagram.trigger(diagram.TIME, type(age(step.before, step.now)).__name__))
         moves.trigger(diagram.trigger(type(step.event).__name__, type(step.after).__name__))
+
+    # Short cuts
+
+    def entered(self, key: object, generation: int) -> Effects | None:
+        """What the short cut of a lookup comes to, if it is taken."""
+        load = self.cache.enter(key, self.now) if self.short_cuts else None
+        return None if load is None else (Join(load.generation, load.generation == generation),)
+
+    def filled(self, generation: int, value: object) -> Effects | None:
+        """What the short cut of a load that succeeds comes to, if it is taken."""
+        outcome = self.cache.fill(generation, value, self.now) if self.short_cuts else None
+        return None if outcome is None else (Settle(generation, outcome),)
 
     # Small things
 
@@ -333,3 +351,4 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
+TestLife.settings = settings(max_examples=max(300, settings.default.max_examples if settings.default else 0))
