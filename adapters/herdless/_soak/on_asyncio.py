@@ -27,6 +27,9 @@ def play(scene: Scene) -> int:
 
 
 async def _play(scene: Scene) -> int:
+    eager = getattr(asyncio, "eager_task_factory", None)
+    if eager is not None and scene.plan.number % 2 == 0:  # a load may then end before its task is known
+        asyncio.get_running_loop().set_task_factory(eager)
     scene.origin = Origin(asyncio.Event)
     scene.stops_by = asyncio.CancelledError
     storm = Storm(scene, Runtime(asyncio.sleep, asyncio.CancelledError, _within))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final, Literal
 
 import trio
 
@@ -11,6 +11,8 @@ from herdless._soak.origin import Origin
 from herdless._soak.scene import Scene
 from herdless._soak.storm import CALLERS, Left, LookUp, Runtime, Storm
 from herdless.trio import Cache
+
+CHECKPOINTS: Final[tuple[Literal["fair", "always", "never"], ...]] = ("fair", "always", "never")
 
 
 def play(scene: Scene) -> int:
@@ -22,7 +24,13 @@ def play(scene: Scene) -> int:
 async def _play(scene: Scene) -> None:
     scene.origin = Origin(trio.Event)
     storm = Storm(scene, Runtime(trio.sleep, trio.Cancelled, _within))
-    cache = Cache[str, Made](storm.load, observe=scene.watch, maxsize=scene.plan.maxsize, **scene.plan.policy)
+    cache = Cache[str, Made](
+        storm.load,
+        checkpoint=CHECKPOINTS[scene.plan.number % len(CHECKPOINTS)],
+        observe=scene.watch,
+        maxsize=scene.plan.maxsize,
+        **scene.plan.policy,
+    )
     storm.cache = cache
     with trio.CancelScope() as everything:
         async with cache:
