@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
@@ -139,6 +140,37 @@ def loads_are_of_one_key(patch: pytest.MonkeyPatch, cache: Any) -> None:
     patch.setattr(cache, "_run", lambda self, _key, flight: run(self, "key-07", flight))
 
 
+def closing_does_nothing(patch: pytest.MonkeyPatch, cache: Any) -> None:
+    """It returns, and the cache goes on answering."""
+
+    async def close(_self: Any, *, cancel: bool = False) -> None:
+        """Nothing."""
+
+    patch.setattr(cache, "close", close)
+
+
+def there_is_room_for_all(patch: pytest.MonkeyPatch, cache: Any) -> None:
+    """What `maxsize` says is not passed on."""
+    init = cache.__init__
+
+    def roomy(self: Any, *args: Any, maxsize: int | None = None, **options: Any) -> None:
+        del maxsize
+        init(self, *args, **options)
+
+    patch.setattr(cache, "__init__", roomy)
+
+
+def a_task_is_forgotten(patch: pytest.MonkeyPatch, cache: Any) -> None:
+    """Beside each load a task is started, and never ended."""
+    launch = cache._launch
+
+    def beside(self: Any, key: Any, flight: Any) -> None:
+        launch(self, key, flight)
+        KEPT.append(asyncio.get_running_loop().create_task(asyncio.sleep(3600)))
+
+    patch.setattr(cache, "_launch", beside)
+
+
 @pytest.fixture(autouse=True)
 def _forget() -> Iterator[None]:
     """What was kept on purpose goes with its test."""
@@ -172,6 +204,9 @@ OVERLAP = "the step .* (begins with|makes no sense|goes back in time|is used aga
         ("threads", invalidation_is_forgotten, "NoStaleRead"),
         ("threads", flights_are_kept, "flights are kept"),
         ("asyncio", every_lookup_leaves_something_behind, "blocks more than before"),
+        ("trio", closing_does_nothing, "a closed cache still answers"),
+        ("trio", there_is_room_for_all, "more than maxsize="),
+        ("asyncio", a_task_is_forgotten, "tasks are left over"),
         ("trio", loads_are_of_one_key, "inside of .*'s flight"),
     ],
 )
