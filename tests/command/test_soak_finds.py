@@ -179,7 +179,7 @@ def _forget() -> Iterator[None]:
 
 
 WAITS = "callers still wait|close.* did not end"
-OVERLAP = "the step .* (begins with|makes no sense|goes back in time|is used again|WaiterCount)"
+OVERLAP = "the step .* (begins|makes no sense|goes back|is used again|leaves)|was told (Key|Runtime)Error|called twice"
 
 
 @pytest.mark.parametrize(
