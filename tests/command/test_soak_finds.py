@@ -140,6 +140,12 @@ def loads_are_of_one_key(patch: pytest.MonkeyPatch, cache: Any) -> None:
     patch.setattr(cache, "_run", lambda self, _key, flight: run(self, "key-07", flight))
 
 
+def a_loop_is_not_told_from_its_own_thread(patch: pytest.MonkeyPatch, cache: Any) -> None:
+    """Whoever puts from another thread wakes the waiters himself, while their loop may do anything."""
+    del cache
+    patch.setattr(herdless.asyncio, "_call", lambda _loop, function, *args: function(*args))
+
+
 def closing_does_nothing(patch: pytest.MonkeyPatch, cache: Any) -> None:
     """It returns, and the cache goes on answering."""
 
@@ -207,6 +213,7 @@ ANYTHING = "."
         ("asyncio", every_lookup_leaves_something_behind, "blocks more than before"),
         ("trio", closing_does_nothing, "a closed cache still answers"),
         ("trio", there_is_room_for_all, "more than maxsize="),
+        ("asyncio", a_loop_is_not_told_from_its_own_thread, "raised RuntimeError.*Non-thread-safe operation"),
         ("asyncio", a_task_is_forgotten, "tasks are left over"),
         ("trio", loads_are_of_one_key, "inside of .*'s flight"),
     ],

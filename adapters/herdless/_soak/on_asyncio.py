@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from threading import Thread
 from typing import Any, Final
@@ -21,15 +22,25 @@ MEDDLES_EVERY_SECONDS: Final = 0.001
 
 
 def play(scene: Scene) -> int:
-    """Run the round in an event loop of its own; returns how many tasks were left over."""
-    with switching_often():
-        return asyncio.run(_play(scene))
+    """Run the round in an event loop of its own; returns how many tasks were left over.
+
+    One in three is in asyncio's debug mode, which refuses what another thread may not do to a loop.
+    """
+    loop = asyncio.new_event_loop()
+    loop.set_debug(scene.plan.number % 3 == 1)
+    try:
+        with switching_often():
+            return loop.run_until_complete(_play(scene))
+    finally:
+        loop.close()  # and not `asyncio.run`, which waits for ever for a task that cannot be woken
 
 
 async def _play(scene: Scene) -> int:
+    loop = asyncio.get_running_loop()
+    loop.slow_callback_duration = math.inf  # the debug mode need not tell of a busy machine
     eager = getattr(asyncio, "eager_task_factory", None)
     if eager is not None and scene.plan.number % 2 == 0:  # a load may then end before its task is known
-        asyncio.get_running_loop().set_task_factory(eager)
+        loop.set_task_factory(eager)
     scene.origin = Origin(asyncio.Event)
     scene.stops_by = asyncio.CancelledError
     storm = Storm(scene, Runtime(asyncio.sleep, asyncio.CancelledError, _within))
@@ -40,17 +51,25 @@ async def _play(scene: Scene) -> int:
     callers = [asyncio.create_task(storm.call(number)) for number in range(CALLERS)]
     with _meddler(scene, cache):
         await storm.run()
-    for caller in callers:
-        caller.cancel()
-    for end in await asyncio.gather(*callers, return_exceptions=True):
-        if isinstance(end, Exception):
-            scene.findings.complain(f"a caller ended by {end!r}")
+    for end in await _ended(scene, callers):
+        if not end.cancelled() and end.exception() is not None:
+            scene.findings.complain(f"a caller ended by {end.exception()!r}")
     if not scene.oracle.is_closing:
         await storm.close(cancel=False)
     left = asyncio.all_tasks() - {asyncio.current_task()}
     if left:
         scene.findings.complain(f"{len(left)} tasks are left over, of which one is {next(iter(left)).get_coro()!r}")
+        loop.set_exception_handler(lambda *_: None)  # of those that cannot be woken it says so once more
+        await _ended(scene, left)
     return len(left)
+
+
+async def _ended(scene: Scene, tasks: Collection[asyncio.Task[Any]]) -> Collection[asyncio.Task[Any]]:
+    """The tasks that have ended, after being cancelled where they had not."""
+    for task in tasks:
+        task.cancel()
+    ended, _ = await asyncio.wait(tasks, timeout=scene.patience)
+    return ended
 
 
 async def _within(seconds: float, look_up: LookUp) -> Any:
