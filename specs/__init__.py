@@ -7,6 +7,7 @@ Imports in here are relative, and files are found beside the modules: a wheel ma
     Reach.tla                 what must be possible, and what is not promised
     Keyspace.tla              what spans keys: generations and room
     Durable.tla               entries in storage, whose loads may outlive their owner
+    TraceCacheEntry.tla       whether recorded traces are behaviours of it (traces.py, moves.py, scale.py)
     configurations.toml       every run of the model checker     python -m specs.tlc
     graph.py                  the code against the specification python -m specs.graph
     mutants.toml              mistakes that must be found        python -m specs.mutants

@@ -14,6 +14,8 @@ from collections.abc import Generator
 import pytest
 from hypothesis import settings
 
+import herdless
+
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=100, stateful_step_count=50)
 settings.register_profile("deep", deadline=None, max_examples=3_000, stateful_step_count=100)
 settings.load_profile("ci")
@@ -32,6 +34,23 @@ def is_exempt(item: pytest.Item) -> bool:
     from herdless.testing.contract import ContractSuite
 
     return issubclass(suite, ContractSuite) and getattr(item, "originalname", None) in suite.world.exempt
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line("markers", "pure(why): not for the compiled library, and why")
+
+
+def pytest_report_header() -> str:
+    """Which library is tested."""
+    return f"herdless: {'compiled' if herdless.compiled else 'pure Python'}, {herdless.__path__[0]}"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out what needs the pure library where it is not there."""
+    marker = item.get_closest_marker("pure")
+    if marker is not None and herdless.compiled:
+        pytest.skip(f"needs the pure library: {marker.args[0]}")
 
 
 @pytest.hookimpl(wrapper=True)

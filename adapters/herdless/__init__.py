@@ -4,6 +4,9 @@ Import the cache of your runtime: `from herdless.asyncio import Cache`, `from he
 `from herdless.threads import Cache`. What all of them share is here.
 """
 
+from types import BuiltinFunctionType
+from typing import Final
+
 from herdless_core import (
     CacheClosed,
     HerdlessError,
@@ -19,6 +22,7 @@ from herdless_core import (
     Stats,
     TooManyWaiters,
     WrongEventLoop,
+    transition,
 )
 
 __all__ = [
@@ -36,4 +40,8 @@ __all__ = [
     "Stats",
     "TooManyWaiters",
     "WrongEventLoop",
+    "compiled",
 ]
+
+compiled: Final[bool] = isinstance(transition, BuiltinFunctionType)
+"""Whether this is the wheel that was compiled to C (docs/performance.md). Both do the same."""

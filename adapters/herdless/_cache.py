@@ -14,13 +14,13 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
 from time import monotonic_ns
 from types import CoroutineType
-from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, Unpack, final
+from typing import Any, Final, Generic, TypeAlias, TypeVar, Unpack, final
 
 from herdless import _primitives
 from herdless._fork import survive_forks
+from herdless._lookup import How, Lookup
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     Answer,
@@ -52,12 +52,10 @@ from herdless_core import (
 
 K = TypeVar("K")
 V = TypeVar("V")
-V_co = TypeVar("V_co", covariant=True)
 F = TypeVar("F", bound="Flight")
 T = TypeVar("T")
 
 Clock: TypeAlias = Callable[[], int]
-How: TypeAlias = Literal["hit", "stale", "joined", "loaded"]
 Answered: TypeAlias = tuple[Value, How]
 
 LOADING: Final[ContextVar[RunningLoad | None]] = ContextVar("herdless.loading", default=None)
@@ -79,18 +77,6 @@ class CacheOptions(PolicyOptions, total=False):
     A hit takes no step.
     """
     policy: Policy | None
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Lookup(Generic[V_co]):
-    """What a lookup gave, and how it came by it."""
-
-    value: V_co
-    outcome: How
-    """`loaded`: this lookup started the load; `joined`: it waited for one in flight; `stale`: past its ttl."""
-    age: float
-    """Seconds since the load of the value started."""
 
 
 class Flight(RunningLoad):
@@ -133,7 +119,7 @@ class BaseCache(ABC, Generic[K, V, F]):
         self._flights: Final[dict[int, F]] = {}
         """The flights that are not settled, by generation."""
         self._hits = 0
-        survive_forks(self)
+        self._told_of_forks: Final = survive_forks(self)
 
     # Requests that never wait
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from threading import Lock
-from typing import Final, Protocol
+from typing import Final, Protocol, final
 from weakref import WeakSet
 
 
@@ -28,9 +28,25 @@ _FORKING: Final = Lock()
 _HELD: Final[list[Survivor]] = []
 
 
-def survive_forks(survivor: Survivor) -> None:
-    """Tell the object of every fork for as long as it lives."""
-    _SURVIVORS.add(survivor)
+@final
+class _Proxy:
+    """Stands for a survivor that cannot be referred to weakly, which keeps it."""
+
+    def __init__(self, survivor: Survivor) -> None:
+        self.hold: Final = survivor.hold
+        self.release: Final = survivor.release
+        self.restart: Final = survivor.restart
+
+
+def survive_forks(survivor: Survivor) -> object:
+    """Tell the object of every fork for as long as it lives; it MUST keep what this returns."""
+    try:
+        _SURVIVORS.add(survivor)
+    except TypeError:  # a compiled object: the two keep each other, until the collector finds them
+        proxy = _Proxy(survivor)
+        _SURVIVORS.add(proxy)
+        return proxy
+    return None
 
 
 def _before() -> None:

@@ -19,19 +19,19 @@ from herdless._cache import (
     BaseCache,
     CacheOptions,
     Flight,
-    How,
     K,
-    Lookup,
     V,
     awaitable,
     value_of,
     value_of_reply,
 )
 from herdless._decorator import AsyncCached, P, R, require_parentheses
+from herdless._lookup import How, Lookup
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     NEVER,
     Answer,
+    Fresh,
     Loaded,
     Outcome,
     Policy,
@@ -75,7 +75,7 @@ class Cache(BaseCache[K, V, _Flight]):
         load: Callable[[K], Awaitable[V | Loaded[V]]],
         **options: Unpack[CacheOptions],
     ) -> None:
-        super().__init__(load, **options)
+        BaseCache.__init__(self, load, **options)  # not super(): mypyc 2.4 passes ** wrongly through it
         self._loop: asyncio.AbstractEventLoop | None = None
         """The loop to which all flights belong; None where there may be others."""
         self._tasks: Final[dict[int, asyncio.Task[None]]] = {}
@@ -89,11 +89,12 @@ class Cache(BaseCache[K, V, _Flight]):
         waits for.
         """
         try:
-            entry = self._hot[key]
-            if entry.hit_until is NEVER or self._clock() < entry.hit_until:  # NEVER is one object: no clock for it
+            entry = self._hot.get(key)  # a KeyError would be felt in each miss
+            # Comparisons that mypyc makes into some of C: docs/performance.md.
+            if type(entry) is Fresh and (entry.hit_until == NEVER or self._clock() < entry.hit_until):
                 self._hits += 1
                 return entry.value  # type: ignore[no-any-return]  # the keyspace holds values as Any
-        except (KeyError, TypeError):
+        except TypeError:
             pass
         entered = self._enter(key)
         if not isinstance(entered, tuple):
@@ -177,7 +178,9 @@ class Cache(BaseCache[K, V, _Flight]):
     # What the runtime adds: running loads, parking callers
 
     def _require_runtime(self) -> None:
-        self._meet(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._meet(loop)
 
     def _board(self, key: K, generation: int, due_at: int) -> _Flight:
         flight = _Flight(key, generation, due_at, self._loop or asyncio.get_running_loop())

@@ -30,18 +30,19 @@ from herdless._cache import (
     CacheOptions,
     Flight,
     K,
-    Lookup,
     V,
     not_awaitable,
     value_of,
     value_of_reply,
 )
 from herdless._decorator import P, R, SyncCached, require_parentheses
+from herdless._lookup import Lookup
 from herdless._workers import Executor, Workers
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     NEVER,
     Failure,
+    Fresh,
     LoadCancelled,
     Loaded,
     Outcome,
@@ -56,11 +57,17 @@ __all__ = ["Cache", "Loaded", "Lookup", "Policy", "Stats", "cached"]
 
 @final
 class _Flight(Flight):
-    outcome: Outcome | None = None
-
     def __init__(self, key: object, generation: int, due_at: int) -> None:
         super().__init__(key, generation, due_at)
-        self.done: Final = _primitives.Event()
+        self.outcome: Outcome | None = None  # not the class's: mypyc 2.4 drops a None that is one of three
+        self.done: _primitives.Event | None = None
+        """Where its waiters are parked. Made for the first of them: the caller who runs the load itself needs none."""
+
+    def park(self) -> _primitives.Event:
+        """Where to wait for the outcome. Inside the lock, or the wake-up could come before."""
+        if self.done is None:
+            self.done = _primitives.Event()
+        return self.done
 
 
 @final
@@ -85,7 +92,7 @@ class Cache(BaseCache[K, V, _Flight]):
         executor: Executor | None = None,
         **options: Unpack[CacheOptions],
     ) -> None:
-        super().__init__(load, **options)
+        BaseCache.__init__(self, load, **options)  # not super(): mypyc 2.4 passes ** wrongly through it
         self._executor: Final = executor
         self._workers = Workers()
 
@@ -99,7 +106,8 @@ class Cache(BaseCache[K, V, _Flight]):
         """
         try:
             entry = self._hot[key]
-            if entry.hit_until is NEVER or self._clock() < entry.hit_until:  # NEVER is one object: no clock for it
+            # Comparisons that mypyc makes into some of C: docs/performance.md.
+            if type(entry) is Fresh and (entry.hit_until == NEVER or self._clock() < entry.hit_until):
                 self._hits += 1
                 return entry.value  # type: ignore[no-any-return]  # the keyspace holds values as Any
         except (KeyError, TypeError):
@@ -115,14 +123,16 @@ class Cache(BaseCache[K, V, _Flight]):
         with self._lock:
             expires_at = NEVER if timeout is None else after(self._clock(), timeout_ns)
             asked, boarded = self._ask(key)
+            runs_here = boarded is not None and asked is boarded and timeout is None and boarded.due_at == NEVER
+            done = asked.park() if isinstance(asked, _Flight) and not runs_here else None
         if boarded is not None:
-            if asked is boarded and timeout is None and boarded.due_at == NEVER:
+            if runs_here:
                 self._run(key, boarded)
             else:
                 self._launch(key, boarded, urgent=asked is boarded)
         if isinstance(asked, _Flight):
             try:
-                outcome = self._wait(asked, expires_at)
+                outcome = self._wait(asked, done, expires_at)
             except BaseException:
                 self._left(asked, can_cancel=False)
                 raise
@@ -135,9 +145,10 @@ class Cache(BaseCache[K, V, _Flight]):
             self._carry_out(self._keyspace.close(self._clock()))
         if cancel:
             self._abort()
-        flights = [flight for flight in list(self._flights.values()) if flight is not LOADING.get()]
-        for flight in flights:
-            self._wait(flight, NEVER)
+        with self._lock:
+            parked = [(flight, flight.park()) for flight in self._flights.values() if flight is not LOADING.get()]
+        for flight, done in parked:
+            self._wait(flight, done, NEVER)
 
     def __enter__(self) -> Self:
         return self
@@ -181,13 +192,11 @@ class Cache(BaseCache[K, V, _Flight]):
         with contextlib.suppress(BaseException):  # an interrupt is reported, and has no business on a worker's thread
             self._run(key, flight)
 
-    def _wait(self, flight: _Flight, expires_at: int) -> Outcome:
-        while True:
-            outcome = flight.outcome
-            if outcome is not None:
-                return outcome
-            if not flight.done.wait(self._pause(min(flight.due_at, expires_at))):
+    def _wait(self, flight: _Flight, done: _primitives.Event | None, expires_at: int) -> Outcome:
+        while flight.outcome is None:
+            if done is not None and not done.wait(self._pause(min(flight.due_at, expires_at))):
                 self._look_at_clock(flight, expires_at)
+        return flight.outcome
 
     def _look_at_clock(self, flight: _Flight, expires_at: int) -> None:
         now = self._clock()
@@ -204,7 +213,8 @@ class Cache(BaseCache[K, V, _Flight]):
 
     def _settle(self, flight: _Flight, outcome: Outcome) -> None:
         flight.outcome = outcome
-        flight.done.set()
+        if flight.done is not None:
+            flight.done.set()
 
     def _cancel(self, generation: int) -> None:
         """Threads cannot cancel."""

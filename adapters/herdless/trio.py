@@ -26,18 +26,19 @@ from herdless._cache import (
     CacheOptions,
     Flight,
     K,
-    Lookup,
     V,
     awaitable,
     value_of,
     value_of_reply,
 )
 from herdless._decorator import AsyncCached, P, R, require_parentheses
+from herdless._lookup import Lookup
 from herdless_core import (
     LONG_AGO,
     NANOSECONDS_PER_SECOND,
     NEVER,
     CacheClosed,
+    Fresh,
     Loaded,
     Outcome,
     Policy,
@@ -83,7 +84,7 @@ class Cache(BaseCache[K, V, _Flight]):
         checkpoint: Literal["fair", "always", "never"] = "fair",
         **options: Unpack[CacheOptions],
     ) -> None:
-        super().__init__(load, **options)
+        BaseCache.__init__(self, load, **options)  # not super(): mypyc 2.4 passes ** wrongly through it
         if checkpoint not in _FIRST_CHECKPOINT_AT:
             raise PolicyError(f'checkpoint={checkpoint!r} is not accepted: give "fair", "always" or "never"')
         self._is_fair: Final = checkpoint == "fair"
@@ -103,11 +104,11 @@ class Cache(BaseCache[K, V, _Flight]):
         if now >= self._checkpoint_at:
             now = await self._checkpoint(now)
         try:
-            entry = self._hot[key]
-            if now < entry.hit_until:
+            entry = self._hot.get(key)  # a KeyError would be felt in each miss
+            if type(entry) is Fresh and now < entry.hit_until:
                 self._hits += 1
                 return entry.value  # type: ignore[no-any-return]  # the keyspace holds values as Any
-        except (KeyError, TypeError):
+        except TypeError:
             pass
         return (await self._answer(key))[0].value  # type: ignore[no-any-return]  # as above
 

@@ -410,6 +410,10 @@ class Keyspace(Generic[K]):
         if not before.holds_value and self._store.is_full():
             # All the others are waited for. The newcomer is not: its own callers are being answered.
             self._evictions += 1
+            if self._observe is not None:
+                self._observe(
+                    key, Step(after, Evict(), now, self.policy, *transition(after, Evict(), now, self.policy))
+                )
             after = ABSENT
         self._store.place(key, before, after)
         for expired in self._store.note(key, before, after, now):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-import herdless_core._machine
+import herdless
 from tests.benchmarks.results import Table
 
 
@@ -43,14 +43,9 @@ GOALS: Final = (
 )
 
 
-def is_compiled() -> bool:
-    """Whether the library under test was compiled to C."""
-    return not str(herdless_core._machine.__file__).endswith(".py")
-
-
 def judge(figures: dict[str, float]) -> Table:
     """Goal, measured, met or not; a dash where the section was not run."""
-    compiled = is_compiled()
+    compiled = herdless.compiled
     rows: list[tuple[str, str, float | None, str]] = []
     for goal in GOALS:
         sign = ">=" if goal.at_least else "<="

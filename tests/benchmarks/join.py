@@ -74,7 +74,7 @@ async def joins(make: AsyncMaker, operations: int) -> int:
     first = asyncio.ensure_future(get(KEY))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    took = await _joined([get(KEY) for _ in range(operations)], gate.open)
+    took = await joined([get(KEY) for _ in range(operations)], gate.open)
     await first
     return took
 
@@ -86,10 +86,11 @@ async def bare_joins(operations: int) -> int:
     async def wait() -> int:
         return await shared
 
-    return await _joined([wait() for _ in range(operations)], partial(shared.set_result, KEY))
+    return await joined([wait() for _ in range(operations)], partial(shared.set_result, KEY))
 
 
-async def _joined(waiters: list[Coroutine[Any, Any, int]], let_go: Callable[[], None]) -> int:
+async def joined(waiters: list[Coroutine[Any, Any, int]], let_go: Callable[[], None]) -> int:
+    """The CPU time from the first step of the waiters, which are tasks already, to the end of the last."""
     create_task = asyncio.get_running_loop().create_task
     tasks = [create_task(waiter) for waiter in waiters]
     start = cpu_time()

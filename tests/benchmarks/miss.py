@@ -23,7 +23,7 @@ OPERATIONS: Final = 500
 def run(plan: Plan) -> Result:
     """Misses in asyncio and in threads."""
     with asyncio.Runner() as runner:
-        batches: dict[str, Batch] = {FLOOR: on_loop(runner, _tasks)}
+        batches: dict[str, Batch] = {FLOOR: on_loop(runner, tasks)}
         batches |= {n: on_loop(runner, partial(misses, make)) for n, make in ASYNC.items() if is_installed(n)}
         in_asyncio = compare(batches, base=FLOOR, rounds=plan.rounds, operations=OPERATIONS)
     sync: dict[str, Batch] = {BARE: _fill_dict}
@@ -39,7 +39,8 @@ def run(plan: Plan) -> Result:
     )
 
 
-async def _tasks(operations: int) -> int:
+async def tasks(operations: int) -> int:
+    """The CPU time of so many tasks of their own."""
     create_task = asyncio.get_running_loop().create_task
     start = cpu_time()
     for key in range(operations):

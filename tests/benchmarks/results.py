@@ -11,6 +11,7 @@ SECTIONS: Final = (
     "hit",
     "miss",
     "join",
+    "parts",
     "herd",
     "writes",
     "decorator",

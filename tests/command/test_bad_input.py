@@ -55,6 +55,9 @@ def test_counts_are_positive_integers(capsys: pytest.CaptureFixture[str], argume
         (["herd", "--load", "json:__name__"], "--load json:__name__: is not callable but of type str"),
         (["herd", "--origin", "no-such.sqlite3"], "--origin no-such.sqlite3: there is no such file"),
         (["herd", "--origin", "."], "--origin .: is a directory, not a SQLite database"),
+        (["trace"], "the following arguments are required: FILE"),
+        (["trace", "no-such.trace"], "FILE no-such.trace: No such file or directory"),
+        (["trace", "no-such.trace", "--limit", "0"], "argument --limit: '0' is not accepted: give an integer >= 1"),
         (["--callers", "none"], "argument --callers: 'none' is not accepted"),
     ],
 )

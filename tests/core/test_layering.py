@@ -23,7 +23,7 @@ RUNTIMES: Final = {"asyncio", "trio", "threads", "durable_objects"}
 
 
 def _sources(root: Path) -> list[Path]:
-    return sorted(root.rglob("*.py"))
+    return [path for path in sorted(root.rglob("*.py")) if "_specs" not in path.parts]  # which a wheel carries
 
 
 def _imports(path: Path) -> set[str]:

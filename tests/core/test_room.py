@@ -113,6 +113,15 @@ def test_what_finds_no_room_is_not_stored() -> None:
     assert cache.stats().evictions == 1
 
 
+def test_an_observer_is_told_what_finds_no_room() -> None:
+    """To the observer the newcomer goes like any victim, so that a trace need not say how much room there was."""
+    seen: list[tuple[int, str]] = []
+    cache = Keyspace[int](Policy(), maxsize=0, observe=lambda key, step: seen.append((key, type(step.after).__name__)))
+    _is_hit(cache, 1)
+    cache.put(2, 2, 0)
+    assert seen == [(1, "Pending"), (1, "Fresh"), (1, "Evicted"), (2, "Fresh"), (2, "Evicted")]
+
+
 def test_a_visited_value_is_found_behind_many_that_are_waited_for() -> None:
     """The hand must go round once more before it says that everything is waited for."""
     cache = Keyspace[str](Policy(ttl=10, stale_if_error=100), maxsize=4)

@@ -439,6 +439,7 @@ def test_put_ends_the_load_of_a_closed_loop() -> None:
     gc.collect()
 
 
+@pytest.mark.pure("replaces a method of the adapter")
 def test_load_superseded_before_it_was_launched() -> None:
     """Another thread may put the value between a caller's step and the start of its load: the load is not begun."""
 

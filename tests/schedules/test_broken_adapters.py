@@ -22,6 +22,8 @@ from tests.schedules.threads_scene import run_scene
 
 Run = Callable[[Schedule], object]
 
+pytestmark = pytest.mark.pure("breaks adapters by replacing their methods")
+
 
 def failure(run: Run, *, bound: int = 2, in_every_order: bool = False) -> ScheduleFailed:
     """How the exploration fails, where the natural order does not: so it is the order that is found, and not an adapter
@@ -47,7 +49,7 @@ def test_lost_wake_up_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A waiter looks whether its load has ended, and only then begins to listen for the end."""
     bells: dict[int, Any] = {}
 
-    def wait(_self: Any, flight: Any, _expires_at: int) -> Any:
+    def wait(_self: Any, flight: Any, _done: Any, _expires_at: int) -> Any:
         if flight.outcome is None:
             with bell_of(flight) as bell:
                 bell.wait()
@@ -60,7 +62,7 @@ def test_lost_wake_up_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
     @contextlib.contextmanager
     def bell_of(flight: Any) -> Any:
-        bell = bells.setdefault(id(flight.done), _primitives.Condition())
+        bell = bells.setdefault(flight.generation, _primitives.Condition())
         with bell:
             yield bell
 
@@ -89,7 +91,8 @@ def test_waiter_registered_outside_the_lock_is_found(monkeypatch: pytest.MonkeyP
             self._run(key, boarded)
             return boarded.outcome, "loaded"
         if isinstance(reply, Join):
-            return self._wait(self._flights[reply.generation], NEVER), "joined"
+            flight = self._flights[reply.generation]
+            return self._wait(flight, flight.park(), NEVER), "joined"
         assert isinstance(reply, Answer)
         return reply.outcome, "hit"
 

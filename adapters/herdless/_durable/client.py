@@ -9,10 +9,10 @@ from datetime import timedelta
 from time import monotonic
 from typing import Any, Final, TypeVar, final
 
-from herdless._cache import Lookup
 from herdless._durable import wire
 from herdless._durable.runtime import to_js, to_python
 from herdless._durable.wire import Body, ObjectUnreachable, Reply
+from herdless._lookup import Lookup
 from herdless_core import NANOSECONDS_PER_SECOND, Duration, Loaded, PolicyError, Stats
 
 T = TypeVar("T")

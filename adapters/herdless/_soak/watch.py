@@ -7,7 +7,7 @@ from typing import Any, Final, final
 
 from herdless._soak.findings import Findings
 from herdless._soak.oracle import Oracle
-from herdless._testing._trace import Judge, describe
+from herdless._trace.judge import Judge, describe
 from herdless_core import StartLoad, Step
 
 REMEMBERED: Final = 10_000
@@ -43,7 +43,7 @@ class Watch:
 
     def _of_waiters(self) -> str | None:
         """Nobody is counted as waiting who is not inside a lookup: to leave takes a step, and so does an answer."""
-        counted, inside = sum(self._judge.waiters.values()), self._oracle.inside()
+        counted, inside = sum(self._judge.waiting().values()), self._oracle.inside()
         if counted > inside:
             return f"leaves {counted} callers counted as waiting, but only {inside} are there (WaiterCount)"
         return None

@@ -1,0 +1,305 @@
+"""A step as plain data and back: what one line of a trace says. Version 1 of the format.
+
+A trace is text, one JSON object a line, of three kinds:
+
+    {"herdless_trace": 1, "policy": {...}, "is_durable": false, "owner": null}
+        opens what one owner recorded: a cache, or one instance of a Durable Object. Others may follow in the same file.
+    {"key": "'a'", "now": 12, "by": "Task-1", "event": {...}, "before": {...}, "after": {...}, "effects": [...]}
+        one step, in its order. `by`: the task or thread that took it. `owner`, where the header names one: the same.
+    {"stored": true}
+        durable entries only: all that was recorded up to here is on disk (see `TraceWriter.stored`).
+
+Entries are what `herdless_core.to_plain` makes of them; events, effects and policies have the names and the fields of
+their classes. Instants and durations are integer nanoseconds, as text where JavaScript would round them; in a policy,
+what does not end is null. A value is a stand-in: equal for the same value, and never the value itself. Of an error a
+line has the name of its class, its message, and whether `negative_ttl` may remember it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, Final, TypeAlias, cast, final
+from weakref import WeakValueDictionary
+
+from herdless_core import (
+    NANOSECONDS_PER_SECOND,
+    NEVER,
+    Answer,
+    CancelLoad,
+    DeadlinePassed,
+    Effect,
+    Entry,
+    Event,
+    Evict,
+    Expire,
+    Failure,
+    Forget,
+    Fresh,
+    Get,
+    Invalidate,
+    Join,
+    Lifetime,
+    LoadError,
+    LoadFailed,
+    LoadSucceeded,
+    LoadTimeout,
+    Outcome,
+    Plain,
+    Policy,
+    Put,
+    Rearm,
+    Refresh,
+    Refuse,
+    RemoteLoadError,
+    Restarted,
+    Save,
+    Settle,
+    StartLoad,
+    Step,
+    Value,
+    WaiterLeft,
+    describe,
+    from_plain,
+    to_plain,
+)
+from herdless_core._errors import is_memorable
+
+VERSION: Final = 1
+
+Name: TypeAlias = str | int
+"""What stands for a value."""
+
+EVENTS: Final[Mapping[str, type[Event]]] = {
+    event.__name__: event
+    for event in (
+        Get,
+        Put,
+        Invalidate,
+        Expire,
+        Refresh,
+        Evict,
+        LoadSucceeded,
+        LoadFailed,
+        DeadlinePassed,
+        WaiterLeft,
+        Restarted,
+    )
+}
+EFFECTS: Final[Mapping[str, type[Effect]]] = {
+    effect.__name__: effect for effect in (Answer, Join, Refuse, StartLoad, CancelLoad, Settle, Rearm, Save, Forget)
+}
+
+_EXACT_IN_JAVASCRIPT: Final = 2**53
+
+
+@final
+class RecordedValue:
+    """What was a value, by the name that stood for it. Two are the same object where their names are equal."""
+
+    __slots__ = ("__weakref__", "name")
+
+    def __init__(self, name: Name) -> None:
+        self.name: Final = name
+
+    def __repr__(self) -> str:
+        return f"value {self.name}"
+
+
+@final
+class RecordedError(Exception):
+    """An exception of the loader's, which `negative_ttl` may remember: the class's name, and the message."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(f"{kind}: {message}")
+        self.kind = kind
+
+
+@final
+class RecordedLoadError(LoadError):
+    """One that says nothing of the key, and is not remembered."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(f"{kind}: {message}")
+        self.kind = kind
+
+
+# Writing
+
+
+def step_to_plain(step: Step, name: Callable[[Any], Name]) -> Plain:
+    """The part of a line that the step is; `name` gives a value its stand-in."""
+    return {
+        "now": _integer(step.now),
+        "event": _fields("event", step.event, name),
+        "before": to_plain(step.before, name),
+        "after": to_plain(step.after, name),
+        "effects": [_fields("effect", effect, name) for effect in step.effects],
+    }
+
+
+def policy_to_plain(policy: Policy) -> Plain:
+    """The policy, in nanoseconds."""
+    lifetime = policy.lifetime
+    is_early = lifetime.early_refresh < lifetime.ttl < NEVER
+    return {
+        "ttl": _or_null(lifetime.ttl),
+        "stale_while_revalidate": _or_null(lifetime.stale_while_revalidate),
+        "stale_if_error": _or_null(lifetime.stale_if_error),
+        "negative_ttl": _or_null(policy.negative_lifetime.ttl),
+        "early_refresh": _integer(lifetime.early_refresh) if is_early else None,
+        "jitter": policy.jitter,
+        "load_timeout": _or_null(policy.load_timeout),
+        "refresh_backoff": _or_null(policy.refresh_backoff),
+        "max_waiters": _or_null(policy.max_waiters),
+    }
+
+
+def _fields(kind: str, of: Event | Effect, name: Callable[[Any], Name]) -> Plain:
+    return {kind: type(of).__name__} | {
+        field.name: _field(field.name, getattr(of, field.name), name) for field in fields(of)
+    }
+
+
+def _field(field: str, content: Any, name: Callable[[Any], Name]) -> Any:
+    match field:
+        case "value":
+            return name(content)
+        case "error":
+            return _error(content)
+        case "outcome":
+            return _outcome(content, name)
+        case "lifetime":
+            return {each.name: _integer(getattr(content, each.name)) for each in fields(Lifetime)}
+        case _:
+            return content if isinstance(content, bool) else _integer(content)
+
+
+def _outcome(outcome: Outcome, name: Callable[[Any], Name]) -> Plain:
+    if isinstance(outcome, Failure):
+        return {"error": _error(outcome.error)}
+    return {"value": name(outcome.value), "loaded_at": _integer(outcome.loaded_at), "is_stale": outcome.is_stale}
+
+
+def _error(error: BaseException) -> Plain:
+    kind, message = describe(error)
+    return {"kind": kind, "message": message, "is_memorable": is_memorable(error)}
+
+
+def _or_null(duration: int) -> int | str | None:
+    return None if duration >= NEVER else _integer(duration)
+
+
+def _integer(integer: int) -> int | str:
+    return integer if abs(integer) <= _EXACT_IN_JAVASCRIPT else str(integer)
+
+
+# Reading
+
+
+@final
+class Decoder:
+    """Reads the steps of one trace: the same name is the same object again, an error too.
+
+    Values are kept no longer than somebody else keeps them, so that a long trace needs no more memory than a short one.
+    Its methods raise KeyError, TypeError or ValueError for what this version did not write.
+    """
+
+    def __init__(self) -> None:
+        self._values: Final[WeakValueDictionary[Name, RecordedValue]] = WeakValueDictionary()
+        self._failures: Final[dict[tuple[str, str, bool], Failure]] = {}
+
+    def step(self, plain: Mapping[str, Any], policy: Policy) -> Step:
+        """The step that `step_to_plain` was given."""
+        return Step(
+            self._entry(plain["before"]),
+            self._made(EVENTS[plain["event"]["event"]], plain["event"]),
+            int(plain["now"]),
+            policy,
+            self._entry(plain["after"]),
+            tuple(self._made(EFFECTS[effect["effect"]], effect) for effect in plain["effects"]),
+        )
+
+    def _entry(self, plain: Mapping[str, Any]) -> Entry:
+        entry = from_plain(plain, self._value)
+        if not isinstance(entry, Fresh) or not isinstance(entry.value, Failure):
+            return entry
+        remembered = cast("RemoteLoadError", entry.value.error)
+        failure = self._failure({"kind": remembered.kind, "message": str(remembered), "is_memorable": True})
+        return Fresh(failure, entry.loaded_at, entry.lifetime, entry.refresh_at, entry.flight, entry.hit_until)
+
+    def _made(self, cls: Any, plain: Mapping[str, Any]) -> Any:
+        return cls(*(self._field(field.name, plain[field.name]) for field in fields(cls)))
+
+    def _field(self, field: str, plain: Any) -> Any:
+        match field:
+            case "value":
+                return self._value(plain)
+            case "error":
+                return self._failure(plain).error
+            case "outcome" if "error" in plain:
+                return self._failure(plain["error"])
+            case "outcome":
+                return Value(self._value(plain["value"]), int(plain["loaded_at"]), _boolean(plain["is_stale"]))
+            case "lifetime":
+                return Lifetime(*(int(plain[each.name]) for each in fields(Lifetime)))
+            case "leads" | "can_cancel":
+                return _boolean(plain)
+            case _:
+                return int(plain)
+
+    def _value(self, name: object) -> RecordedValue:
+        if isinstance(name, bool) or not isinstance(name, str | int):
+            raise TypeError(f"{name!r} stands for no value")
+        return self._values.setdefault(name, RecordedValue(name))
+
+    def _failure(self, plain: Mapping[str, Any]) -> Failure:
+        kind, message, is_remembered = str(plain["kind"]), str(plain["message"]), _boolean(plain["is_memorable"])
+        error: BaseException
+        if kind == LoadTimeout.__name__:
+            error = LoadTimeout(message)  # the machine makes one itself
+        else:
+            error = RecordedError(kind, message) if is_remembered else RecordedLoadError(kind, message)
+        return self._failures.setdefault((kind, message, is_remembered), Failure(error, None))
+
+
+def policy_from_plain(plain: Mapping[str, Any]) -> Policy:
+    """The policy that `policy_to_plain` was given, to the nanosecond."""
+    ttl, early = _or_never(plain["ttl"]), _or_never(plain["early_refresh"])
+    max_waiters = _or_never(plain["max_waiters"])
+    return Policy(
+        ttl=_seconds_or_none(ttl),
+        stale_while_revalidate=_seconds(_or_never(plain["stale_while_revalidate"])),
+        stale_if_error=_seconds(_or_never(plain["stale_if_error"])),
+        negative_ttl=_seconds(_or_never(plain["negative_ttl"])),
+        # Half a nanosecond more, so that the fraction cannot fall below it.
+        early_refresh=(early + 0.5) / ttl if early < ttl < NEVER else None,
+        jitter=plain["jitter"],
+        load_timeout=_seconds_or_none(_or_never(plain["load_timeout"])),
+        refresh_backoff=_seconds(_or_never(plain["refresh_backoff"])),
+        max_waiters=None if max_waiters >= NEVER else max_waiters,
+    )
+
+
+def _or_never(plain: Any) -> int:
+    return NEVER if plain is None else int(plain)
+
+
+def _seconds_or_none(nanoseconds: int) -> float | None:
+    return None if nanoseconds >= NEVER else _seconds(nanoseconds)
+
+
+def _seconds(nanoseconds: int) -> float:
+    """The number of seconds that a policy takes for so many nanoseconds: it was made from one."""
+    if nanoseconds >= NEVER:
+        return math.inf
+    near = nanoseconds / NANOSECONDS_PER_SECOND
+    candidates = (near, math.nextafter(near, 0), math.nextafter(near, math.inf))
+    return next(each for each in candidates if round(each * NANOSECONDS_PER_SECOND) == nanoseconds)
+
+
+def _boolean(plain: object) -> bool:
+    if not isinstance(plain, bool):
+        raise TypeError(f"{plain!r} is neither true nor false")
+    return plain

@@ -1,0 +1,183 @@
+"""Recording: an `observe=` that writes every step as a line."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, final
+
+from herdless._trace.plain import VERSION, Name, policy_to_plain, step_to_plain
+from herdless_core import Entry, Failure, Fresh, Plain, Policy, Stale, Step
+
+
+@final
+class TraceWriter:
+    """Turns the steps of ONE cache into lines: give it as `observe=`. For a file there is `TraceFile`.
+
+    write: called with each line, its newline included, inside the cache's lock: it must not call the cache.
+    key: the text for a key: the same for equal keys, different for others. To keep keys out of the trace, digest them.
+    value: what stands for a value, text or integer: the same for the same value. By default values are numbered.
+    by: the name of the task or thread that takes a step.
+    is_durable: whether entries outlive their owner. They may then be found again as they were saved, by another owner.
+    owner: the name of the instance, where several write into one file by turns.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[str], object],
+        *,
+        key: Callable[[Any], str] = repr,
+        value: Callable[[Any], Name] | None = None,
+        by: Callable[[], str] | None = None,
+        is_durable: bool = False,
+        owner: str | None = None,
+    ) -> None:
+        self._write: Final = write
+        self._key: Final = key
+        self._value: Final = value
+        self._by: Final = by or current_task_or_thread
+        self._is_durable: Final = is_durable
+        self._owner: Final[Plain] = {} if owner is None else {"owner": owner}
+        self._numbers: Final = _Numbers()
+        self._policy: Policy | None = None
+
+    def __call__(self, key: Any, step: Step) -> None:
+        """Write a step; before the first one the header. Raises ValueError for a step of another cache."""
+        if self._policy is None:
+            self.open(step.policy)
+        elif step.policy is not self._policy:
+            raise ValueError("a trace is of one cache: give every cache a recorder of its own")
+        line = {"key": self._key(key), **self._owner, "by": self._by()}
+        self._line(line | step_to_plain(step, self._value or self._numbers.number))
+        if self._value is None:
+            self._numbers.follow(step.before, step.after)
+
+    def open(self, policy: Policy) -> None:
+        """Write the header, unless it has been written."""
+        if self._policy is None:
+            self._policy = policy
+            plain = policy_to_plain(policy)
+            self._line({"herdless_trace": VERSION, "policy": plain, "is_durable": self._is_durable, **self._owner})
+
+    def stored(self) -> None:
+        """Say that all steps so far are on disk: from now on no owner may find the entry as it was before.
+
+        For durable entries: call it when the platform has said so, as `put` and `invalidate` wait for it.
+        """
+        self._line({"stored": True, **self._owner})
+
+    def _line(self, plain: Plain) -> None:
+        self._write(json.dumps(plain, separators=(",", ":")) + "\n")
+
+
+@final
+class TraceFile:
+    """Records the steps of ONE cache in a file: give it as `observe=`, and close it after the cache.
+
+    A line is with the operating system before the step's lock is released: killing the process loses none. Nothing is
+    recorded in a forked child. `append`: go on in a file that holds traces already. The others are TraceWriter's.
+
+    Raises OSError when the file cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        append: bool = False,
+        key: Callable[[Any], str] = repr,
+        value: Callable[[Any], Name] | None = None,
+        by: Callable[[], str] | None = None,
+    ) -> None:
+        self._file: Final = Path(path).open("ab" if append else "wb", buffering=0)  # noqa: SIM115  # closed by `close`
+        self._writer: Final = TraceWriter(self._write, key=key, value=value, by=by)
+        self._process: Final = os.getpid()
+
+    def __call__(self, key: Any, step: Step) -> None:
+        """Write a step. One that comes after `close` is not recorded."""
+        if os.getpid() == self._process and not self._file.closed:
+            self._writer(key, step)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> TraceFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _write(self, line: str) -> None:
+        self._file.write(line.encode("utf-8"))
+
+
+@final
+class _Numbers:
+    """Values by number, in the order in which they came. No value is kept, or kept alive.
+
+    A number belongs to an object for as long as an entry holds it; what comes at the same address later is another.
+    """
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._numbers: Final[dict[int, int]] = {}
+        """By address."""
+        self._holders: Final[dict[int, int]] = {}
+        """How many entries hold what is at the address; those that none holds are not in here."""
+        self._passing: Final[list[int]] = []
+        """The addresses that came new with the step that is being written."""
+
+    def number(self, value: object) -> int:
+        """The value's number."""
+        number = self._numbers.get(id(value))
+        if number is None:
+            number = self._last = self._last + 1
+            self._numbers[id(value)] = number
+            self._passing.append(id(value))
+        return number
+
+    def follow(self, before: Entry, after: Entry) -> None:
+        """The step is written: forget what is held no longer, and what was only passing."""
+        old, new = _held(before), _held(after)
+        if new is not None and (new != old or new not in self._holders):
+            self._holders[new] = self._holders.get(new, 0) + 1
+        if old is not None and old != new and old in self._holders:
+            self._holders[old] -= 1
+            if self._holders[old] == 0:
+                del self._holders[old]
+                self._passing.append(old)
+        for address in self._passing:
+            if address not in self._holders:
+                self._numbers.pop(address, None)
+        self._passing.clear()
+
+
+def _held(entry: Entry) -> int | None:
+    """The address of the value that the entry holds."""
+    return id(entry.value) if isinstance(entry, Fresh | Stale) and not isinstance(entry.value, Failure) else None
+
+
+def current_task_or_thread() -> str:
+    """The name of the asyncio or trio task that runs this, else of the thread."""
+    if "trio" in sys.modules:
+        import trio
+
+        if trio.lowlevel.in_trio_run() and trio.lowlevel.in_trio_task():
+            return trio.lowlevel.current_task().name
+    if "asyncio" in sys.modules:
+        import asyncio
+
+        with contextlib.suppress(RuntimeError):  # no loop runs in this thread
+            task = asyncio.current_task()
+            if task is not None:
+                return task.get_name()
+    return threading.current_thread().name

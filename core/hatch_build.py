@@ -1,0 +1,208 @@
+"""The build hook of the compiled wheel: mypyc over core and adapters, in one group.
+
+It runs only where it is asked for, by `HATCH_BUILD_HOOKS_ENABLE=1 pip wheel .`, and never for an editable install. The
+wheel has the sources beside what was compiled from them, so that type checkers and tracebacks show them.
+
+mypyc compiles a copy of the sources, into which is written what only it needs; no line moves that a traceback can name:
+
+- a constructor for each dataclass, since one that `dataclass` makes is run by the interpreter, and how it is pickled;
+- a property for each class variable of a dataclass: mypyc 2.4 takes it for a field;
+- that users may derive from a class, or send its objects to another process;
+- that an argument is any object, where the code itself says what is accepted: mypyc would refuse it in its own words,
+  or make another number of it.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from hatchling.builders.config import BuilderConfig
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+GROUP: Final = "herdless"
+"""One group is one shared library, inside which calls are calls of C."""
+
+ROOMS: Final = {"herdless_core": "core", "herdless": "adapters"}
+
+INTERPRETED: Final = {
+    "__init__": "nothing runs in it but imports",
+    "__main__": "the command, as `testing` the kit and `durable_objects`, is not on the way of a lookup",
+    "testing": "see above",
+    "durable_objects": "it runs in Pyodide, which has no compiled wheel",
+    "_invariants": "the checkers read it",
+    "_plain": "only durable_objects uses it",
+    "_table": "only checkers and documents read it",
+    "_decorator": "what takes the place of a function is bound to instances as only Python can",
+    "_errors": "mypyc has no class with two bases; and users may derive from these",
+    "_fork": "what is referred to weakly must be interpreted",
+    "_lookup": "mypyc has no generic dataclass",
+    "_primitives": "a scheduler puts its own parts there",
+    "_workers": "beside starting a thread it costs nothing",
+}
+"""The modules that are not compiled, and why."""
+
+INHERITABLE: Final = {"_cache.BaseCache", "_cache.Flight", "_reentrancy.RunningLoad"}
+"""The classes from which adapters of other people derive: docs/how-to/write-an-adapter.md."""
+
+SERIALIZABLE: Final = {"_policy.Policy", "_policy.Loaded"}
+"""The classes, beside the dataclasses, whose objects users may copy or send to another process."""
+
+JUDGED: Final = {
+    "_policy.Policy": {"early_refresh", "jitter", "max_waiters"},
+    "_keyspace.Keyspace": {"maxsize"},
+    "_cache.BaseCache": {"maxsize"},
+    "threads.Cache": {"timeout"},
+    **{f"{runtime}.cached": {"function"} for runtime in ("asyncio", "threads", "trio")},
+}
+"""The arguments of which their class or function says itself what is accepted."""
+
+
+class CompiledWheel(BuildHookInterface[BuilderConfig]):
+    """Puts the compiled modules into the wheel."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile, and say what is to be in the wheel and what the wheel is for."""
+        if version == "editable":
+            return
+        self._stage: Path = Path(tempfile.mkdtemp(prefix="herdless-"))
+        modules = list(stage(Path(self.root), self._stage))
+        for built in compiled(self._stage, modules):
+            build_data["force_include"][str(self._stage / built)] = str(built)
+        build_data["pure_python"] = False
+        build_data["infer_tag"] = True
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """The wheel is written: the copy is needed no more."""
+        if version != "editable":
+            shutil.rmtree(self._stage)
+
+
+def stage(root: Path, target: Path) -> Iterator[Path]:
+    """Copy the packages to `target`; yields the modules to compile, as paths in there."""
+    for package, room in ROOMS.items():
+        shutil.copytree(root / room / package, target / package)
+        for path in sorted((target / package).glob("*.py")):
+            if path.stem not in INTERPRETED:
+                source = path.read_text(encoding="utf-8")
+                path.write_text(prepared(source, path.stem), encoding="utf-8")
+                yield path.relative_to(target)
+
+
+def compiled(folder: Path, modules: list[Path]) -> list[Path]:
+    """Compile the modules in `folder`; returns the shared libraries, as paths in there."""
+    from mypyc.build import mypycify
+    from setuptools import Distribution  # type: ignore[import-untyped]  # it has no types, and is needed here alone
+
+    # The project's settings are for checking; here trio may not even be installed.
+    options = ["--config-file=", "--cache-dir=/dev/null", "--ignore-missing-imports"]
+    with contextlib.chdir(folder):
+        extensions = mypycify([*options, *map(str, modules)], group_name=GROUP, debug_level="0")
+        for source in {source for extension in extensions for source in extension.sources}:
+            without_weak_references(Path(source))
+        command = Distribution({"name": GROUP, "ext_modules": extensions}).get_command_obj("build_ext")
+        command.inplace = True
+        command.ensure_finalized()
+        command.run()
+        return [Path(command.get_ext_filename(extension.name)) for extension in extensions]
+
+
+def without_weak_references(source: Path) -> None:
+    """Make a weak reference to a compiled object a TypeError.
+
+    With Python 3.12 and later it is one anyway. Before, mypyc makes room for weak references in a class with a base in
+    Python, generic ones included, and does not clear them when the object goes: they then lead to freed memory.
+    """
+    lines = source.read_text(encoding="utf-8").splitlines(keepends=True)
+    source.write_text("".join(line for line in lines if ".tp_weaklistoffset = " not in line), encoding="utf-8")
+
+
+def prepared(source: str, module: str) -> str:
+    """The source with what only mypyc needs. Raises ValueError where it is not as this hook knows it."""
+    lines = source.split("\n")
+    tree = ast.parse(source)
+    classes = {f"{module}.{node.name}": node for node in tree.body if isinstance(node, ast.ClassDef)}
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            widen_arguments(lines, node, JUDGED.get(f"{module}.{node.name}", set()))
+    if classes.keys() & (INHERITABLE | SERIALIZABLE):
+        future = next(node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__")
+        lines[future.lineno - 1] += "; MYPY = False"  # the name by which mypy knows what is meant for it alone
+        fill(lines, future.lineno, "if MYPY: from mypy_extensions import mypyc_attr")
+    for name, node in reversed(classes.items()):  # from below, so that the numbers of the lines above stay true
+        if "dataclass(slots=True)" in map(ast.unparse, node.decorator_list):
+            write_methods(lines, node)
+            write_properties(lines, node)
+        if name in SERIALIZABLE:
+            remove_finals(lines, node)
+            # Both: mypyc 2.4 would not call the constructor of a class that is serializable alone.
+            write_attributes(lines, node, "serializable", "allow_interpreted_subclasses")
+        if name in INHERITABLE:
+            write_attributes(lines, node, "allow_interpreted_subclasses")
+    return "\n".join(lines)
+
+
+def widen_arguments(lines: list[str], node: ast.ClassDef | ast.FunctionDef, names: set[str]) -> None:
+    """Make these arguments, of the function or of all the class's methods, any object."""
+    for argument in ast.walk(node):
+        if isinstance(argument, ast.arg) and argument.arg in names and argument.annotation is not None:
+            at, start, end = argument.lineno - 1, argument.annotation.col_offset, argument.end_col_offset
+            lines[at] = lines[at][:start] + "object" + lines[at][end:]
+
+
+def remove_finals(lines: list[str], node: ast.ClassDef) -> None:
+    """Let the attributes be set from outside, as unpickling does."""
+    for statement in ast.walk(node):
+        if isinstance(statement, ast.AnnAssign) and ast.unparse(statement.annotation) == "Final":
+            at, end = statement.lineno - 1, statement.annotation.end_col_offset
+            lines[at] = lines[at][: statement.target.end_col_offset] + lines[at][end:]
+
+
+def write_attributes(lines: list[str], node: ast.ClassDef, *attributes: str) -> None:
+    """Write attributes of mypyc above the class."""
+    first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+    fill(lines, first - 2, f"@mypyc_attr({', '.join(f'{attribute}=True' for attribute in attributes)})")
+
+
+def write_methods(lines: list[str], node: ast.ClassDef) -> None:
+    """Write a dataclass's constructor, and how it is pickled, into the two blank lines below it."""
+    fields = {name: annotation for name, annotation, value in annotated(node) if value is None}
+    arguments = "".join(f", {name}: {annotation}" for name, annotation in fields.items())
+    body = "; ".join(f"self.{name} = {name}" for name in fields) or "pass"
+    values = "".join(f"self.{name}, " for name in fields)
+    end = node.end_lineno or 0
+    fill(lines, end, f"    def __init__(self{arguments}) -> None: {body}")
+    fill(lines, end + 1, f"    def __reduce__(self) -> tuple[object, ...]: return ({node.name}, ({values}))")
+
+
+def write_properties(lines: list[str], node: ast.ClassDef) -> None:
+    """Write properties in the place of the class variables of a dataclass. Lines below them move."""
+    for statement in reversed(node.body):
+        match statement:
+            case ast.AnnAssign(ast.Name(name), ast.Subscript(ast.Name("ClassVar"), kind), ast.expr() as value):
+                getter = f"    def {name}(self) -> {ast.unparse(kind)}: return {ast.unparse(value)}"
+                lines[statement.lineno - 1 : statement.lineno] = ["    @property", getter]
+            case _:
+                pass
+
+
+def annotated(node: ast.ClassDef) -> Iterator[tuple[str, str, ast.expr | None]]:
+    """Name, type and value of what a class body annotates."""
+    for statement in node.body:
+        match statement:
+            case ast.AnnAssign(ast.Name(name), ast.Subscript(ast.Name("Final"), kind) | kind, value=value):
+                yield name, ast.unparse(kind), value
+            case _:
+                pass
+
+
+def fill(lines: list[str], at: int, text: str) -> None:
+    """Write the text into a blank line, so that no other moves. Raises ValueError where the line is not blank."""
+    if lines[at].strip():
+        raise ValueError(f"the build hook expects a blank line, not {lines[at]!r}")
+    lines[at] = text
