@@ -32,8 +32,9 @@ ROOMS: Final = {"herdless_core": "core", "herdless": "adapters"}
 
 INTERPRETED: Final = {
     "__init__": "nothing runs in it but imports",
-    "__main__": "the command, as `testing` the kit and `durable_objects`, is not on the way of a lookup",
+    "__main__": "the command is not on the way of a lookup, nor are `testing` and `trace`",
     "testing": "see above",
+    "trace": "see above",
     "durable_objects": "it runs in Pyodide, which has no compiled wheel",
     "_invariants": "the checkers read it",
     "_plain": "only durable_objects uses it",

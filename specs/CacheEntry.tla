@@ -38,6 +38,7 @@ VARIABLES
   generation,  \* the last generation that was used
   effects      \* what the last step ordered
 
+\* All of it.
 vars == <<entry, detached, loads, clients, truth, floor, generation, effects>>
 
 -----------------------------------------------------------------------------
@@ -49,9 +50,13 @@ Clients == 1 .. NumberOfClients
 \* The instant that does not come, and the duration that does not end.
 Never == 99
 
-\* What stands where a value could: the loader's own error, one that says nothing of the key, and that of the deadline.
+\* What stands where a value could: the loader's own error.
 LoaderError == -1
+
+\* One that says nothing of the key.
 CutShort == -2
+
+\* That of the deadline.
 TimedOut == -3
 
 \* Whether an outcome is an error and not a value.
@@ -131,22 +136,40 @@ FreshUntil(e) == After(-e.age, TtlOf(e.value))
 -----------------------------------------------------------------------------
 (* What a caller gets, and the effects: core/herdless_core/_effects.py *)
 
-\* A value with its age, or an error, which has none.
+\* A value with its age.
 Outcome(value, age, is_stale) == [value |-> value, age |-> age, is_stale |-> is_stale]
+
+\* An error, which has none.
 Failure(error) == Outcome(error, 0, FALSE)
 
 \* What the entry has to answer with.
 OutcomeOf(e) == IF IsError(e.value) THEN Failure(e.value) ELSE Outcome(e.value, e.age, e.state = "Stale")
 
-\* The orders of the machine.
+\* The caller gets this now.
 Answer(outcome) == [order |-> "Answer", outcome |-> outcome]
+
+\* The caller waits for the flight, as its first waiter or as one more.
 Join(g, leads) == [order |-> "Join", generation |-> g, leads |-> leads]
+
+\* The caller gets an error: enough others wait.
 Refuse == [order |-> "Refuse"]
+
+\* Call the loader.
 StartLoad(g, due_at) == [order |-> "StartLoad", generation |-> g, due_at |-> due_at]
+
+\* Nobody has use for this load any more.
 CancelLoad(g) == [order |-> "CancelLoad", generation |-> g]
+
+\* All who wait for the flight get this.
 Settle(g, outcome) == [order |-> "Settle", generation |-> g, outcome |-> outcome]
+
+\* Set the flight's timer again.
 Rearm(g, due_at) == [order |-> "Rearm", generation |-> g, due_at |-> due_at]
+
+\* The entry is to be durable.
 Save == [order |-> "Save"]
+
+\* The key's entry is to be removed from storage.
 Forget == [order |-> "Forget"]
 
 \* The result of a step: the next entry, and the effects in their order.

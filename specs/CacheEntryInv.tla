@@ -28,16 +28,16 @@ Held(e) == IF HasOutcome(e) THEN {e.value} ELSE {}
 -----------------------------------------------------------------------------
 (* Of every state *)
 
-\* An entry says nothing of itself that contradicts itself.
+\* An entry says nothing of itself that contradicts itself; of errors it remembers the loader's own alone.
 WellFormedInv ==
   CASE entry.state = "Absent" -> entry.flight = NoFlight
     [] entry.state = "Pending" -> entry.flight # NoFlight
     [] entry.state = "Stale" -> entry.stale_until <= entry.kept_until /\ ~IsError(entry.value)
     [] entry.state = "Fresh" ->
          LET end == Instant(FreshUntil(entry))
-         IN  entry.hit_until = CASE IsError(entry.value) -> 0
-                                 [] HasFlight(entry) -> Min(end, entry.flight.due_at)
-                                 [] OTHER -> Min(end, entry.refresh_at)
+         IN  CASE IsError(entry.value) -> entry.value = LoaderError /\ entry.hit_until = 0
+               [] HasFlight(entry) -> entry.hit_until = Min(end, entry.flight.due_at)
+               [] OTHER -> entry.hit_until = Min(end, entry.refresh_at)
 
 \* Up to `hit_until` a lookup is a hit that needs no step: the hot path reads nothing but this.
 HitUntilInv ==
@@ -112,13 +112,17 @@ NoDoomedJoinProp ==
         /\ j.leads \/ entry'.flight.due_at > 0 ]_vars
 
 \* HitAge: a hit is younger than ttl, a stale hit than ttl + stale_while_revalidate, or a failed refresh is backing off;
-\* behind a stale hit a refresh is in flight or backing off.
+\* behind a stale hit a refresh is in flight or backing off. What a load gives is as old as the load's START.
 HitAgeProp ==
-  [][ \A a \in Of(effects', "Answer") :
-        CASE IsError(a.outcome.value) -> entry.age < NegativeTtl
-          [] ~a.outcome.is_stale -> a.outcome.age < Ttl
-          [] OTHER -> /\ a.outcome.age < After(Ttl, StaleWhileRevalidate) \/ entry'.retry_at > 0
-                      /\ HasFlight(entry') \/ entry'.retry_at > 0 ]_vars
+  [][ /\ \A a \in Of(effects', "Answer") :
+           CASE IsError(a.outcome.value) -> entry.age < NegativeTtl
+             [] ~a.outcome.is_stale -> a.outcome.age < Ttl
+             [] OTHER -> /\ a.outcome.age < After(Ttl, StaleWhileRevalidate) \/ entry'.retry_at > 0
+                         /\ HasFlight(entry') \/ entry'.retry_at > 0
+      /\ \A l \in loads :
+           /\ l.generation = entry.flight.generation /\ ~(\E left \in loads' : left.generation = l.generation)
+           /\ Of(effects', "Save") # {} /\ ~IsError(entry'.value)
+           => entry'.age = entry.flight.age ]_vars
 
 \* StaleIfError: a load that fails or is late leaves a usable value where it is, and its waiters get that value.
 StaleIfErrorProp ==

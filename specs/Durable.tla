@@ -30,6 +30,7 @@ VARIABLES
   floor,       \* the truth when an invalidation last returned
   crashes      \* how many owners died
 
+\* All of it.
 vars == <<value, flight, generation, storage, queue, loads, truth, floor, crashes>>
 
 -----------------------------------------------------------------------------

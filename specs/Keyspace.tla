@@ -20,6 +20,7 @@ VARIABLES
   running,     \* the loads in the air, each with its key
   started      \* every load that was ever started: only looked at, never used
 
+\* All of it.
 vars == <<entries, generation, running, started>>
 
 -----------------------------------------------------------------------------

@@ -43,8 +43,10 @@ Silent(kind, g, n) == [kind |-> kind, g |-> g, n |-> n, is_said |-> FALSE]
 \* An owner of durable entries finds this one.
 Found(e) == [kind |-> "Found", g |-> e.flight.generation, after |-> e, is_said |-> FALSE]
 
-\* The traces and the names, evaluated once: TLC would do it again for every state.
+\* The traces, evaluated once: TLC would do it again for every state.
 TheTraces == TLCGet(1)
+
+\* The names, likewise.
 TheNames == TLCGet(2)
 
 \* The move that comes next.

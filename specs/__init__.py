@@ -10,5 +10,6 @@ Imports in here are relative, and files are found beside the modules: a wheel ma
     TraceCacheEntry.tla       whether recorded traces are behaviours of it (traces.py, moves.py, scale.py)
     configurations.toml       every run of the model checker     python -m specs.tlc
     graph.py                  the code against the specification python -m specs.graph
+    contracts.py              what CrossHair confirms            python -m specs.symbolic
     mutants.toml              mistakes that must be found        python -m specs.mutants
 """

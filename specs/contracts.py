@@ -1,10 +1,9 @@
-"""Symbolic execution: every promise that one step can keep, confirmed by CrossHair over all paths of the machine.
-
-    python -m specs.contracts
+"""Contracts: every promise that one step can keep, to be confirmed by CrossHair over all paths of the machine.
 
 CrossHair calls a contract with symbolic integers and booleans, follows every path through it and asks an SMT solver
 whether any number can make it false. CONFIRMED means that none can: for every entry, instant, policy and generation,
-not for a sample. Anything else, "not confirmed" and "could not be called" included, counts as a failure here.
+not for a sample. Anything else, "not confirmed" and "could not be called" included, counts as a failure. They are run
+by specs/symbolic.py.
 
 What the numbers leave out: values and errors are opaque, one object for each origin. Durations are less than 2**60
 nanoseconds (36 years), instants within as much of 0, `load_timeout` is five seconds or never, since its message has to
@@ -14,13 +13,8 @@ of the model checker and of the stateful tests in tests/core/.
 
 from __future__ import annotations
 
-import sys
-import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from types import ModuleType
 from typing import Any, Final, TypeAlias
 
@@ -63,8 +57,6 @@ from herdless_core._eviction import Queue, Standing, Verdict, verdict
 from herdless_core._invariants import INVARIANTS
 from herdless_core._table import EVENTS
 
-SECONDS_PER_CONTRACT: Final = 120.0
-SECONDS_PER_PATH: Final = 20.0
 FAR: Final = 2**60
 LOAD_TIMEOUT: Final = 5_000_000_000
 
@@ -75,6 +67,7 @@ RAISED: Final = KeyError("raised")
 
 TIME_SHIFT: Final = "TimeShift"
 """The one invariant that takes the step again, and so has contracts of its own."""
+OTHERS: Final = tuple(name for name in INVARIANTS if name != TIME_SHIFT)
 
 
 @dataclass
@@ -106,23 +99,19 @@ class Numbers:
     max_waiters: int
 
 
-@dataclass(frozen=True)
-class Result:
-    """What CrossHair says of one contract."""
-
-    contract: str
-    verdict: str
-    seconds: float
-    """Of processor time, which does not depend on what else runs."""
-    note: str
-
-    @property
-    def is_confirmed(self) -> bool:
-        """Whether it holds on all paths."""
-        return self.verdict == "CONFIRMED"
-
-
 Contract: TypeAlias = Callable[[Numbers], bool]
+
+
+@dataclass(frozen=True)
+class Named:
+    """A contract, and what it is about."""
+
+    name: str
+    promises: tuple[str, ...]
+    """What is confirmed with it: the names of invariants, or of what spans functions."""
+    holds: Contract
+    kind: type[Event] | None = None
+    """The event whose step it judges, if it judges one."""
 
 
 def is_possible(n: Numbers) -> bool:
@@ -162,7 +151,7 @@ def _fresh(n: Numbers, flight: Flight | None) -> Fresh:
 
 def event_of(kind: type[Event], n: Numbers) -> Event:
     """The event of this kind; a request for a flight brings a number that was not used before."""
-    lifetime = Lifetime(n.new_ttl, n.new_ttl, n.stale_while_revalidate, n.stale_if_error)
+    lifetime = Lifetime(n.new_ttl, min(n.new_ttl, n.early_refresh), n.stale_while_revalidate, n.stale_if_error)
     unused = n.generation + 1
     makers: dict[type[Event], Callable[[], Event]] = {
         Get: lambda: Get(unused),
@@ -280,12 +269,12 @@ def fill_is_load_succeeded(machine: Any) -> Contract:
         pre: is_possible(n)
         post: _
         """
-        entry, policy = entry_of(n), policy_of(n)
-        lifetime = Lifetime(n.new_ttl, n.new_ttl, n.stale_while_revalidate, n.stale_if_error)
-        filled = machine.fill(entry, n.other_generation, NEW, lifetime)
+        entry, event = entry_of(n), event_of(LoadSucceeded, n)
+        assert isinstance(event, LoadSucceeded)  # noqa: S101 - so it was made
+        filled = machine.fill(entry, event.generation, event.value, event.lifetime)
         if filled is None:
             return True
-        after, effects = machine.transition(entry, event_of(LoadSucceeded, n), n.now, policy)
+        after, effects = machine.transition(entry, event, n.now, policy_of(n))
         outcome = Value(NEW, filled.loaded_at, is_stale=False)
         return bool(after == filled and effects == (SAVE, Settle(n.other_generation, outcome)))
 
@@ -349,7 +338,7 @@ def ages_to_what_is_left(machine: Any) -> Contract:
     return contract
 
 
-def evicts_only_the_idle(_machine: Any) -> Contract:
+def evicts_only_the_idle() -> Contract:
     """The eviction step takes nothing that is waited for or was looked up, and remembers what it takes from small."""
 
     def contract(n: Numbers) -> bool:
@@ -369,82 +358,18 @@ def evicts_only_the_idle(_machine: Any) -> Contract:
     return contract
 
 
-def contracts(machine: ModuleType) -> Iterator[tuple[str, Contract]]:
-    """Every contract by its name, those that take longest first."""
-    others = [name for name in INVARIANTS if name != TIME_SHIFT]
+def contracts(machine: ModuleType = _machine) -> Iterator[Named]:
+    """Every contract, those that take longest first."""
     for kind in EVENTS:
-        yield f"{kind.__name__}: all invariants but {TIME_SHIFT}", keeps(others, kind, machine)
+        yield Named(f"{kind.__name__}: all invariants but {TIME_SHIFT}", OTHERS, keeps(OTHERS, kind, machine), kind)
     for kind in EVENTS:
-        yield f"{kind.__name__}: {TIME_SHIFT}", keeps([TIME_SHIFT], kind, machine)
-    yield "read is transition(Get) on hits", read_is_get(machine)
-    yield "join is transition(Get) where that only joins", join_is_get(machine)
-    yield "start is transition(Get) of an unknown key", start_is_get(machine)
-    yield "fill is transition(LoadSucceeded) where that stores", fill_is_load_succeeded(machine)
-    yield "peek is transition(Get) where it answers", peek_is_get(machine)
-    yield "age twice is age once", ages_once(machine)
-    yield "age keeps the flight, and the value while it is of use", ages_to_what_is_left(machine)
-    yield "verdict evicts only what is idle or expired", evicts_only_the_idle(machine)
-
-
-# Running them
-
-
-def check(module: ModuleType | None = None, prefix: str = "") -> list[Result]:
-    """Run the contracts against this machine module, a mutated copy for instance, or against the real one.
-
-    prefix: only those whose names begin so; empty: all.
-    """
-    return list(results(module, prefix))
-
-
-def results(module: ModuleType | None = None, prefix: str = "") -> Iterator[Result]:
-    """The same, one after the other as they come."""
-    machine = module or _machine
-    _UNDER_TEST.append(machine)
-    try:
-        # Forked, so that a module that exists only in memory is there too.
-        with ProcessPoolExecutor(max_workers=2, mp_context=get_context("fork")) as pool:
-            yield from pool.map(_run, [name for name, _ in contracts(machine) if name.startswith(prefix)])
-    finally:
-        _UNDER_TEST.pop()
-
-
-_UNDER_TEST: Final[list[ModuleType]] = []
-
-
-def _run(name: str) -> Result:
-    from crosshair.core_and_libs import analyze_function, run_checkables
-    from crosshair.options import AnalysisKind, AnalysisOptionSet
-
-    contract = dict(contracts(_UNDER_TEST[-1]))[name]
-    options = AnalysisOptionSet(
-        analysis_kind=[AnalysisKind.PEP316],
-        per_condition_timeout=SECONDS_PER_CONTRACT,
-        per_path_timeout=SECONDS_PER_PATH,
-        report_all=True,
-    )
-    began = time.process_time()
-    with warnings.catch_warnings(action="ignore"):  # it walks over all that `typing` has, deprecated names included
-        messages = run_checkables(analyze_function(contract, options))
-    seconds = time.process_time() - began
-    if not messages:
-        return Result(name, "NOTHING CHECKED", seconds, "")
-    worst = max(messages, key=lambda message: message.state)
-    return Result(name, worst.state.name, seconds, "" if worst.state.name == "CONFIRMED" else worst.message)
-
-
-def main() -> int:
-    """Print the table; 1 unless every contract is confirmed."""
-    count = confirmed = 0
-    for result in results():
-        count += 1
-        confirmed += result.is_confirmed
-        line = f"{result.contract:60} {result.verdict:10} {result.seconds:6.1f} s  {result.note}"
-        sys.stdout.write(line.rstrip() + "\n")
-        sys.stdout.flush()
-    sys.stdout.write(f"{confirmed} of {count} contracts confirmed over all paths\n")
-    return 0 if confirmed == count else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        promises = (TIME_SHIFT,)
+        yield Named(f"{kind.__name__}: {TIME_SHIFT}", promises, keeps(promises, kind, machine), kind)
+    yield Named("read is transition(Get) on hits", ("ReadIsGet",), read_is_get(machine))
+    yield Named("join is transition(Get) where that only joins", ("JoinIsGet",), join_is_get(machine))
+    yield Named("start is transition(Get) of an unknown key", ("StartIsGet",), start_is_get(machine))
+    yield Named("fill is transition(LoadSucceeded) where that stores", ("FillIsStep",), fill_is_load_succeeded(machine))
+    yield Named("peek is transition(Get) where it answers", ("PeekIsGet",), peek_is_get(machine))
+    yield Named("age twice is age once", ("Ageing",), ages_once(machine))
+    yield Named("age keeps the flight, and the value while it is of use", ("Ageing",), ages_to_what_is_left(machine))
+    yield Named("verdict evicts only what is idle or expired", ("Eviction",), evicts_only_the_idle())

@@ -27,6 +27,7 @@ from rich.table import Table
 from herdless._verify.explore import Exploration, explore_ticks
 from herdless._verify.world import Machine, Outline
 from herdless_core import NEVER, _machine
+from herdless_core._table import EVENTS
 
 from .configurations import NEVER_IN_TLA, Run, load_runs
 from .toolbox import HOLDS, ToolMissing, run_tlc
@@ -57,6 +58,8 @@ ORDERS: Final[Mapping[str, tuple[str, ...]]] = {
     "Forget": (),
 }
 OUTCOME: Final = ("value", "age", "is_stale")
+NO_FLIGHT: Final = (0, 0, 0, 0)
+MOVES: Final = [event.__name__ for event in EVENTS]
 INSTANTS: Final = frozenset({"due_at", "refresh_at", "hit_until", "stale_until", "kept_until", "retry_at"})
 
 
@@ -161,19 +164,57 @@ def compare(run: Run, specification: Steps, machine: Machine = _machine) -> Diff
 
 
 def describe(difference: Difference) -> str:
-    """The way to the difference, and what each side does there."""
-    lines = ["after: " + (" -> ".join(difference.path) or "nothing"), *_words(difference.state, "  ")]
+    """The way to the first state from which the two differ, and what each side does there by the first such move."""
+    differing = {name for name, _ in difference.only_code | difference.only_specification}
+    first, *others = sorted(
+        differing, key=lambda name: (name not in MOVES, MOVES.index(name) if name in MOVES else 0, name)
+    )
+    lines = ["after: " + (" -> ".join(difference.path) or "nothing"), *_words(difference.state, difference.state)]
     for side, steps in (("the code", difference.only_code), ("the specification", difference.only_specification)):
-        lines += [f"{side} alone takes:" if steps else f"{side} takes no step that the other does not"]
-        for name, after in sorted(steps, key=str):
-            lines += [f"  {name}:", *_words(after, "    ")]
+        taken = sorted((after for name, after in steps if name == first), key=str)
+        lines += [f"{first}, by {side}:" if taken else f"{first}, by {side}: nothing that the other does not"]
+        for after in taken[:1]:
+            lines += _words(after, difference.state)
+    if others:
+        lines.append(f"they differ there by {', '.join(others)}, too")
     return "\n".join(lines)
 
 
-def _words(outline: Outline, indent: str) -> Iterator[str]:
-    return (
-        f"{indent}{name} = {part}".replace(str(NEVER), "never") for name, part in zip(VARIABLES, outline, strict=True)
+def _words(outline: Outline, before: Outline) -> Iterator[str]:
+    """The parts of a state that differ from those before; all of it where it is that itself."""
+    for name, part, old in zip(VARIABLES, outline, before, strict=True):
+        if part != old or outline is before:
+            yield f"  {name}: {_in_words(name, part)}"
+
+
+def _in_words(variable: str, part: Any) -> str:
+    match variable:
+        case "entry":
+            return _record(part, STATES[part[0]])
+        case "detached":
+            return "; ".join(_record(entry, STATES[entry[0]]) for entry in sorted(part)) or "none"
+        case "effects":
+            return "; ".join(_record(order, ORDERS[order[0]]) for order in part) or "none"
+        case "loads":
+            return ", ".join(f"{g} has read {read}" if read else f"{g}" for g, read in sorted(part)) or "none"
+        case "clients":
+            return ", ".join(f"waits for {g}" if g else "idle" for g, _ in part)
+        case _:
+            return str(part)
+
+
+def _record(part: Outline, names: tuple[str, ...]) -> str:
+    """The kind, and its fields by their names in the specification; no flight is not told."""
+    told = (
+        f"{name} {_content(name, value)}" for name, value in zip(names, part[1:], strict=True) if value != NO_FLIGHT
     )
+    return ", ".join((str(part[0]), *told))
+
+
+def _content(name: str, value: Any) -> str:
+    if name in ("flight", "outcome"):
+        return f"({_record((value[0], *value[1:]), (FLIGHT if name == 'flight' else OUTCOME)[1:])})"
+    return "never" if value == NEVER else str(value)
 
 
 def main() -> int:

@@ -1,57 +1,62 @@
 """Whether the checkers would notice: the machine with one mistake at a time, and which of them finds it.
 
-    python -m specs.mutants [--crosshair] [MUTANT...]
+    python -m specs.mutants [--crosshair] [--record] [MUTANT...]
+    python -m specs.mutants --show MUTANT...
 
 The mistakes are single edits in `mutants.toml`. Five checkers look for each:
 
 - graph: the code's graph against that of the specification (specs/graph.py);
 - explore: the named invariants over the same states (herdless._verify.explore), without the specification;
-- random: the same invariants on long random walks in a larger world, by Hypothesis;
+- Hypothesis: the same invariants on long random walks in a larger world (specs/walks.py);
 - TLC: the specification with the same mistake, against its own promises;
 - CrossHair: the contracts of specs/contracts.py, on request.
 
-The exit status is 1 when one of them is not found by two at least.
+The exit status is 1 when one of them is not found by two at least. `--show` prints the edit, and the steps by which
+the first two checkers find it.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import shutil
 import sys
 import tempfile
 import tomllib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 from types import ModuleType
-from typing import Final, cast, final
+from typing import Any, Final, cast, final
 
 from rich.console import Console
 from rich.table import Table
 
-from herdless._verify.explore import Exploration, Judgement, explore_ticks
-from herdless._verify.world import Bounds, Machine, commit, first, moves, target
-from herdless_core import Step, _machine
-from herdless_core._invariants import INVARIANTS
+from herdless._verify.explore import Exploration, explore_ticks
+from herdless._verify.world import Machine
+from herdless_core import Event, _machine
 from herdless_core._table import EVENTS
 
 from .configurations import FOLDER, Run, load_runs
-from .graph import Steps, difference, specified
+from .graph import Steps, describe, difference, specified
 from .tlc import complaint
 from .toolbox import ToolMissing, run_tlc
-
-JUDGED: Final = {name: holds for name, holds in INVARIANTS.items() if name != "TimeShift"}
-"""TimeShift compares with the machine that has no mistake, and would find them all by that."""
+from .walks import JUDGED, random_walks
 
 BROKEN: Final = frozenset({"POST_FAIL", "POST_ERR", "EXEC_ERR"})
 """What CrossHair says of a contract for which it has found numbers that break it."""
 
+CHECKERS: Final = ("graph", "explore", "Hypothesis", "TLC", "CrossHair")
+
 ENOUGH: Final = 2
 """So many checkers must find a mistake."""
 
+SOURCE: Final = Path(_machine.__file__).parent / "_machine.py"
+"""Of the machine, whether it is compiled or not."""
 
-class PromiseBroken(Exception):
-    """A random walk came to a step that breaks the promise named."""
+RECORD: Final = FOLDER.parent / "docs" / "spec" / "mutants.json"
+"""What the checkers found when they last looked for all of them."""
 
 
 @final
@@ -66,12 +71,18 @@ class Mutant:
     spec_replace: str
     spec_run: str
 
+    @property
+    def digest(self) -> str:
+        """Differs when an edit differs."""
+        edits = (self.find, self.replace, self.spec_find, self.spec_replace, self.spec_run)
+        return hashlib.sha256("\0".join(edits).encode()).hexdigest()[:12]
+
     def module(self) -> ModuleType:
         """The machine with the mistake."""
-        source = Path(_machine.__file__).read_text(encoding="utf-8")
+        source = SOURCE.read_text(encoding="utf-8")
         module = ModuleType("herdless_core._machine_with_a_mistake")
         sys.modules[module.__name__] = module  # where dataclasses look for the names in annotations
-        code = compile(_edited(source, self.find, self.replace, self.name), _machine.__file__, "exec")
+        code = compile(_edited(source, self.find, self.replace, self.name), str(SOURCE), "exec")
         exec(code, module.__dict__)  # noqa: S102 - our own source, with one edit of our own
         return module
 
@@ -108,17 +119,19 @@ class Checkers:
     def found_by(self, mutant: Mutant) -> dict[str, str]:
         """For each checker what it found; empty where it found nothing, "-" where it could not look."""
         machine = mutant.module()
-        graph, explored = self._explore(cast("Machine", machine))
+        graph, explored, suspects = self._explore(cast("Machine", machine))
         return {
             "graph": graph,
             "explore": explored,
-            "random": random_walks(cast("Machine", machine)),
+            "Hypothesis": random_walks(cast("Machine", machine)),
             "TLC": self._tlc(mutant),
-            "CrossHair": crosshair(machine) if self._with_crosshair else "-",
+            "CrossHair": crosshair(machine, suspects) if self._with_crosshair else "-",
         }
 
-    def _explore(self, machine: Machine) -> tuple[str, str]:
+    def _explore(self, machine: Machine) -> tuple[str, str, list[type[Event]]]:
+        """What the graph and what the invariants show, and by which events they were broken."""
         graph = explored = ""
+        suspects: list[type[Event]] = []
         for run in self._runs.values():
             if not run.graph or run.slow or (graph and explored):
                 continue
@@ -126,17 +139,19 @@ class Checkers:
             self._graphs[run.name] = specification
             found = _explored(run, machine, len(specification))
             if isinstance(found, str):
-                return graph or found, explored or found
+                return graph or found, explored or found, suspects
             graph = graph or _differs(found, specification)
-            explored = explored or ", ".join(violation.promise for violation in found.violations)
-        return graph, explored
+            if not explored:
+                explored = _named(violation.promise for violation in found.violations)
+                suspects = [type(violation.step.event) for violation in found.violations]
+        return graph, explored, suspects
 
     def _tlc(self, mutant: Mutant) -> str:
         run = self._runs[mutant.spec_run]
         with tempfile.TemporaryDirectory(prefix="herdless-mutant-") as private:
             mutant.specification(Path(private))
             output = run_tlc(run, folder=Path(private))
-        return complaint(run, output) if output.status != 0 else ""
+        return complaint(run, output).removesuffix(" is refuted") if output.status != 0 else ""
 
 
 def _explored(run: Run, machine: Machine, size: int) -> Exploration | str:
@@ -150,99 +165,128 @@ def _explored(run: Run, machine: Machine, size: int) -> Exploration | str:
 
 def _differs(found: Exploration, specification: Steps) -> str:
     differing = difference(found, specification)
-    return "" if differing is None else f"after {len(differing.path)} moves"
+    if differing is None:
+        return ""
+    moves = len(differing.path)
+    return f"after {moves} move{'' if moves == 1 else 's'}"
 
 
-def random_walks(machine: Machine, *, walks: int = 200, length: int = 60) -> str:
-    """The promise that a random walk has broken, or empty. The same walks each time."""
-    from hypothesis import HealthCheck, Phase, given, settings
-    from hypothesis import strategies as st
-
-    runs = [run for run in load_runs().values() if run.graph]
-    judge = Judgement(machine, JUDGED)
-
-    # Nothing is shrunk: that a promise breaks is all that is asked.
-    @settings(
-        max_examples=walks,
-        derandomize=True,
-        database=None,
-        phases=[Phase.generate],
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(st.sampled_from(runs), st.randoms(use_true_random=False))
-    def walk(run: Run, chance: Random) -> None:
-        if broken := _walk(run, chance, machine, judge, length):
-            raise PromiseBroken(broken[0])
-
-    try:
-        walk()
-    except PromiseBroken as broken:
-        return str(broken)
-    except Exception as error:  # noqa: BLE001 - any of them shows the mistake
-        return f"raises {type(error).__name__}"
-    return ""
-
-
-def _walk(run: Run, chance: Random, machine: Machine, judge: Judgement, length: int) -> list[str]:
-    """One walk, in a world that is larger than those which are searched exhaustively."""
-    policy, bounds = run.machine_policy(), Bounds(4, length, 4, can_cancel=run.bounds().can_cancel)
-    world = first(bounds)
-    for _ in range(length):
-        move = chance.choice(list(moves(world, policy, bounds)))
-        if move.event is None:
-            world = move.after or world
-            continue
-        before = target(world, move.event)
-        entry, effects = machine.transition(before, move.event, world.now, policy)
-        after = commit(world, move, before, entry, effects)
-        step = Step(before, move.event, world.now, policy, entry, effects)
-        if broken := list(judge(world, move, step, after)):
-            return broken
-        world = after
-    return []
-
-
-def crosshair(module: ModuleType) -> str:
-    """The first contract that the module breaks on some path, or empty.
+def crosshair(module: ModuleType, suspects: Iterable[type[Event]] = ()) -> str:
+    """What the first contract says that the module breaks on some path, or empty. Those of the suspects go first.
 
     TimeShift is left out: the predicate compares with the machine that has no mistake.
     """
-    from .contracts import check
+    from .contracts import TIME_SHIFT, Named
+    from .symbolic import NOTHING_CHECKED, results
 
-    for event in EVENTS:
-        for result in check(module, f"{event.__name__}: all"):
+    for kind in dict.fromkeys((*suspects, None, *EVENTS)):
+
+        def is_next(contract: Named, kind: type[Event] | None = kind) -> bool:
+            return contract.kind is kind and TIME_SHIFT not in contract.promises
+
+        for result in results(module, is_next):
+            if result.verdict == "EXEC_ERR":
+                return f"raises {result.note.partition(':')[0]}"
             if result.verdict in BROKEN:
-                return result.contract
+                return _named(result.promises)
+            if result.verdict == NOTHING_CHECKED:
+                raise AssertionError(f"CrossHair has not read the contract {result.contract!r}")
     return ""
+
+
+def _named(promises: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(promises))
+
+
+def show(mutant: Mutant, runs: Mapping[str, Run]) -> str:
+    """The edit, the first step by which the graphs differ, and the shortest way to each promise that is broken."""
+    run = runs[mutant.spec_run]
+    specification = specified(run)
+    found = _explored(run, cast("Machine", mutant.module()), len(specification))
+    lines = [mutant.name, *(f"- {line}" for line in mutant.find.strip("\n").splitlines())]
+    lines += [*(f"+ {line}" for line in mutant.replace.strip("\n").splitlines()), "", f"in the world {run.name!r}:", ""]
+    if isinstance(found, str):
+        return "\n".join([*lines, f"the machine {found}"])
+    differing = difference(found, specification)
+    lines += ["the graphs are equal" if differing is None else describe(differing)]
+    for violation in found.violations:
+        lines += ["", f"{violation.promise}, by explore:", *(f"  {line}" for line in violation.lines())]
+    return "\n".join(lines)
+
+
+def record(found: Mapping[str, Mapping[str, str]]) -> None:
+    """Keep what was found for docs/spec/, along with what was looked for; what is known of the others stays."""
+    known = {entry["mutant"]: entry for entry in recorded()}
+    mutants = load_mutants()
+    for mutant in mutants:
+        if mutant.name in found:
+            known[mutant.name] = {"mutant": mutant.name, "digest": mutant.digest, "found": dict(found[mutant.name])}
+    entries = [known[mutant.name] for mutant in mutants if mutant.name in known]
+    RECORD.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
+
+
+def recorded() -> list[dict[str, Any]]:
+    """What was kept: an entry for each mistake."""
+    entries: list[dict[str, Any]] = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else []
+    return entries
 
 
 def main() -> int:
     """Look for the mistakes named, or for all."""
     parser = argparse.ArgumentParser(prog="python -m specs.mutants", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--crosshair", action="store_true", help="the contracts too, which takes minutes for each")
+    parser.add_argument("--crosshair", action="store_true", help="the contracts too, which takes half an hour for all")
+    parser.add_argument("--record", action="store_true", help="keep what is found for docs/spec/")
+    parser.add_argument("--show", action="store_true", help="the edit, and the steps by which it is found")
     parser.add_argument("mutants", nargs="*", metavar="MUTANT", help="a part of its name in specs/mutants.toml")
     arguments = parser.parse_args()
-    console = Console()
+    if arguments.record and not arguments.crosshair:
+        parser.error("--record is not accepted without --crosshair: the record is of all checkers")
     mutants = [
         each for each in load_mutants() if not arguments.mutants or any(n in each.name for n in arguments.mutants)
     ]
     if not mutants:
         parser.error(f"MUTANT={arguments.mutants[0]!r} is not accepted: give a part of a name in specs/mutants.toml")
-    checkers = Checkers(load_runs(), with_crosshair=arguments.crosshair)
-    table = Table("mistake", "graph", "explore", "random", "TLC", "CrossHair", "found by", title="mistakes")
-    missed = 0
+    try:
+        return (
+            _show(mutants)
+            if arguments.show
+            else _look(mutants, with_crosshair=arguments.crosshair, keep=arguments.record)
+        )
+    except ToolMissing as missing:
+        sys.stdout.write(f"{missing}\n")
+        return 2
+
+
+def _show(mutants: list[Mutant]) -> int:
+    runs = load_runs()
     for mutant in mutants:
-        try:
-            found = checkers.found_by(mutant)
-        except ToolMissing as missing:
-            console.print(str(missing), markup=False, soft_wrap=True)
-            return 2
-        count = sum(what not in ("", "-") for what in found.values())
-        missed += count < ENOUGH
-        table.add_row(mutant.name, *found.values(), str(count))
-    console.print(table)
-    return 1 if missed else 0
+        sys.stdout.write(f"{show(mutant, runs)}\n")
+    return 0
+
+
+def _look(mutants: list[Mutant], *, with_crosshair: bool, keep: bool) -> int:
+    checkers = Checkers(load_runs(), with_crosshair=with_crosshair)
+    found: dict[str, dict[str, str]] = {}
+    for mutant in mutants:
+        found[mutant.name] = checkers.found_by(mutant)
+        sys.stdout.write(f"{mutant.name}: found by {count(found[mutant.name])}\n")
+        sys.stdout.flush()
+    Console().print(_table(found))
+    if keep:
+        record(found)
+    return 1 if any(count(each) < ENOUGH for each in found.values()) else 0
+
+
+def count(found: Mapping[str, str]) -> int:
+    """How many checkers have found it."""
+    return sum(what not in {"", "-"} for what in found.values())
+
+
+def _table(found: Mapping[str, Mapping[str, str]]) -> Table:
+    table = Table("mistake", *CHECKERS, "found by", title="mistakes, and what each checker said of them")
+    for name, each in found.items():
+        table.add_row(name, *each.values(), str(count(each)))
+    return table
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """The specification under the model checker.
 
     python -m specs.tlc [--slow] [RUN...]
+    python -m specs.tlc --show RUN...
 
 Runs every configuration of `configurations.toml` and shows what came of it. The exit status is 0 when all came out as
 expected, 1 when one did not - a promise broken, a situation never reached, an action never taken, another number of
-states than the pinned one - and 2 when a tool is missing.
+states than the pinned one - and 2 when a tool is missing. `--show` prints the behaviours that refute what is to be
+refuted, instead of the table.
 """
 
 from __future__ import annotations
@@ -55,9 +57,9 @@ def complaint(run: Run, output: Output) -> str:
     if run.expect == "refuted":
         if output.status == HOLDS:
             return "holds, but must be refuted"
-        return "" if output.status in REFUTED else _failure(output)
+        return "" if output.status in REFUTED else _failure(run, output)
     if output.status != HOLDS:
-        return _failure(output)
+        return _failure(run, output)
     if run.distinct not in (None, output.distinct) or run.depth not in (None, output.depth):
         return f"{run.distinct} states at depth {run.depth} are pinned"
     never = sorted(never_taken(output.text)) if run.covers_all_actions else []
@@ -72,25 +74,34 @@ def never_taken(text: str) -> Iterator[str]:
     return (name for name, total in taken.items() if total == 0)
 
 
-def _failure(output: Output) -> str:
+def _failure(run: Run, output: Output) -> str:
     errors: list[str] = re.findall(r"^Error: (.*)$", output.text, re.MULTILINE)
-    return errors[0] if errors else f"TLC ended with status {output.status}"
+    if not errors:
+        return f"TLC ended with status {output.status}"
+    if named := re.match(r"(?:Invariant|Action property) (\w+) is violated", errors[0]):
+        return f"{named[1]} is refuted"
+    if errors[0].startswith("Temporal properties were violated"):
+        return f"{' or '.join(run.properties)} is refuted"
+    return errors[0]
 
 
 def select(names: list[str], *, slow: bool) -> list[Run]:
-    """The runs of TLC for the configurations named, or for all that are not slow."""
+    """The runs of TLC for the configurations named, or for all that are not slow. A part of one has a name, too."""
     runs = load_runs()
-    unknown = [name for name in names if name not in runs]
+    known = {name: parts(run) for name, run in runs.items()}
+    known |= {part.name: [part] for run in runs.values() for part in parts(run)}
+    unknown = [name for name in names if name not in known]
     if unknown:
         raise SystemExit(f"RUN={unknown[0]!r} is not accepted: give one of {', '.join(runs)}")
-    chosen = [runs[name] for name in names] or [run for run in runs.values() if slow or not run.slow]
-    return [part for run in chosen for part in parts(run)]
+    chosen = names or [run.name for run in runs.values() if slow or not run.slow]
+    return [part for name in chosen for part in known[name]]
 
 
 def main() -> int:
     """Run the configurations named, or all that are not slow."""
     parser = argparse.ArgumentParser(prog="python -m specs.tlc", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--slow", action="store_true", help="the large worlds too")
+    parser.add_argument("--show", action="store_true", help="the behaviours that refute what is to be refuted")
     parser.add_argument("runs", nargs="*", metavar="RUN", help="of specs/configurations.toml")
     arguments = parser.parse_args()
     console = Console()
@@ -101,16 +112,19 @@ def main() -> int:
         return 2
     with ThreadPoolExecutor(PROCESSES) as pool:
         results = list(pool.map(check, select(arguments.runs, slow=arguments.slow)))
-    console.print(_table(results))
     wrong = [result for result in results if result.complaint]
-    for result in wrong:
-        console.print(f"\n{result.run.name}: {result.complaint}", markup=False, highlight=False)
+    if not arguments.show:
+        console.print(_table(results))
+    for result in results if arguments.show else wrong:
+        console.print(f"\n{result.run.name}: {result.complaint or result.run.expect}", markup=False, highlight=False)
         console.print(counterexample(result.output.text) or result.output.text[-2000:], markup=False)
     return 1 if wrong else 0
 
 
 def _table(results: list[Result]) -> Table:
-    table = Table("configuration", "expectation", title="the specification under TLC")
+    table = Table(title="the specification under TLC")
+    table.add_column("configuration", overflow="fold")
+    table.add_column("expectation")
     for column in ("distinct states", "depth", "seconds"):
         table.add_column(column, justify="right")
     table.add_column("verdict")

@@ -1,4 +1,4 @@
-"""How the tests are run: the Hypothesis profiles, and the switch that rewrites golden transcripts.
+"""How the tests are run: the Hypothesis profiles, the switch that rewrites golden transcripts, and what is installed.
 
 `ci`, the default, tries the same examples at every run. `--hypothesis-profile=deep` searches for minutes. With
 HERDLESS_NO_SKIP=1 in the environment, as in `.ci/run`, a test that is skipped has failed, unless it is a scenario of
@@ -8,13 +8,17 @@ the contract suite that cannot apply to a runtime.
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 import herdless
+
+ROOT = Path(__file__).parents[1]
 
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=100, stateful_step_count=50)
 settings.register_profile("deep", deadline=None, max_examples=3_000, stateful_step_count=100)
@@ -63,3 +67,35 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         report.outcome = "failed"
         report.longrepr = f"HERDLESS_NO_SKIP=1, and {item.nodeid} was skipped: {reason}"
     return report
+
+
+@pytest.fixture(scope="session")
+def tlc() -> None:
+    """TLC is there. Skips where a tool is missing, which is named; with HERDLESS_NO_SKIP=1 that is a failure."""
+    from specs.toolbox import ToolMissing, find_jar, find_java
+
+    try:
+        find_java()
+        find_jar()
+    except ToolMissing as missing:
+        if os.environ.get("HERDLESS_NO_SKIP") == "1":
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built by the build system that pyproject.toml names, without a network."""
+    target = tmp_path_factory.mktemp("dist")
+    build = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
+    built = subprocess.run([sys.executable, "-c", build, target], cwd=ROOT, capture_output=True, text=True, check=True)
+    return target / built.stdout.split()[-1]
+
+
+@pytest.fixture(scope="session")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory in which the wheel, and nothing else, is installed."""
+    target = tmp_path_factory.mktemp("installed")
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "--target", target, wheel], cwd=target, check=True)
+    return target

@@ -103,7 +103,8 @@ class BaseCache(ABC, Generic[K, V, F]):
             raise PolicyError(f"load={load!r} is not accepted: give a function of one key")
         if policy is not None and options:
             raise PolicyError(f"policy={policy!r} is not accepted beside {', '.join(options)}: give one or the other")
-        if type(clock()) is not int:
+        reading: Callable[[], object] = clock  # what it returns, and not what it should
+        if type(reading()) is not int:
             raise PolicyError(f"clock={clock!r} is not accepted: give a callable that returns integer nanoseconds")
         self._load: Final = load
         self._clock: Final = clock
@@ -111,7 +112,7 @@ class BaseCache(ABC, Generic[K, V, F]):
         self._keyspace: Final = Keyspace[K](
             policy or Policy(**options),
             maxsize=maxsize,
-            observe=None if observe is None else _Guarded(observe),
+            observe=None if observe is None else Guarded(observe),
             board=self._board,
         )
         # Entries, of which only those before their `hit_until` are read here, and these have a value.
@@ -350,7 +351,7 @@ def value_of_reply(key: object, reply: Answer | Refuse) -> Value:
 
 
 @final
-class _Guarded:
+class Guarded:
     """An observer that cannot break a step: what it raises is logged."""
 
     def __init__(self, observe: Observer) -> None:

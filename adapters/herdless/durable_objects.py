@@ -20,6 +20,7 @@ import time
 from dataclasses import asdict
 from typing import Any, ClassVar, Final
 
+from herdless._cache import LOADING, Guarded
 from herdless._durable import wire
 from herdless._durable.client import CALL_SECONDS, CacheClient, call
 from herdless._durable.entry import DurableEntry
@@ -33,13 +34,13 @@ from herdless_core import (
     Failure,
     HerdlessError,
     Join,
-    Lifetime,
     Loaded,
     Outcome,
     Policy,
     ReentrantLoad,
     Refuse,
     RemoteLoadError,
+    Step,
     TooManyWaiters,
     Value,
     reply_of,
@@ -71,13 +72,22 @@ class CacheObject(DurableObject):
         """The time in integer nanoseconds since 1970, so that it goes on where a former instance stopped."""
         return time.time_ns()
 
+    def observe(self, key: str, step: Step) -> None:
+        """Called at every step, before what it orders is written or carried out; it must not call the object.
+
+        A hit takes no step. An instance's first step is Restarted. Costs nothing where it is not overridden.
+        """
+
     def __init__(self, ctx: Any, env: Any) -> None:
         super().__init__(ctx, env)
         if not isinstance(ctx.id.name, str):
             raise TypeError(f"{type(self).__name__} needs an object with a name: get it by `getByName(key)`")
         self._key, self._is_reader = wire.key_of(ctx.id.name)
         storage = EntryStorage(object_storage(ctx))
-        self._entry: Final = DurableEntry(storage, self.policy, self.clock(), keeps_warm=self.keeps_warm)
+        observe = None if type(self).observe is CacheObject.observe else Guarded(self.observe)
+        self._entry: Final = DurableEntry(
+            storage, self._key, self.policy, self.clock(), keeps_warm=self.keeps_warm, observe=observe
+        )
         self._flights: Final = Flights(self._entry, self._load, self.clock, f"{type(self).__name__} {self._key!r}")
 
     # RPC
@@ -93,9 +103,10 @@ class CacheObject(DurableObject):
         hit = self._entry.hit(now)
         if hit is not None:
             return self._reply(hit, "hit", now)
-        if self._flights.would_wait_for_itself():
-            return wire.reply_with_error(ReentrantLoad(f"the loader of {self._key!r} asks for its own key"))
-        effects = self._entry.get(now)
+        try:
+            effects = self._entry.get(now, LOADING.get())
+        except ReentrantLoad as error:
+            return wire.reply_with_error(error)
         self._flights.carry_out(effects)
         match reply_of(effects):
             case Answer() as answer:
@@ -106,6 +117,14 @@ class CacheObject(DurableObject):
             case Refuse() as refusal:
                 waiting = f"max_waiters={refusal.max_waiters} callers wait for the load of {self._key!r} already"
                 return wire.reply_with_error(TooManyWaiters(waiting))
+
+    async def lend(self) -> Reply:
+        """`{value, ttl, stale_while_revalidate}`: what a reader may keep, and for how long; or `{error, message}`."""
+        reply = await self.lookup()
+        if "error" in reply:
+            return reply
+        ttl, stale_while_revalidate = map(wire.seconds, self._entry.lendable(reply["value"], self.clock()))
+        return {"value": reply["value"], "ttl": ttl, "stale_while_revalidate": stale_while_revalidate}
 
     async def peek(self) -> Reply:
         """`{value, outcome, age}` if a lookup would be answered with it at once, else `{}`."""
@@ -119,8 +138,7 @@ class CacheObject(DurableObject):
             loaded = Loaded(wire.checked(value), ttl=ttl, stale_while_revalidate=stale_while_revalidate)
         except HerdlessError as error:
             return wire.reply_with_error(error)
-        lifetime = self.policy.lifetime_for(loaded, random.random())
-        self._flights.carry_out(self._entry.put(loaded.value, lifetime, self.clock()))
+        self._flights.carry_out(self._entry.put(loaded, self.clock(), random.random()))
         return {}
 
     async def invalidate(self) -> Reply:
@@ -149,20 +167,22 @@ class CacheObject(DurableObject):
 
     # The rest
 
-    async def _load(self) -> tuple[Body, Lifetime]:
-        loaded = await (self._load_from_owner() if self._is_reader else self.load(self._key))
-        body = loaded.value if isinstance(loaded, Loaded) else loaded
-        lifetime = self.policy.lifetime_for(loaded, random.random())
-        return wire.checked(body if self._is_reader else self.encode(body)), lifetime
+    async def _load(self) -> Body | Loaded[Body]:
+        if self._is_reader:
+            return await self._load_from_owner()
+        loaded = await self.load(self._key)
+        if not isinstance(loaded, Loaded):
+            return wire.checked(self.encode(loaded))
+        return wire.loaded(wire.checked(self.encode(loaded.value)), loaded.ttl, loaded.stale_while_revalidate)
 
-    async def _load_from_owner(self) -> Body:
-        """What the key's own object answers: a reader's load. The class reaches its own namespace by `ctx.exports`."""
+    async def _load_from_owner(self) -> Loaded[Body]:
+        """What the key's own object lends: a reader's load. The class reaches its own namespace by `ctx.exports`."""
         owners = getattr(self.ctx.exports, type(self).__name__)
-        reply = await call(owners, self._key, "lookup", retry_seconds=CALL_SECONDS)
+        reply = await call(owners, self._key, "lend", retry_seconds=CALL_SECONDS)
         error = wire.error_in(reply)
         if error is not None:
             raise error
-        return wire.body_in(reply)
+        return Loaded(wire.body_in(reply), ttl=reply["ttl"], stale_while_revalidate=reply["stale_while_revalidate"])
 
     def _reply(self, outcome: Outcome, how: str, now: int) -> Reply:
         if isinstance(outcome, Failure):

@@ -62,6 +62,7 @@ class RemoteLoadError(LoadError):
 def is_memorable(error: BaseException) -> bool:
     """Whether `negative_ttl` may remember this error.
 
-    Only what the loader says of the KEY: not that a load was cut short, nor that the program is wrong.
+    Only what the loader says of the KEY, here or elsewhere: not that a load was cut short, nor that the program is
+    wrong.
     """
-    return isinstance(error, Exception) and not isinstance(error, HerdlessError)
+    return isinstance(error, RemoteLoadError) or (isinstance(error, Exception) and not isinstance(error, HerdlessError))

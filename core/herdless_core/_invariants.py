@@ -26,11 +26,12 @@ from herdless_core._effects import (
     StartLoad,
     Value,
 )
-from herdless_core._errors import LoadTimeout
+from herdless_core._errors import LoadTimeout, RemoteLoadError, is_memorable
 from herdless_core._events import (
     DeadlinePassed,
     Evict,
     Get,
+    Invalidate,
     LoadFailed,
     LoadSucceeded,
     Put,
@@ -46,7 +47,9 @@ Invariant: TypeAlias = Callable[[Step], bool]
 
 
 def well_formed(step: Step) -> bool:
-    """An entry says of itself nothing that contradicts itself, before and after."""
+    """An entry says of itself nothing that contradicts itself, before and after; the only error it remembers is the
+    loader's own.
+    """
     return _is_well_formed(step.before) and _is_well_formed(step.after)
 
 
@@ -77,10 +80,12 @@ def no_stale_set(step: Step) -> bool:
 
 
 def no_stale_read(step: Step) -> bool:
-    """A lookup is answered with what the entry holds, and joins only the flight that is attached after the step.
+    """An invalidation leaves the key without its entry; a lookup is answered with what the entry holds, or not at all.
 
     Together with NoStaleSet and EvictedIsFinal: what was read before an invalidation reaches nobody who asks after it.
     """
+    if isinstance(step.event, Invalidate):
+        return isinstance(step.after, Evicted)
     if not isinstance(step.event, Get):
         return True
     held = _value_of(_before(step))
@@ -123,7 +128,9 @@ def same_outcome(step: Step) -> bool:
 
 
 def no_doomed_join(step: Step) -> bool:
-    """Nobody joins a flight that is cancelled, settled or past its deadline."""
+    """Nobody joins a flight that is cancelled, settled or past its deadline; after a restart none is left to join."""
+    if isinstance(step.event, Restarted):
+        return step.after.flight is None
     joined = [effect.generation for effect in step.effects if isinstance(effect, Join)]
     if not joined:
         return True
@@ -390,7 +397,8 @@ def _is_well_formed(entry: Entry) -> bool:
         case Fresh():
             end = after(entry.loaded_at, entry.lifetime.ttl)
             if isinstance(entry.value, Failure):
-                return entry.hit_until == LONG_AGO
+                error = entry.value.error  # one from before a restart, or from elsewhere, was memorable there
+                return entry.hit_until == LONG_AGO and (is_memorable(error) or isinstance(error, RemoteLoadError))
             return entry.hit_until == min(end, entry.refresh_at if entry.flight is None else entry.flight.due_at)
         case Stale():
             return entry.stale_until <= entry.kept_until

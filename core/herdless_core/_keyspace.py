@@ -4,7 +4,8 @@ A keyspace owns the entries of one cache, its generations, its capacity and its 
 come in three kinds, and an adapter calls all of them inside one critical section, in this order:
 
 1. requests of callers: `get`, `put`, `invalidate`, `expire`, `refresh`, `clear`, `peek`;
-2. reports about flights, by generation: `load_succeeded`, `load_failed`, `deadline_passed`, `waiter_left`, `restarted`;
+2. reports about flights, by generation: `load_succeeded`, `load_failed`, `deadline_passed`, `waiter_left`, `restarted`,
+   and about what an earlier process left: `restore`, `skip_to`;
 3. questions: `running_load`, `stats`, `entry`.
 
 `enter` and `fill` are short cuts before `get` and `load_succeeded`: the same steps where these are of the kinds that a
@@ -123,6 +124,7 @@ class Keyspace(Generic[K]):
         "_observe",
         "_refusals",
         "_running",
+        "_skipped",
         "_stale_hits",
         "_store",
         "hot",
@@ -147,7 +149,7 @@ class Keyspace(Generic[K]):
         self._detached: Final[dict[int, _Detached[K]]] = {}
         """The evicted entries whose flights still have waiters, by generation."""
         self._closed = False
-        self._generation = 0
+        self._generation = self._skipped = 0
         self._hits = self._stale_hits = self._joins = self._misses = 0
         self._load_failures = self._load_timeouts = self._refusals = self._evictions = 0
 
@@ -315,6 +317,27 @@ class Keyspace(Generic[K]):
         """Whoever ran this flight is gone, and its waiters with it."""
         return self._report(generation, Restarted(), now)
 
+    # Durable entries, in a keyspace without `maxsize`
+
+    def restore(self, key: K, entry: Entry, now: int) -> None:
+        """What was stored becomes the key's entry, without a flight: whoever ran one is gone, or was replaced.
+
+        A flight of this keyspace is superseded; its waiters are answered when its report comes.
+        """
+        replaced = self._store.entry(key)
+        if replaced.flight is not None:
+            self._end(replaced.flight.generation)
+        restored, effects = transition(entry, Restarted(), now, self.policy)
+        if self._observe is not None:
+            self._observe(key, Step(entry, Restarted(), now, self.policy, restored, effects))
+        self._store.place(key, replaced, restored)
+
+    def skip_to(self, generation: int) -> None:
+        """The next flight has this generation, or a later one: those before may be another process's."""
+        skipped = max(generation - 1 - self._generation, 0)
+        self._generation += skipped
+        self._skipped += skipped
+
     # Questions
 
     def is_in_flight(self, generation: int) -> bool:
@@ -350,7 +373,7 @@ class Keyspace(Generic[K]):
             stale_hits=self._stale_hits,
             joins=self._joins,
             misses=self._misses,
-            loads=self._generation,
+            loads=self._generation - self._skipped,
             load_failures=self._load_failures,
             load_timeouts=self._load_timeouts,
             refusals=self._refusals,

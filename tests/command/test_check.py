@@ -107,6 +107,7 @@ class DoublingCache(Cache[K, V]):  # type: ignore[misc]  # final, and broken on 
 
 
 @pytest.mark.usefixtures("short_mix")
+@pytest.mark.pure("derives from a final class")
 def test_broken_cache_is_exit_status_1(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """From end to end: the origin's own record convicts a cache that loads twice."""
     monkeypatch.setenv("COLUMNS", "200")

@@ -125,6 +125,7 @@ def test_tlc_that_is_not_installed_is_said(run: Run, tmp_path: Path) -> None:
         assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.pure("trio names the task of a compiled method by its repr")
 def test_diagram_tells_the_story(run_here: Run, tmp_path: Path) -> None:
     """Who asked, who waited and who was told what, in this order."""
     file = written(tmp_path, as_text(base()))

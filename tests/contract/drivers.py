@@ -17,6 +17,7 @@ import herdless.trio
 from herdless.testing.contract import AsyncioWorld, AsyncWorld, BlockingWorld, Caller, Load, Main, Spot, World
 from herdless_core import NANOSECONDS_PER_SECOND
 from tests.contract.traffic import Traffic
+from tests.durable_objects.world import WorkerdWorld
 
 _NO_CANCELLATION = "a thread cannot be cancelled: a load that nobody waits for goes on, is joined and is stored"
 _ENDS_THE_RUN = "an exception that is no Exception ends the cache's nursery too: tests/runtimes/test_trio.py has it"
@@ -123,4 +124,9 @@ class ThreadsWorld(BlockingWorld):
         self._traffic.look_at_clock()
 
 
-WORLDS: Final[dict[str, type[World]]] = {"asyncio": OurAsyncioWorld, "trio": TrioWorld, "threads": ThreadsWorld}
+WORLDS: Final[dict[str, type[World]]] = {
+    "asyncio": OurAsyncioWorld,
+    "trio": TrioWorld,
+    "threads": ThreadsWorld,
+    "Durable Objects": WorkerdWorld,
+}

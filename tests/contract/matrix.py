@@ -12,7 +12,8 @@ INTRODUCTION: Final = """\
 
 Each row is a scenario of the contract suite in adapters/herdless/_testing/_contract/, written once and run in every
 runtime without a sleep: loads end when the scenario says so, time moves when it says so. "yes": it runs there and
-passes. A number: it cannot apply there, and why is said below. What only one runtime can do is in tests/runtimes/.
+passes. A number: it cannot apply there, and why is said below. What only one runtime can do is in tests/runtimes/ and
+tests/durable_objects/; there, in real workerd, the suite runs as well.
 The suite is open to [other adapters](testing.md#the-contract-suite). This page is generated:
 `pytest tests/contract --rewrite`.
 """

@@ -113,6 +113,7 @@ def test_steps_of_every_scenario_are_judged() -> None:
         run_of(Forgetful, "test_error_is_shared_and_forgotten")
 
 
+@pytest.mark.pure("replaces methods of the adapter")
 def test_error_of_the_scenario_is_the_one_that_is_raised() -> None:
     """A broken adapter often cannot be closed either; what its author has to see is the first thing that went wrong."""
 

@@ -17,6 +17,7 @@ from herdless_core import (
     MisuseError,
     PolicyError,
     ReentrantLoad,
+    RemoteLoadError,
     TooManyWaiters,
     WrongEventLoop,
 )
@@ -44,6 +45,11 @@ def test_only_what_the_loader_says_of_the_key_is_remembered(error: type[BaseExce
 def test_the_loaders_own_exceptions_are_remembered(error: type[Exception]) -> None:
     """Whatever kind they are."""
     assert is_memorable(error("why", [ValueError()]) if error is ExceptionGroup else error("why"))
+
+
+def test_what_the_loader_said_in_another_process_is_remembered() -> None:
+    """Its class could not be kept; it is the loader's all the same."""
+    assert is_memorable(RemoteLoadError("no such user", kind="LookupError"))
 
 
 def test_a_shared_exception_does_not_grow() -> None:

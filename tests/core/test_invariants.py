@@ -30,6 +30,7 @@ from herdless_core import (
     Lifetime,
     LoadFailed,
     LoadSucceeded,
+    LoadTimeout,
     Pending,
     Policy,
     Put,
@@ -94,6 +95,13 @@ BROKEN: Final[dict[str, Broken]] = {
         Fresh(Failure(ERROR, None), NOW, LIFETIME, NOW + 50, None, NOW + 50),
         (Save(), Settle(3, Failure(ERROR, None))),
     ),
+    "a timeout that is remembered": (
+        "WellFormed",
+        Pending(FLIGHT),
+        DeadlinePassed(3),
+        Fresh(Failure(LoadTimeout(), None), NOW, LIFETIME, NOW + 50, None, LONG_AGO),
+        (Save(), Settle(3, Failure(LoadTimeout(), None))),
+    ),
     "a value kept for less time than it is served": (
         "WellFormed",
         ABSENT,
@@ -125,6 +133,14 @@ BROKEN: Final[dict[str, Broken]] = {
         _fresh("new"),
         (Answer(_given("old")),),
     ),
+    "an invalidation that leaves the flight to be joined": (
+        "NoStaleRead",
+        Pending(FLIGHT),
+        Invalidate(),
+        Pending(FLIGHT),
+        (Forget(),),
+    ),
+    "a flight that outlives its owner": ("NoDoomedJoin", Pending(FLIGHT), Restarted(), Pending(FLIGHT), ()),
     "a lookup is answered out of nothing": ("NoStaleRead", ABSENT, GET, ABSENT, (Answer(_given(None)),)),
     "a lookup without a reply": ("AnsweredOnce", _fresh("new"), GET, _fresh("new"), ()),
     "a lookup with two replies": (

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 
-DATA = {"mermaid", "text", "json", "jsonc", "toml", "yaml"}
+DATA = {"mermaid", "text", "json", "jsonc", "toml", "yaml", "tla", "python quoted"}
 """Languages that are shown, not run; what is generated among them has a drift test of its own."""
 
 

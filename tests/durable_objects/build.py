@@ -25,7 +25,7 @@ SOCKETS: Final = ("javascript", "python", "edge", "edge-python", "reference")
 
 _PACKAGES: Final = (PROJECT / "core" / "herdless_core", PROJECT / "adapters" / "herdless")
 _EXAMPLE: Final = PROJECT / "docs" / "examples" / "edge"
-_OBJECT_CLASS: Final = re.compile(r"^class ([A-Z]\w*)\((?:CacheObject|Tested|Brief)\):", re.MULTILINE)
+_OBJECT_CLASS: Final = re.compile(r"^class ([A-Z]\w*)\((?:CacheObject|DurableObject|Tested|Brief)\):", re.MULTILINE)
 _MODULE_KINDS: Final = {".py": "pythonModule", ".js": "esModule"}
 _KEPT_SECONDS: Final = 3_600
 
@@ -84,7 +84,8 @@ def _files(runtime: Runtime) -> dict[str, bytes]:
 
 
 def _config(files: dict[str, bytes]) -> str:
-    classes = _OBJECT_CLASS.findall((files["main.py"] + files["edge_objects.py"]).decode())
+    sources = [content.decode() for name, content in files.items() if name.endswith(".py") and "/" not in name]
+    classes = _OBJECT_CLASS.findall("".join(sources))
     modules = [
         f'(name = "{name}", {_MODULE_KINDS.get(Path(name).suffix, "data")} = embed "{name}"),'
         for name in sorted(files, key=lambda name: (name != "main.py", name))

@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from tests.durable_objects.build import Build, build
-from tests.durable_objects.herd import Edge
+from tests.durable_objects.herd import Edge, assert_right
 from tests.durable_objects.origin import Origin
 from tests.durable_objects.packages import Runtime, Unavailable, installed
 from tests.durable_objects.workerd import start
@@ -42,18 +42,20 @@ def objects(runtime: Runtime) -> Build:
 
 
 @pytest.fixture(scope="session")
-def origin() -> Iterator[Origin]:
-    """Where the objects load from."""
-    with Origin() as origin:
-        yield origin
+def server() -> Iterator[Origin]:
+    """The origin that the objects load from."""
+    with Origin() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def _shared(
-    runtime: Runtime, objects: Build, origin: Origin, tmp_path_factory: pytest.TempPathFactory
+    runtime: Runtime, objects: Build, server: Origin, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Edge]:
-    with start(runtime, objects, tmp_path_factory.mktemp("edge") / "disk", origin.port) as workerd:
-        yield Edge(workerd, origin)
+    with start(runtime, objects, tmp_path_factory.mktemp("edge") / "disk", server.port) as workerd:
+        edge = Edge(workerd, server)
+        yield edge
+        assert_right(edge.trace())  # of all tests: whatever they looked at, every step was right
 
 
 @pytest.fixture

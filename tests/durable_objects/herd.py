@@ -11,6 +11,7 @@ from time import monotonic, sleep
 from typing import Any, Final, final
 from urllib.parse import quote
 
+from herdless.trace import departure, read_trace
 from tests.durable_objects.origin import Origin
 from tests.durable_objects.workerd import PATIENCE_SECONDS, Workerd
 
@@ -25,6 +26,11 @@ class Edge:
         self.workerd: Final = workerd
         self.origin: Final = origin
         self.ask: Final = workerd.ask
+
+    def trace(self) -> list[str]:
+        """What was recorded of all objects so far."""
+        lines: list[str] = self.ask("Plain", "taker", "trace")
+        return lines
 
     def settled(self, objects: str, key: str) -> None:
         """Return when no load of the key is in flight."""
@@ -65,6 +71,22 @@ class HeldLoads:
     def _joins(self) -> int:
         joins: int = self._edge.ask(self._objects, self._key, "stats")["joins"]
         return joins
+
+
+def by_object(trace: list[str]) -> dict[str, list[str]]:
+    """The lines of each object, of whatever instance."""
+    objects: dict[str, list[str]] = {}
+    for line in trace:
+        instance: str = json.loads(line)["owner"]
+        objects.setdefault(instance.rpartition(" ")[0], []).append(line)
+    return objects
+
+
+def assert_right(trace: list[str]) -> None:
+    """Fail unless every object's steps are such as the machine takes, across the deaths of its instances."""
+    for lines in by_object(trace).values():
+        departed = departure(read_trace(lines))
+        assert departed is None, f"{departed}\n{''.join(lines)}"
 
 
 def until(holds: Callable[[], bool]) -> None:

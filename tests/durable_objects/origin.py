@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Condition, Thread
@@ -54,6 +54,8 @@ class Origin:
         self._requests: Final[Counter[str]] = Counter()
         self._answers: Final[dict[str, tuple[int, str]]] = {}
         self._held: Final[set[str]] = set()
+        self.scene: Callable[[str], str] | None = None
+        """Answers, instead of the origin, for the paths below `scene/`, with JSON."""
         self._server: Final = _Server(("127.0.0.1", 0), _Handler)
         self._server.origin = self
         self.port: Final[int] = self._server.server_address[1]
@@ -89,6 +91,8 @@ class Origin:
 
     def answer(self, path: str) -> tuple[int, str]:
         """Status and body for one request, as soon as the path is not held."""
+        if self.scene is not None and path.startswith("scene/"):
+            return 200, self.scene(path.removeprefix("scene/"))
         sleep(self._seconds)
         with self._changed:
             self._requests[path] += 1

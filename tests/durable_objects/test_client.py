@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import pytest
-
 from tests.durable_objects.herd import Edge
 
 
@@ -65,36 +63,3 @@ def test_a_client_asks_a_reset_object_again(edge: Edge, key: str) -> None:
     """The object was reset under the call: the platform says that asking again may help, and it does."""
     edge.ask("Plain", key, "put", '"kept"')
     assert edge.ask("Plain", key, "crash_once", front="python") == {"result": "kept"}
-
-
-@pytest.mark.parametrize("replicas", [1, 3])
-def test_readers_share_one_load_of_the_owner(edge: Edge, key: str, replicas: int) -> None:
-    """A hot key has as many objects as are asked for, and still one load."""
-    ask = partial(edge.ask, "Plain", key, front="python", replicas=replicas)
-    assert {ask("get")["result"] for _ in range(12)} == {"value 1"}
-    assert edge.origin.requests(f"Plain/{key}") == 1
-    stats = ask("stats")["result"]
-    assert 2 <= stats["loads"] <= 1 + replicas
-    assert stats["hits"] + stats["misses"] == 12 + stats["loads"] - 1
-
-
-def test_an_invalidation_reaches_every_reader(edge: Edge, key: str) -> None:
-    """Readers are caches of their own; one that is forgotten would serve the old value for a whole ttl."""
-    ask = partial(edge.ask, "Plain", key, front="python", replicas=3)
-    assert {ask("get")["result"] for _ in range(12)} == {"value 1"}
-    ask("invalidate")
-    assert {ask("get")["result"] for _ in range(12)} == {"value 2"}
-    ask("put", "by hand")
-    assert {ask("get")["result"] for _ in range(12)} == {"by hand"}
-
-
-def test_a_reader_passes_the_loaders_error_on(edge: Edge, key: str) -> None:
-    """Two objects away it is still the loader's message."""
-    edge.origin.answers(f"Plain/{key}", "no such user", status=404)
-    error = edge.ask("Plain", key, "get", front="python", replicas=1)
-    assert error == {"error": "RemoteLoadError", "message": "no such user", "kind": "LookupError"}
-
-
-def test_a_reader_serves_bytes(edge: Edge) -> None:
-    """They cross RPC twice, the second time without the SDK's conversions."""
-    assert edge.ask("Sized", "5", "get", front="python", replicas=1) == {"result": repr(bytes(5))}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.durable_objects.build import Build, build
-from tests.durable_objects.herd import Edge
+from tests.durable_objects.herd import Edge, assert_right
 from tests.durable_objects.origin import Origin
 from tests.durable_objects.packages import Runtime
 from tests.durable_objects.workerd import start
@@ -17,23 +17,27 @@ from tests.durable_objects.workerd import start
 
 @pytest.fixture(scope="module")
 def survivors(
-    runtime: Runtime, objects: Build, origin: Origin, tmp_path_factory: pytest.TempPathFactory
+    runtime: Runtime, objects: Build, server: Origin, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Edge]:
     """A second workerd over the storage of one that was killed with everything that the tests below look for in it."""
     disk = tmp_path_factory.mktemp("killed") / "disk"
-    origin.answers("Negative/survivor", "no such user", status=404)
-    with ThreadPoolExecutor() as background, origin.holding("Plain/survivor-in-flight"):
-        with start(runtime, objects, disk, origin.port) as workerd:
+    server.answers("Negative/survivor", "no such user", status=404)
+    with ThreadPoolExecutor() as background, server.holding("Plain/survivor-in-flight"):
+        with start(runtime, objects, disk, server.port) as workerd:
             workerd.ask("Plain", "survivor", "get")
             workerd.ask("Sized", "1000", "get")
             workerd.ask("Negative", "survivor", "get")
             workerd.ask("Plain", "survivor-invalidated", "get")
             workerd.ask("Plain", "survivor-invalidated", "invalidate")
+            workerd.ask("Brief", "survivor", "put", '"brief"', 1.5)
             orphan = background.submit(workerd.ask, "Plain", "survivor-in-flight", "get")
-            origin.wait_for("Plain/survivor-in-flight")
+            server.wait_for("Plain/survivor-in-flight")
+            trace = Edge(workerd, server).trace()
         assert orphan.exception() is not None
-        with start(runtime, objects, disk, origin.port) as workerd:
-            yield Edge(workerd, origin)
+        with start(runtime, objects, disk, server.port) as workerd:
+            edge = Edge(workerd, server)
+            yield edge
+            assert_right(trace + edge.trace())
 
 
 def test_a_value_survives_kill_9(survivors: Edge) -> None:
@@ -67,6 +71,12 @@ def test_a_load_that_kill_9_ended_leaves_nobody_waiting(survivors: Edge) -> None
     assert survivors.ask("Plain", "survivor-in-flight", "alarm_in") > 600
     survivors.ask("Plain", "survivor-in-flight", "ring")
     assert survivors.ask("Plain", "survivor-in-flight", "rows") == 0
+
+
+def test_an_alarm_survives_kill_9(survivors: Edge) -> None:
+    """Nobody asks for the key any more, and still it is freed: the alarm is kept with what it is for."""
+    survivors.origin.wait_for("alarm/survivor/0")
+    assert survivors.ask("Brief", "survivor", "rows") == 0
 
 
 def test_what_a_reset_object_was_loading_is_loaded_again(edge: Edge, key: str) -> None:
@@ -104,13 +114,13 @@ def test_a_replaced_instance_serves_what_its_successor_stored(edge: Edge, key: s
 
 
 def test_new_code_keeps_what_the_old_code_stored(
-    runtime: Runtime, objects: Build, origin: Origin, disk: Path, key: str
+    runtime: Runtime, objects: Build, server: Origin, disk: Path, key: str
 ) -> None:
     """A deployment restarts every object; it must not empty the cache. A value keeps the lifetime it was given."""
-    with start(runtime, objects, disk, origin.port) as workerd:
+    with start(runtime, objects, disk, server.port) as workerd:
         workerd.ask("Plain", key, "get")
     update = build(runtime, lambda source: source.replace("Policy(ttl=60)", "Policy(ttl=0)"))
-    with start(runtime, update, disk, origin.port) as workerd:
+    with start(runtime, update, disk, server.port) as workerd:
         assert workerd.ask("Plain", key, "lookup")["outcome"] == "hit"
         workerd.ask("Plain", key, "invalidate")
         assert workerd.ask("Plain", key, "lookup")["outcome"] == "loaded"
@@ -167,6 +177,14 @@ def test_an_object_that_keeps_warm_refreshes_without_traffic(edge: Edge, key: st
     lookup = edge.ask("Warm", key, "lookup")
     assert (lookup["value"], lookup["outcome"]) == ('"value 2"', "hit")
     assert 25 < edge.ask("Warm", key, "alarm_in") <= 30
+
+
+def test_real_alarms_keep_an_object_warm(edge: Edge, key: str) -> None:
+    """The real alarm, at its real time, again and again: three loads for one caller."""
+    edge.ask("Breathing", key, "get")
+    edge.origin.wait_for(f"Breathing/{key}", 3)
+    edge.ask("Breathing", key, "invalidate")
+    assert edge.ask("Breathing", key, "stats")["misses"] == 1
 
 
 def test_a_refresh_by_alarm_that_fails_is_tried_again(edge: Edge, key: str) -> None:

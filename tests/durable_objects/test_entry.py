@@ -19,8 +19,6 @@ from herdless_core import (
     NEVER,
     Effects,
     Fresh,
-    LoadFailed,
-    LoadSucceeded,
     Policy,
     Settle,
     Stale,
@@ -89,7 +87,7 @@ class TwoInstances(RuleBasedStateMachine):
         self.instances = [self._started(), self._started()]
 
     def _started(self) -> DurableEntry:
-        return DurableEntry(EntryStorage(self.disk), POLICY, self.now, keeps_warm=True)
+        return DurableEntry(EntryStorage(self.disk), "key", POLICY, self.now, keeps_warm=True)
 
     def _tick(self) -> int:
         """No two steps are in the same millisecond: two machines take longer than that to see each other's writes."""
@@ -122,19 +120,17 @@ class TwoInstances(RuleBasedStateMachine):
     def load_ends(self, load: tuple[DurableEntry, int, int], succeeds: bool) -> None:
         """A load comes back, in an instance that may be gone from the list, but not from the machine it runs on."""
         instance, generation, truth = load
-        event = (
-            LoadSucceeded(generation, str(truth), POLICY.lifetime)
-            if succeeds
-            else LoadFailed(generation, LookupError("no such user"))
-        )
-        effects = instance.report(event, self._tick())
+        if succeeds:
+            effects = instance.load_succeeded(generation, str(truth), self._tick())
+        else:
+            effects = instance.load_failed(generation, LookupError("no such user"), self._tick())
         assert [effect.generation for effect in effects if isinstance(effect, Settle)] == [generation]
 
     @rule(index=INSTANCES)
     def put(self, index: int) -> None:
         """The truth changes, and its new version is put."""
         self.truth += 1
-        self.instances[index].put(str(self.truth), POLICY.lifetime, self._tick())
+        self.instances[index].put(str(self.truth), self._tick())
         self.acknowledged = self.truth
 
     @rule(index=INSTANCES)

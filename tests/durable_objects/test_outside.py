@@ -178,6 +178,15 @@ def test_an_invalidation_reaches_the_owner_before_its_readers() -> None:
     assert [wire.key_of(name) for name in names] == [("key", False), ("key", True), ("key", True)]
 
 
+def test_a_reader_that_cannot_be_told_keeps_no_other_from_being_told() -> None:
+    """The caller hears of the one; all that can know of the change do."""
+    fault = RuntimeFault("gone")
+    namespace = Namespace({}, fault, {})
+    with pytest.raises(ObjectUnreachable, match="did not answer invalidate"):
+        asyncio.run(CacheClient(namespace, replicas=3).invalidate("key"))
+    assert len(namespace.calls) == 4
+
+
 @pytest.mark.parametrize("options", [{"replicas": -1}, {"replicas": True}, {"retry_for": -1}, {"retry_for": "2"}])
 def test_a_bad_argument_is_named(options: Any) -> None:
     """With its value and what is accepted."""

@@ -40,13 +40,20 @@ class Workerd:
         self, objects: str, key: str, method: str, *arguments: object, front: str = "javascript", replicas: int = 0
     ) -> Any:
         """What an object's method answers, by way of one of the fronts. A front's failure is data as well."""
-        connection = HTTPConnection("127.0.0.1", self.ports[front], timeout=PATIENCE_SECONDS)
-        path = f"/{objects}/{quote(key, safe='')}/{method}?replicas={replicas}"
+        connection = self.connect(front)
         try:
-            connection.request("POST", path, body=json.dumps(arguments))
-            return json.loads(connection.getresponse().read())
+            return self.ask_over(connection, objects, key, f"{method}?replicas={replicas}", *arguments)
         finally:
             connection.close()
+
+    def connect(self, front: str = "javascript") -> HTTPConnection:
+        """A connection to one of the fronts."""
+        return HTTPConnection("127.0.0.1", self.ports[front], timeout=PATIENCE_SECONDS)
+
+    def ask_over(self, connection: HTTPConnection, objects: str, key: str, method: str, *arguments: object) -> Any:
+        """As `ask`, over a connection that may be closed meanwhile."""
+        connection.request("POST", f"/{objects}/{quote(key, safe='')}/{method}", body=json.dumps(arguments))
+        return json.loads(connection.getresponse().read())
 
     def kill(self) -> None:
         """End it as a crash of its machine would: kill -9."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
 from email.message import Message
 from email.parser import Parser
 from importlib.metadata import version
@@ -16,35 +17,27 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def run(*command: str, cwd: Path, python_path: Path | None = None) -> str:
-    """Run Python with these arguments; returns what it printed."""
+def run(*command: str, cwd: Path, python_path: Path | None = None, hooks: bool = False) -> str:
+    """Run Python with these arguments; returns what it printed. hooks: ask for the compiled wheel."""
     done = subprocess.run(
         [sys.executable, *command],
         cwd=cwd,
-        env=os.environ | ({} if python_path is None else {"PYTHONPATH": str(python_path)}),
+        env=os.environ
+        | ({} if python_path is None else {"PYTHONPATH": str(python_path)})
+        | {"HATCH_BUILD_HOOKS_ENABLE": str(int(hooks))},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built by the build system that pyproject.toml names, without a network."""
-    target = tmp_path_factory.mktemp("dist")
-    build = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
-    return target / run("-c", build, str(target), cwd=ROOT).split()[-1]
-
-
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory in which the wheel, and nothing else, is installed."""
-    target = tmp_path_factory.mktemp("installed")
-    run("-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", str(target), str(wheel), cwd=target)
-    return target
+def built(what: str, target: Path, *, hooks: bool = False) -> Path:
+    """What the build system makes: `build_editable` or `build_sdist`."""
+    build = f"import sys; from hatchling.build import {what} as build; print(build(sys.argv[1]))"
+    return target / run("-c", build, str(target), cwd=ROOT, hooks=hooks).split()[-1]
 
 
 def metadata(wheel: Path) -> Message:
@@ -70,6 +63,36 @@ def test_wheel_holds_both_packages_and_nothing_else(wheel: Path) -> None:
 def test_wheel_is_for_every_platform(wheel: Path) -> None:
     """Pure Python: one wheel for all."""
     assert wheel.name.endswith("-py3-none-any.whl")
+
+
+def test_nothing_compiled_without_being_asked_for(wheel: Path, installed: Path) -> None:
+    """Whoever has no C compiler installs it all the same; and the library says which one it is."""
+    with ZipFile(wheel) as archive:
+        assert not [name for name in archive.namelist() if name.endswith((".so", ".pyd")) or "hatch_build" in name]
+    assert (
+        run("-S", "-c", "import herdless; print(herdless.compiled)", cwd=installed, python_path=installed) == "False\n"
+    )
+
+
+def test_editable_install_stays_pure(tmp_path: Path) -> None:
+    """Even where the compiled wheel is asked for: what is edited must be what runs, and what CrossHair follows."""
+    editable = built("build_editable", tmp_path, hooks=True)
+    assert editable.name.endswith("-py3-none-any.whl")
+    with ZipFile(editable) as archive:
+        assert not [name for name in archive.namelist() if name.endswith((".so", ".pyd"))]
+
+
+@pytest.mark.parametrize("hooks", [False, True], ids=["pure", "compiled"])
+def test_compiler_is_needed_for_the_compiled_wheel_alone(hooks: bool) -> None:
+    """Mypyc is fetched by those who ask for it, and by nobody else."""
+    ask = "from hatchling.build import get_requires_for_build_wheel as ask; print(ask())"
+    assert ("mypyc" in run("-c", ask, cwd=ROOT, hooks=hooks)) is hooks
+
+
+def test_compiled_wheel_can_be_built_from_the_source_distribution(tmp_path: Path) -> None:
+    """The build hook is in it."""
+    with tarfile.open(built("build_sdist", tmp_path)) as archive:
+        assert [name for name in archive.getnames() if name.endswith("/core/hatch_build.py")]
 
 
 def test_no_dependency_at_run_time(wheel: Path) -> None:
@@ -120,3 +143,11 @@ def test_command_of_a_fresh_install(installed: Path) -> None:
     """`python -m herdless --version` needs no extra, and says the version of the distribution."""
     printed = run("-S", "-m", "herdless", "--version", cwd=installed, python_path=installed)
     assert version("herdless") in printed
+
+
+def test_verify_of_a_fresh_install(installed: Path, tmp_path: Path) -> None:
+    """In an empty folder: the specification travels along, and the exploration needs no other package."""
+    arguments = ("verify", "--policy", "ttl=60", "--with", "explore", "--report", "page.html")
+    printed = run("-S", "-m", "herdless", *arguments, cwd=tmp_path, python_path=installed)
+    assert printed.endswith("22 of 22 hold.\n")
+    assert (tmp_path / "page.html").exists()

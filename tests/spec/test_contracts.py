@@ -11,17 +11,18 @@ import pytest
 
 from herdless_core import _machine
 from herdless_core._table import EVENTS
-from specs import contracts
+from specs import contracts, symbolic
+from specs.mutants import load_mutants
 
 if importlib.util.find_spec("crosshair") is None and os.environ.get("HERDLESS_NO_SKIP") != "1":
     pytest.skip("crosshair-tool is not installed", allow_module_level=True)
 
-CONTRACTS: Final = [name for name, _ in contracts.contracts(_machine)]
+CONTRACTS: Final = [contract.name for contract in contracts.contracts(_machine)]
 
 
 def test_every_contract_is_confirmed() -> None:
     """For all entries, instants and policies, not for a sample; "not confirmed" is a failure."""
-    found = contracts.check()
+    found = list(symbolic.results())
     assert [result.contract for result in found] == CONTRACTS
     assert [result for result in found if not result.is_confirmed] == []
 
@@ -36,5 +37,16 @@ def test_a_machine_that_is_off_by_one_is_refuted() -> None:
     broken = ModuleType("broken")
     vars(broken).update(vars(_machine))
     vars(broken)["read"] = lambda entry, now: _machine.read(entry, now - 1)
-    refuted = [result for result in contracts.check(broken, "read is") if not result.is_confirmed]
+    refuted = list(symbolic.results(broken, lambda contract: "ReadIsGet" in contract.promises))
     assert [result.verdict for result in refuted] == ["POST_FAIL"]
+
+
+def test_what_is_refuted_is_told_by_promise_and_step() -> None:
+    """CrossHair gives two dozen numbers; a reader wants to know which promise they break, and by which step."""
+    mutant = next(each for each in load_mutants() if each.name == "an entry is evicted while callers wait")
+    (refuted,) = symbolic.results(
+        mutant.module(), lambda contract: contract.name == "Evict: all invariants but TimeShift"
+    )
+    assert "PendingIsNoVictim" in refuted.promises
+    assert [line.partition(":")[0] for line in refuted.counterexample] == ["before", "event", "after", "orders"]
+    assert refuted.counterexample[2] == "after:  Evicted, evicted"

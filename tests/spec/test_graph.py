@@ -42,7 +42,9 @@ def test_a_mistake_in_the_code_is_shown_with_the_shortest_way_to_it(graphs: Mapp
     found = compare(RUNS["ttl"], graphs["ttl"].result(), cast("Machine", mutant.module()))
     assert found is not None
     assert found.path == ("Put", "Tick")
-    assert "\n  Get:\n    entry = ('Fresh', 1, 1," in describe(found)
+    code, _, specification = describe(found).partition("Get, by the specification:")
+    assert "Get, by the code:\n  entry: Fresh, value 1, age 1," in code
+    assert "entry: Pending" in specification
 
 
 @pytest.mark.parametrize("run", GRAPHS, ids=lambda run: run.name)

@@ -1,26 +1,18 @@
-"""What `herdless verify` found, as text and as a page."""
+"""What `herdless verify` found, as text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from html import escape
-from importlib.metadata import version
 from typing import Final, final
 
-from herdless._verify.checks import ACROSS_STEPS, Finding
-from herdless._verify.specs import specs
+from herdless._verify.checks import ACROSS_STEPS
+from herdless._verify.findings import HOLDS, Finding
 from herdless_core._invariants import INVARIANTS
 
 HEADERS: Final = ("promise", "checker", "examined", "seconds", "verdict")
-
-STYLE: Final = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24 }
-table { border-collapse: collapse; width: 100%; font-size: 14px }
-th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #d8dee4; vertical-align: top }
-td:nth-child(3), td:nth-child(4) { text-align: right; font-variant-numeric: tabular-nums }
-.broken { background: #ffebe9 } pre { background: #f6f8fa; padding: 1rem; overflow-x: auto } svg { max-width: 100% }
-"""
+NUMBERS: Final = frozenset({2, 3})
+"""The columns that stand to the right."""
 
 
 @final
@@ -32,12 +24,13 @@ class Row:
     checker: str
     examined: str
     seconds: float
+    verdict: str
     broken: Finding | None
 
     @property
     def cells(self) -> tuple[str, ...]:
         """As text, in the order of HEADERS."""
-        verdict = "holds" if self.broken is None else self.broken.complaint
+        verdict = self.verdict if self.broken is None else self.broken.complaint
         return (self.promise, self.checker, self.examined, f"{self.seconds:.1f}", verdict)
 
 
@@ -52,62 +45,48 @@ class Verification:
 
     @property
     def rows(self) -> list[Row]:
-        """The findings of one promise by one checker in a row; the worst of them is its verdict."""
+        """The findings of one promise by one checker in a row; the worst of them is its verdict. Promise by promise."""
         found: dict[tuple[str, str], list[Finding]] = {}
         for finding in self.findings:
             found.setdefault((finding.promise, finding.checker), []).append(finding)
-        return [
+        order = list(dict.fromkeys((*INVARIANTS, *ACROSS_STEPS, *(finding.promise for finding in self.findings))))
+        rows = [
             Row(
                 promise,
                 checker,
-                _sum([finding.examined for finding in group]),
+                examined(sum(finding.count for finding in group), group[0].unit),
                 sum(finding.seconds for finding in group),
+                group[0].verdict,
                 next((finding for finding in group if finding.complaint), None),
             )
             for (promise, checker), group in found.items()
         ]
+        return sorted(rows, key=lambda row: (row.verdict != HOLDS, order.index(row.promise)))
 
     @property
     def broken(self) -> list[Row]:
-        """The rows that do not hold."""
+        """The rows that are not as they should be."""
         return [row for row in self.rows if row.broken is not None]
+
+    @property
+    def summary(self) -> str:
+        """One line."""
+        rows, broken = self.rows, len(self.broken)
+        if broken:
+            return f"{broken} of {len(rows)} are not as they should be."
+        happen = sum(row.verdict != HOLDS for row in rows)
+        refuted = f", {happen} are refuted that must be" if happen else ""
+        return f"{len(rows) - happen} of {len(rows) - happen} hold{refuted}."
+
+
+def examined(count: int, unit: str) -> str:
+    """How much was looked at, in words."""
+    return f"{count:,} {unit}{'' if count == 1 else 's'}"
 
 
 def as_text(verification: Verification) -> str:
     """The table, what is missing, and the counterexamples."""
     return "\n".join(_lines(verification)) + "\n"
-
-
-def as_html(verification: Verification) -> str:
-    """One page that needs nothing else: the state graph, the promises, the runs."""
-    promises = "".join(f"<tr><td>{name}</td><td>{escape(said)}</td></tr>" for name, said in promised().items())
-    rows = "".join(_html_row(row) for row in verification.rows)
-    failures = "".join(
-        f"<h3>{escape(row.promise)}, by {row.checker}</h3><pre>{escape(chr(10).join(row.broken.counterexample))}</pre>"
-        for row in verification.broken
-        if row.broken is not None
-    )
-    missing = "".join(f"<p><strong>{escape(line)}</strong></p>" for line in verification.missing)
-    headers = "".join(f"<th>{header}</th>" for header in HEADERS)
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>herdless verify</title><style>{STYLE}</style>'
-        f"<h1>herdless {version('herdless')}: verified</h1>"
-        f"<p>Policies: {escape('; '.join(verification.policies))}. {_summary(verification)}</p>{missing}"
-        f"<h2>The states of an entry</h2>{specs('diagram').svg()}"
-        f"<h2>What is promised</h2><table>{promises}</table>"
-        f"<h2>What was checked</h2><table><tr>{headers}</tr>{rows}</table>{failures}</html>\n"
-    )
-
-
-def promised() -> dict[str, str]:
-    """Every promise with its first sentences, from the docstring of its predicate."""
-    said = {name: " ".join((holds.__doc__ or "").split("\n\n")[0].split()) for name, holds in INVARIANTS.items()}
-    return said | ACROSS_STEPS
-
-
-def _html_row(row: Row) -> str:
-    cells = "".join(f"<td>{escape(cell)}</td>" for cell in row.cells)
-    return f"<tr{' class=broken' if row.broken is not None else ''}>{cells}</tr>"
 
 
 def _lines(verification: Verification) -> Iterator[str]:
@@ -122,27 +101,13 @@ def _lines(verification: Verification) -> Iterator[str]:
     for row in verification.broken:
         if row.broken is not None:
             yield f"\n{row.promise}, by {row.checker}: {row.broken.complaint}"
-            yield from (f"  {number:2}  {step}" for number, step in enumerate(row.broken.counterexample, start=1))
+            yield from (f"  {line}" for line in row.broken.counterexample)
     yield ""
     yield from verification.missing
-    yield _summary(verification)
+    yield verification.summary
 
 
 def _padded(cells: tuple[str, ...], widths: list[int]) -> Iterator[str]:
     """The cells as wide as their columns, numbers to the right."""
     for column, (cell, width) in enumerate(zip(cells, widths, strict=True)):
-        yield cell.rjust(width) if column in (2, 3) else cell.ljust(width)
-
-
-def _summary(verification: Verification) -> str:
-    broken = len(verification.broken)
-    judged = len(verification.rows)
-    return f"{judged - broken} of {judged} hold." if broken else f"All {judged} hold."
-
-
-def _sum(examined: list[str]) -> str:
-    """Adds up "12 states" and "30 states"; what is no number stays as it is."""
-    count, _, unit = examined[0].partition(" ")
-    if not count.replace(",", "").isdigit():
-        return examined[0]
-    return f"{sum(int(each.partition(' ')[0].replace(',', '')) for each in examined):,} {unit}"
+        yield cell.rjust(width) if column in NUMBERS else cell.ljust(width)

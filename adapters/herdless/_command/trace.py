@@ -16,7 +16,7 @@ from herdless._trace.judge import Departure, departure
 from herdless._trace.mermaid import as_mermaid
 from herdless._trace.perfetto import as_perfetto
 from herdless._trace.reader import Line, NotATrace, Recorded, read_trace
-from herdless._verify.checks import INSTALL
+from herdless._verify.findings import INSTALL
 from herdless._verify.specs import specs
 from herdless_core import NANOSECONDS_PER_SECOND, StartLoad
 

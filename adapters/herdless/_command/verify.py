@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from herdless._command._errors import CommandError
+from herdless._command._page import as_html
 from herdless._command._progress import progress
-from herdless._command._verified import Verification, as_html, as_text
-from herdless._verify.checks import CHECKERS, INSTALL, POLICIES, Finding, Task
+from herdless._command._verified import Verification, as_text
+from herdless._verify.checks import CHECKERS
+from herdless._verify.findings import INSTALL, POLICIES, Finding, Task
 from herdless_core import Policy, PolicyError
 
 MISSING: Final = 2
@@ -59,13 +61,15 @@ def add_arguments(subparsers: argparse._SubParsersAction[Any]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the checkers and report; 1 if a promise is broken, 2 if a tool is missing."""
     policies = POLICIES if args.policy is None else {args.policy: _policy(args.policy)}
+    if args.report is not None and not Path(args.report).parent.is_dir():
+        raise CommandError(f"--report {args.report}: there is no folder {Path(args.report).parent}")
     tasks: list[Task] = []
     missing: list[str] = []
     for name in args.checkers:
         try:
             tasks += CHECKERS[name](policies, args.quick)
         except ModuleNotFoundError as error:
-            missing.append(f"{name} is left out: {error}" + ("" if INSTALL in str(error) else f": {INSTALL}"))
+            missing.append(f"{name} is left out: {error}" + ("" if "pip install" in str(error) else f": {INSTALL}"))
     findings: list[Finding] = []
     with progress(len(tasks)) as announce:
         for task in tasks:

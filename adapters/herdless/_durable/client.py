@@ -13,7 +13,7 @@ from herdless._durable import wire
 from herdless._durable.runtime import to_js, to_python
 from herdless._durable.wire import Body, ObjectUnreachable, Reply
 from herdless._lookup import Lookup
-from herdless_core import NANOSECONDS_PER_SECOND, Duration, Loaded, PolicyError, Stats
+from herdless_core import Duration, Loaded, PolicyError, Stats
 
 T = TypeVar("T")
 
@@ -29,8 +29,7 @@ class CacheClient:
     """The cache as a Worker sees it: every method goes to the object of its key.
 
     namespace: the binding of the objects' class, `env.CACHE`.
-    replicas: how many reader objects stand in front of each key's own object; 0: none. A hit may then be as old as two
-        ttls, one in the owner and one in the reader.
+    replicas: how many reader objects stand in front of each key's own object; 0: none.
     encode, decode: from a value to JSON text or bytes, and back; the CacheObject's `encode` must fit.
     retry_for: for how long a call that the platform interrupted is tried again; seconds or timedelta.
 
@@ -73,7 +72,7 @@ class CacheClient:
         """Store a value, or `Loaded(value, ttl=...)`. Raises ValueTooLarge for one over 2 MB, before it is sent."""
         ttl = stale_while_revalidate = None
         if isinstance(value, Loaded):
-            ttl, stale_while_revalidate = _or_none(value.ttl), _or_none(value.stale_while_revalidate)
+            ttl, stale_while_revalidate = wire.seconds(value.ttl), wire.seconds(value.stale_while_revalidate)
             value = value.value
         body = wire.checked(self._encode(value))
         await self._call(wire.object_name(key), "put", body, ttl, stale_while_revalidate)
@@ -105,7 +104,13 @@ class CacheClient:
         return [wire.object_name(key, reader) for reader in range(1, self._replicas + 1)]
 
     async def _call_all(self, names: Iterable[str], method: str) -> list[Reply]:
-        return await asyncio.gather(*(self._call(name, method) for name in names))
+        """All of them are called, and waited for, before the error of one is raised."""
+        calls = (self._call(name, method) for name in names)
+        replies = await asyncio.gather(*calls, return_exceptions=True)
+        for reply in replies:
+            if isinstance(reply, BaseException):
+                raise reply
+        return [reply for reply in replies if not isinstance(reply, BaseException)]
 
     async def _call(self, name: str, method: str, *arguments: Any) -> Reply:
         reply = await call(self._namespace, name, method, *arguments, retry_seconds=self._retry_seconds)
@@ -153,10 +158,6 @@ def _first_line(error: Exception) -> str:
 
 def _argument(value: Any) -> Any:
     return to_js(value) if isinstance(value, bytes) else value
-
-
-def _or_none(nanoseconds: int | None) -> float | None:
-    return None if nanoseconds is None else nanoseconds / NANOSECONDS_PER_SECOND
 
 
 def _seconds(argument: str, duration: object) -> float:

@@ -1,6 +1,6 @@
-"""One entry that outlives its instance: the machine, stepped over what is stored.
+"""One entry that outlives its instance: a keyspace of one key, and what of it is stored.
 
-`DurableEntry` commits every step and writes what must be durable, all without waiting, and returns the effects; what is
+`DurableEntry` takes every step and writes what must be durable, all without waiting, and returns the effects; what is
 left for the object to do is to run loads and to answer waiters. So whoever is woken finds everything written.
 
 A generation is at least the time in milliseconds, so it is not used again after the storage was freed, and with it the
@@ -11,47 +11,31 @@ loads are superseded, and the machine itself drops what they bring.
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import fields
+from dataclasses import replace
 from typing import Final, final
 
 from herdless._durable.storage import NANOSECONDS_PER_MILLISECOND, EntryStorage
 from herdless_core import (
-    ABSENT,
     NANOSECONDS_PER_SECOND,
     NEVER,
     Absent,
-    Answer,
-    DeadlinePassed,
     Effects,
     Entry,
-    Event,
-    Evicted,
-    Expire,
     Failure,
     Forget,
     Fresh,
-    Get,
-    Invalidate,
-    Join,
-    Lifetime,
-    LoadFailed,
+    Keyspace,
+    Observer,
     Outcome,
     Policy,
-    Put,
-    Refresh,
-    Refuse,
-    Report,
-    Restarted,
+    RunningLoad,
     Save,
     Stale,
     StartLoad,
     Stats,
     Value,
     age,
-    peek,
     read,
-    transition,
 )
 
 LEASE: Final = 15 * 60 * NANOSECONDS_PER_SECOND
@@ -60,188 +44,184 @@ LEASE: Final = 15 * 60 * NANOSECONDS_PER_SECOND
 
 @final
 class DurableEntry:
-    """The entry of one object. All instants are integer nanoseconds since 1970.
+    """The entry of one object. All instants are integer nanoseconds since 1970; values are encoded.
 
     keeps_warm: whether the alarm refreshes the value, rather than only freeing what has expired.
+    observe: called with the key and every step, once it is taken.
     """
 
-    def __init__(self, storage: EntryStorage, policy: Policy, now: int, *, keeps_warm: bool) -> None:
+    def __init__(
+        self,
+        storage: EntryStorage,
+        key: str,
+        policy: Policy,
+        now: int,
+        *,
+        keeps_warm: bool = False,
+        observe: Observer | None = None,
+    ) -> None:
         self._storage: Final = storage
-        self._policy: Final = policy
+        self._key: Final = key
         self._keeps_warm: Final = keeps_warm
-        self._entry: Entry = ABSENT
-        self._evicted: Final[dict[int, Entry]] = {}
-        """The entries that were invalidated while callers waited for their flights, by generation."""
-        self._generation = 0
-        """The last one that this instance claimed or read."""
+        self._keyspace: Final = Keyspace[str](policy, observe=observe)
         self._claimed = 0
         """What the storage says if nobody else has written since."""
-        self._counts: Final[Counter[str]] = Counter()
+        self._generation = 0
+        """The last one that this instance claimed or read; unlike `_claimed` it outlives what is stored."""
+        self._lease_until = 0
+        self._hits = 0
         self._adopt(now)
 
     # Requests
 
     def hit(self, now: int) -> Value | None:
         """The answer to a lookup that needs no step."""
-        hit = read(self._entry, now)
+        hit = read(self._keyspace.entry(self._key), now)
         if hit is not None:
-            self._counts["hits"] += 1
+            self._hits += 1
         return hit
 
-    def get(self, now: int) -> Effects:
-        """A caller looks the key up; exactly one effect is the Reply."""
-        return self._step(Get(self._next_generation(now)), now)
+    def get(self, now: int, loading: RunningLoad | None = None) -> Effects:
+        """A caller looks the key up, inside the load `loading` if any; the first effect is the Reply.
+
+        Raises ReentrantLoad when that load would wait for itself.
+        """
+        self._catch_up(now)
+        return self._written(self._keyspace.get(self._key, now, loading), now)
 
     def peek(self, now: int) -> Outcome | None:
         """What a lookup would be answered with at once; starts nothing."""
-        return peek(self._entry, now)
+        return self._keyspace.peek(self._key, now)
 
-    def put(self, value: object, lifetime: Lifetime, now: int) -> Effects:
-        """A caller gives the value."""
+    def put(self, value: object, now: int, luck: float = 0.0) -> Effects:
+        """A caller gives the value, or `Loaded(value, ...)`; `luck` in [0, 1[ is the random number for the jitter."""
+        self._catch_up(now)
         self._claim(self._next_generation(now))
-        return self._step(Put(value, lifetime), now)
+        return self._written(self._keyspace.put(self._key, value, now, luck), now)
 
     def invalidate(self, now: int) -> Effects:
         """Nobody who asks from now on is answered with what was known or is being loaded."""
         self._catch_up(now)
-        return self._step(Invalidate(), now)
+        return self._written(self._keyspace.invalidate(self._key, now), now)
 
     def expire(self, now: int) -> Effects:
         """A fresh value is stale from now on."""
         self._catch_up(now)
-        return self._step(Expire(), now)
+        return self._written(self._keyspace.expire(self._key, now), now)
 
     def refresh(self, now: int) -> Effects:
         """A load is started in the background, unless one is in flight."""
-        return self._step(Refresh(self._next_generation(now)), now)
+        self._catch_up(now)
+        return self._written(self._keyspace.refresh(self._key, now), now)
 
     def alarm(self, now: int) -> Effects:
         """The alarm went off, perhaps not for the first time: whatever is due is done, and the next one set."""
         self._storage.alarm_went_off()
         self._catch_up(now)
-        is_due = self._keeps_warm and self._entry.flight is None and now >= _refresh_at(self._entry)
-        self._entry = age(self._entry, now)
-        if is_due:
+        entry = self._entry(now)
+        if self._keeps_warm and entry.flight is None and now >= _refresh_at(entry):
             return self.refresh(now)
-        self._tidy(now)
-        return ()
+        return self._written((), now)
 
     # Reports
 
-    def report(self, event: Report, now: int) -> Effects:
-        """A flight of this instance came to its end, or to its deadline."""
+    def load_succeeded(self, generation: int, value: object, now: int, luck: float = 0.0) -> Effects:
+        """The loader returned the value, or `Loaded(value, ...)`; `luck` as for `put`."""
         self._catch_up(now)
-        if isinstance(event, LoadFailed):
-            self._counts["load_failures"] += self.is_in_flight(event.generation)
-        return self._step(event, now, event.generation)
+        return self._written(self._keyspace.load_succeeded(generation, value, now, luck), now)
 
-    def is_in_flight(self, generation: int) -> bool:
-        """Whether the end of this flight is still awaited."""
-        return generation in self._evicted or _generation(self._entry) == generation
+    def load_failed(self, generation: int, error: BaseException, now: int) -> Effects:
+        """The loader ended by an exception."""
+        self._catch_up(now)
+        return self._written(self._keyspace.load_failed(generation, error, now), now)
 
-    def waiters(self, generation: int) -> int:
-        """How many callers wait for this flight."""
-        flight = self._evicted.get(generation, self._entry).flight
-        return 0 if flight is None or flight.generation != generation else flight.waiters
+    def deadline_passed(self, generation: int, now: int) -> Effects:
+        """The timer of this flight went off."""
+        self._catch_up(now)
+        return self._written(self._keyspace.deadline_passed(generation, now), now)
+
+    # Questions
+
+    def running_load(self, generation: int) -> RunningLoad:
+        """The node of this flight, for the context in which its loader is called."""
+        return self._keyspace.running_load(generation)
+
+    def lendable(self, value: object, now: int) -> tuple[int, int]:
+        """For how long a reader may keep this answer: its ttl and its stale_while_revalidate.
+
+        As long as the entry itself still does. What is stale here is asked for again after the back-off, lest every
+        lookup of a reader become one here; what is not held any more is not kept there either.
+        """
+        entry = self._entry(now)
+        if not isinstance(entry, (Fresh, Stale)) or entry.value != value:
+            return 0, 0
+        if isinstance(entry, Stale):
+            return self._keyspace.policy.refresh_backoff, 0
+        return entry.fresh_until - now if entry.lifetime.ttl < NEVER else NEVER, entry.lifetime.stale_while_revalidate
 
     def stats(self) -> Stats:
         """What this instance has done since it was started."""
-        counts = {field.name: self._counts[field.name] for field in fields(Stats)}
-        size = int(isinstance(self._entry, (Fresh, Stale)))
-        in_flight = len(self._evicted) + (self._entry.flight is not None)
-        return Stats(**counts | {"size": size, "maxsize": 1, "in_flight": in_flight})
+        return replace(self._keyspace.stats(hits=self._hits), maxsize=1)
 
-    # Steps
-
-    def _step(self, event: Event, now: int, generation: int = 0) -> Effects:
-        before = self._evicted.get(generation, self._entry)
-        after, effects = transition(before, event, now, self._policy)
-        self._commit(before, after)
-        for effect in effects:
-            match effect:
-                case StartLoad():
-                    self._claim(effect.generation)
-                case Save():
-                    self._storage.save(after)
-                case Forget():
-                    self._storage.forget()
-                case _:
-                    pass
-        self._count(event, before, after, effects)
-        if after is not before:
-            self._tidy(now)
-        return effects
-
-    def _commit(self, before: Entry, after: Entry) -> None:
-        """The next entry takes its place: an evicted one beside the key's own, while it is waited for."""
-        if isinstance(before, Evicted) and before.flight is not None:
-            del self._evicted[before.flight.generation]
-        else:
-            self._entry = ABSENT if isinstance(after, Evicted) else after
-        if isinstance(after, Evicted) and after.flight is not None:
-            self._evicted[after.flight.generation] = after
-
-    def _count(self, event: Event, before: Entry, after: Entry, effects: Effects) -> None:
-        for effect in effects:
-            match effect:
-                case Answer():
-                    is_stale = isinstance(effect.outcome, Value) and effect.outcome.is_stale
-                    self._counts["stale_hits" if is_stale else "hits"] += 1
-                case Join():
-                    self._counts["misses" if effect.leads else "joins"] += 1
-                case Refuse():
-                    self._counts["refusals"] += 1
-                case StartLoad():
-                    self._counts["loads"] += 1
-                case _:
-                    pass
-        if isinstance(event, (DeadlinePassed, Get)) and before.flight is not None:
-            self._counts["load_timeouts"] += _generation(after) != before.flight.generation
+    def _entry(self, now: int) -> Entry:
+        return age(self._keyspace.entry(self._key), now)
 
     # Generations
 
     def _next_generation(self, now: int) -> int:
-        self._catch_up(now)
         return max(self._generation + 1, now // NANOSECONDS_PER_MILLISECOND)
 
     def _claim(self, generation: int) -> None:
         self._storage.claim(generation)
-        self._generation = self._claimed = generation
+        self._claimed = self._generation = generation
 
     def _catch_up(self, now: int) -> None:
+        """Before every step: what a successor has written counts, and no generation of its is used again."""
         if self._storage.generation() != self._claimed:
             self._adopt(now)
+        self._keyspace.skip_to(self._next_generation(now))
 
     def _adopt(self, now: int) -> None:
         """What is stored becomes this instance's entry. Flights of whoever wrote it are not this instance's."""
         self._storage.adopt_alarm()
         self._claimed = self._storage.generation()
         self._generation = max(self._generation, self._claimed)
-        self._entry, _ = transition(self._storage.entry(), Restarted(), now, self._policy)
+        self._keyspace.restore(self._key, self._storage.entry(), now)
 
     # Storage and alarm
 
-    def _tidy(self, now: int) -> None:
-        """Nothing to remember: nothing is stored. Otherwise the alarm is set to when something is due."""
-        if isinstance(self._entry, Absent) and not self._evicted:
+    def _written(self, effects: Effects, now: int) -> Effects:
+        """The effects of a step, once what they order to be stored is, and the alarm set."""
+        for effect in effects:
+            match effect:
+                case StartLoad():
+                    self._claim(effect.generation)
+                    self._lease_until = now + LEASE
+                case Save():
+                    self._storage.save(self._keyspace.entry(self._key))
+                case Forget():
+                    self._storage.forget()
+                case _:
+                    pass
+        in_flight, entry = self._keyspace.stats().in_flight, self._entry(now)
+        if in_flight:
+            self._storage.wake_at(self._lease(now))
+        elif isinstance(entry, Absent):
             self._storage.free()
             self._claimed = 0
         else:
-            self._storage.wake_at(self._wake_at(now))
+            self._storage.wake_at(self._due_at(entry))
+        return effects
 
-    def _wake_at(self, now: int) -> int:
-        entry = self._entry
-        flights = [flown.flight for flown in (entry, *self._evicted.values()) if flown.flight is not None]
-        if flights:
-            lease = max(flight.started_at for flight in flights) + LEASE
-            return lease if lease > now else now + LEASE
+    def _lease(self, now: int) -> int:
+        if self._lease_until <= now:
+            self._lease_until = now + LEASE
+        return self._lease_until
+
+    def _due_at(self, entry: Entry) -> int:
         if not isinstance(entry, (Fresh, Stale)):
             return NEVER
         return min(_refresh_at(entry), entry.kept_until) if self._keeps_warm else entry.kept_until
-
-
-def _generation(entry: Entry) -> int | None:
-    return None if entry.flight is None else entry.flight.generation
 
 
 def _refresh_at(entry: Entry) -> int:

@@ -7,33 +7,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
 from typing import Final, TypeAlias, final
 
+from herdless._cache import LOADING
 from herdless._durable.entry import DurableEntry
 from herdless._durable.wire import Body
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     NEVER,
     CancelLoad,
-    DeadlinePassed,
     Effects,
-    Lifetime,
     LoadCancelled,
-    LoadFailed,
-    LoadSucceeded,
+    Loaded,
     Outcome,
     Rearm,
+    RunningLoad,
     Settle,
     StartLoad,
 )
 
 LOGGER: Final = logging.getLogger("herdless")
 
-Load: TypeAlias = Callable[[], Awaitable[tuple[Body, Lifetime]]]
-
-_LOADING: Final[ContextVar[Flights | None]] = ContextVar("herdless.durable.loading", default=None)
+Load: TypeAlias = Callable[[], Awaitable[Body | Loaded[Body]]]
 
 
 @final
@@ -68,8 +65,7 @@ class Flights:
                 case Settle():
                     self._settle(effect)
                 case CancelLoad():
-                    if effect.generation in self._tasks:
-                        self._tasks[effect.generation].cancel()
+                    self._cancel(effect.generation)
                 case Rearm():
                     self._arm(effect.generation, effect.due_at)
                 case _:
@@ -81,10 +77,6 @@ class Flights:
         self._flights[generation].waiters.append(waiter)
         return waiter
 
-    def would_wait_for_itself(self) -> bool:
-        """Whether this code runs inside a load of this very entry, and another one is in flight."""
-        return _LOADING.get() is self and bool(self._flights)
-
     async def ended(self) -> None:
         """Wait for all loads that run now."""
         if self._tasks:
@@ -94,18 +86,18 @@ class Flights:
         generation = order.generation
         self._flights[generation] = _Flight()
         self._arm(generation, order.due_at)
-        self._tasks[generation] = asyncio.get_running_loop().create_task(self._run(generation))
+        running = self._entry.running_load(generation)
+        task = self._tasks[generation] = asyncio.get_running_loop().create_task(self._run(generation, running))
+        task.add_done_callback(lambda _: self._tasks.pop(generation))  # one that is cancelled at once never runs
 
-    async def _run(self, generation: int) -> None:
-        _LOADING.set(self)
+    async def _run(self, generation: int, running: RunningLoad) -> None:
+        LOADING.set(running)
         try:
-            body, lifetime = await self._load()
+            loaded = await self._load()
         except BaseException as error:  # noqa: BLE001  # it ends here: SystemExit would end the whole Worker
             self._failed(generation, error)
         else:
-            self.carry_out(self._entry.report(LoadSucceeded(generation, body, lifetime), self._clock()))
-        finally:
-            del self._tasks[generation]
+            self.carry_out(self._entry.load_succeeded(generation, loaded, self._clock(), random.random()))
 
     def _failed(self, generation: int, error: BaseException) -> None:
         """The load ended by this; its waiters get LoadCancelled in place of what is no `Exception`."""
@@ -115,17 +107,27 @@ class Flights:
             error = cancelled
         if generation in self._flights and not self._flights[generation].waiters:
             LOGGER.warning("the refresh of %s failed", self._name, exc_info=error)
-        self.carry_out(self._entry.report(LoadFailed(generation, error), self._clock()))
+        self.carry_out(self._entry.load_failed(generation, error, self._clock()))
 
     def _settle(self, order: Settle) -> None:
-        flight = self._flights.pop(order.generation, None)
-        if flight is None:
-            return
-        if flight.timer is not None:
-            flight.timer.cancel()
-        for waiter in flight.waiters:
+        for waiter in self._removed(order.generation):
             if not waiter.done():
                 waiter.set_result(order.outcome)
+
+    def _cancel(self, generation: int) -> None:
+        self._removed(generation)  # nobody waits for it
+        task = self._tasks.get(generation)
+        if task is not None:
+            task.cancel()
+
+    def _removed(self, generation: int) -> list[asyncio.Future[Outcome]]:
+        """Who waited for the flight, which is over."""
+        flight = self._flights.pop(generation, None)
+        if flight is None:
+            return []
+        if flight.timer is not None:
+            flight.timer.cancel()
+        return flight.waiters
 
     def _arm(self, generation: int, due_at: int) -> None:
         if due_at < NEVER:
@@ -135,4 +137,4 @@ class Flights:
 
     def _deadline_passed(self, generation: int) -> None:
         if generation in self._flights:
-            self.carry_out(self._entry.report(DeadlinePassed(generation), self._clock()))
+            self.carry_out(self._entry.deadline_passed(generation, self._clock()))

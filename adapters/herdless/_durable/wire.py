@@ -11,8 +11,10 @@ import json
 from typing import Any, Final, TypeAlias
 
 from herdless_core import (
+    NANOSECONDS_PER_SECOND,
     HerdlessError,
     LoadCancelled,
+    Loaded,
     LoadTimeout,
     MisuseError,
     PolicyError,
@@ -80,6 +82,16 @@ def error_in(reply: Reply) -> HerdlessError | None:
         return None
     kind = reply["error"]
     return _ERRORS[kind](reply["message"]) if kind in _ERRORS else RemoteLoadError(reply["message"], kind=kind)
+
+
+def seconds(nanoseconds: int | None) -> float | None:
+    """A duration as it is given and sent; None stays None."""
+    return None if nanoseconds is None else nanoseconds / NANOSECONDS_PER_SECOND
+
+
+def loaded(body: Body, ttl: int | None, stale_while_revalidate: int | None) -> Loaded[Body]:
+    """The body with the durations, nanoseconds, that its value had."""
+    return Loaded(body, ttl=seconds(ttl), stale_while_revalidate=seconds(stale_while_revalidate))
 
 
 def body_in(reply: Reply) -> Body:

@@ -64,7 +64,10 @@ class _Shuffler:
 
     def _name(self, task: Any) -> str:
         """Its function and a number: many tasks run the same function."""
-        return self._names.setdefault(task, f"{task.name.rpartition('.')[2]} {len(self._names) + 1}")
+        name = task.name.rpartition(".")[2]
+        if task.name.startswith("<"):  # of a compiled method trio takes the whole `repr`, which has an address in it
+            name = task.name.partition(" of ")[0].rpartition(" ")[2]
+        return self._names.setdefault(task, f"{name} {len(self._names) + 1}")
 
     def shuffle(self, batch: list[Any]) -> None:
         """Put the tasks of a batch in the order of the schedule."""

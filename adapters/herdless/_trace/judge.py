@@ -239,12 +239,12 @@ class Judge:
             self._held.discard(key)
 
     def _may_begin(self, key: Any, step: Step, expected: Entry | None) -> bool:
+        if self._storage is not None and isinstance(step.event, Restarted):
+            return self._storage.found(key, step.before)
         if step.before == expected:
             return True
         if self._storage is None or isinstance(step.before, Evicted):
             return False
-        if isinstance(step.event, Restarted):
-            return self._storage.found(key, step.before)
         # An alarm may have aged the entry in between, which is no step.
         return expected is not None and age(step.before, step.now) == age(expected, step.now)
 

@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias, final
 
+from herdless._verify.shortcuts import unequal
 from herdless._verify.ticks import age_cap, in_ticks
+from herdless._verify.words import step_in_words
 from herdless._verify.world import IDLE, Bounds, Machine, Move, Outline, Outliner, World, commit, first, moves, target
 from herdless_core import (
     Answer,
     Entry,
     Fresh,
-    Get,
     Policy,
     Settle,
     Stale,
@@ -47,6 +48,10 @@ class Violation:
     path: tuple[str, ...]
     """The moves from the beginning, the last one being that which broke the promise."""
     step: Step
+
+    def lines(self) -> tuple[str, ...]:
+        """For a reader: the moves, and the step that broke the promise."""
+        return (" -> ".join(self.path), *step_in_words(self.step))
 
 
 @final
@@ -185,28 +190,18 @@ class Judgement:
                 yield name
         if not _is_in_table(step):
             yield "Table"
-        if not self._reads_what_get_answers(step):
-            yield "ReadIsGet"
-        if not _is_everyone_counted(after):
+        yield from unequal(self._machine, step)
+        if not is_everyone_counted(after):
             yield "AnsweredOnce"
-        if not _is_nothing_outdated(world, move, step, after):
+        if not is_nothing_outdated(world, move, step, after):
             yield "NoStaleRead"
-
-    def _reads_what_get_answers(self, step: Step) -> bool:
-        """`read`, which the hot path asks without a step, is what a lookup would be answered with."""
-        if not isinstance(step.event, Get):
-            return True
-        hit = self._machine.read(step.before, step.now)
-        if hit is None:
-            return True
-        return step.effects == (Answer(hit),) and step.after == step.before
 
 
 def _is_in_table(step: Step) -> bool:
     return type(step.after) in TABLE[type(age(step.before, step.now))][type(step.event)]
 
 
-def _is_everyone_counted(after: World) -> bool:
+def is_everyone_counted(after: World) -> bool:
     """Whoever waits, waits for a flight that is awaited, and each flight counts those who wait for it."""
     awaited = {entry.flight.generation: entry.flight.waiters for entry in _entries(after) if entry.flight is not None}
     counted = dict.fromkeys(awaited, 0)
@@ -219,7 +214,7 @@ def _is_everyone_counted(after: World) -> bool:
     return counted == awaited
 
 
-def _is_nothing_outdated(world: World, move: Move, step: Step, after: World) -> bool:
+def is_nothing_outdated(world: World, move: Move, step: Step, after: World) -> bool:
     """Nobody is given, and nothing holds, a value read before the Put or Invalidate that came before."""
     for effect in step.effects:
         if isinstance(effect, Answer) and _is_older(effect.outcome, world.floor):

@@ -32,6 +32,7 @@ from herdless_core import (
     Get,
     Invalidate,
     Join,
+    Lifetime,
     LoadCancelled,
     LoadFailed,
     LoadSucceeded,
@@ -69,6 +70,15 @@ class Machine(Protocol):
 
     def read(self, entry: Entry, now: int) -> Value | None:
         """See `herdless_core.read`."""
+
+    def join(self, entry: Entry, now: int, policy: Policy) -> Pending | None:
+        """See `herdless_core._machine.join`."""
+
+    def start(self, generation: int, now: int, policy: Policy) -> Pending:
+        """See `herdless_core._machine.start`."""
+
+    def fill(self, entry: Entry, generation: int, value: object, lifetime: Lifetime) -> Fresh | None:
+        """See `herdless_core._machine.fill`."""
 
 
 @final

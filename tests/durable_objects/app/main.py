@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import contract_objects  # type: ignore[import-not-found]  # beside this file, as workerd sees it
 import edge_objects  # type: ignore[import-not-found]  # docs/examples/edge/objects/main.py, as it is deployed
 from workers import (  # type: ignore[import-not-found]  # a module of the runtime
     Response,
@@ -15,14 +18,40 @@ from workers import (  # type: ignore[import-not-found]  # a module of the runti
 
 from herdless import HerdlessError
 from herdless.durable_objects import CacheClient, CacheObject, Loaded, Policy
+from herdless.trace import TraceWriter
+from herdless_core import Step
 
 NANOSECONDS = 1_000_000_000
 
+INSTANCES = count(1)
+
+LINES: list[str] = []
+"""The traces of all instances in this process, each under a name of its own. One that is reset leaves its behind."""
+
+RECORDERS: list[TraceWriter] = []
+
+
+def digest(body: str | bytes) -> str:
+    """What stands for a value in a trace: the same in the next process."""
+    return sha256(body if isinstance(body, bytes) else body.encode()).hexdigest()[:16]
+
 
 class Tested(CacheObject):
-    """Loads from the test's origin; its clock is the real one and what the test adds to it."""
+    """Loads from the test's origin, and records its steps; its clock is the real one and what the test adds to it."""
 
     added = 0
+
+    def __init__(self, ctx: Any, env: Any) -> None:
+        owner = f"{type(self).__name__} {ctx.id.name!r} {next(INSTANCES)}"
+        self.recorder = TraceWriter(
+            LINES.append, key=lambda _: owner.rpartition(" ")[0], value=digest, by=str, is_durable=True, owner=owner
+        )
+        RECORDERS.append(self.recorder)
+        super().__init__(ctx, env)
+
+    def observe(self, key: str, step: Step) -> None:
+        """Record the step."""
+        self.recorder(key, step)
 
     def clock(self) -> int:
         """Wall time, later by what was added."""
@@ -41,6 +70,12 @@ class Tested(CacheObject):
         return json.loads(text)
 
     # What only a test may do
+
+    async def trace(self) -> list[str]:
+        """The traces so far. To be asked for when everybody was answered: what was saved is then known to be stored."""
+        for recorder in RECORDERS:
+            recorder.stored()
+        return LINES
 
     async def advance(self, seconds: float) -> None:
         """Make it later."""
@@ -137,6 +172,13 @@ class Warm(Tested):
     keeps_warm = True
 
 
+class Breathing(Tested):
+    """Refreshes five times a second though nobody asks."""
+
+    policy = Policy(ttl=0.4, early_refresh=0.5, stale_while_revalidate=60)
+    keeps_warm = True
+
+
 class Sized(Tested):
     """Its value is as many bytes long as its key says."""
 
@@ -168,6 +210,8 @@ class Odd(Tested):
 
 
 UserCache = edge_objects.UserCache
+Contract = contract_objects.Contract
+Desk = contract_objects.Desk
 
 
 class Unreachable(Tested):

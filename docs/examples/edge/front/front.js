@@ -2,25 +2,25 @@
 
 const ATTEMPTS = 3;
 
-async function lookup(namespace, key, attempt = 1) {
+async function call(namespace, key, method, attempt = 1) {
   try {
-    return await namespace.getByName(key).lookup(); // a new stub for each attempt: one that has thrown stays broken
+    return await namespace.getByName(key)[method](); // a new stub for each attempt: one that has thrown stays broken
   } catch (error) {
     const mayHelp = (error.retryable || error.durableObjectReset) && !error.overloaded;
     if (!mayHelp || attempt === ATTEMPTS) throw error;
   }
   await new Promise((resolve) => setTimeout(resolve, 50 * 2 ** attempt * Math.random()));
-  return lookup(namespace, key, attempt + 1);
+  return call(namespace, key, method, attempt + 1);
 }
 
 export default {
   async fetch(request, env) {
     const key = decodeURIComponent(new URL(request.url).pathname.slice(1));
     if (request.method === "DELETE") {
-      await env.USERS.getByName(key).invalidate();
+      await call(env.USERS, key, "invalidate");
       return new Response(null, { status: 204 });
     }
-    const reply = await lookup(env.USERS, key);
+    const reply = await call(env.USERS, key, "lookup");
     if (reply.error) return new Response(reply.message, { status: 502 });
     const headers = { "content-type": "application/json", age: String(Math.floor(reply.age)), "x-cache": reply.outcome };
     return new Response(reply.value, { headers });

@@ -1,0 +1,60 @@
+"""The scenarios of the contract suite that cannot apply to Durable Objects, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+_NOT_SEEN = (
+    "that a caller has gone is not seen inside an object: its load runs to its end, and it is counted as waiting"
+)
+_ONE_KEY = "an object is one key: there is no maxsize, no `clear`, and nothing is evicted"
+_NO_CLOSE = "an object is not closed: the platform ends it, at any moment (tests/durable_objects/test_durability.py)"
+_TEXT = "a key is a text, the name of its object (tests/durable_objects/test_outside.py)"
+_BODIES = "values are JSON or bytes: they come back equal, not as the same object"
+_TOLD = "of an error its name and its message leave the object: no cause, no traceback"
+_BY_RPC = (
+    "a loader's way to another object is RPC, which says nothing of who waits; `self.lookup()` of the own key is told"
+)
+_CLASS = "loader, policy, clock and observer are members of the class, and not arguments"
+_ELSEWHERE = "the log and chance are those of another process"
+
+EXEMPT: Final[Mapping[str, str]] = {
+    "test_no_doomed_join_after_the_last_waiter": _NOT_SEEN,
+    "test_bounded_waiters": _NOT_SEEN,
+    "test_load_that_nobody_waits_for_is_cancelled": _NOT_SEEN,
+    "test_all_waiters_leave_an_invalidated_load": _NOT_SEEN,
+    "test_04_cancelled_load_that_unwinds_is_not_joined": _NOT_SEEN,
+    "test_no_stale_set_after_eviction": _ONE_KEY,
+    "test_no_stale_set_after_clear": _ONE_KEY,
+    "test_generation_monotone": _ONE_KEY,
+    "test_pending_is_no_victim": _ONE_KEY,
+    "test_bounded_size": _ONE_KEY,
+    "test_hits_by_get_are_counted": _ONE_KEY,
+    "test_evictions_are_counted": _ONE_KEY,
+    "test_08_key_cleared_during_its_refresh_loads_again": _ONE_KEY,
+    "test_15_validity_starts_with_the_load": _ONE_KEY,
+    "test_16_clear_hits_a_pending_entry": _ONE_KEY,
+    "test_20_pending_entry_is_not_evicted": _ONE_KEY,
+    "test_close_waits_for_awaited_loads": _NO_CLOSE,
+    "test_close_waits_for_no_refresh": _NO_CLOSE,
+    "test_close_cancel_answers_the_waiters": _NO_CLOSE,
+    "test_close_twice": _NO_CLOSE,
+    "test_closed_cache_refuses": _NO_CLOSE,
+    "test_closed_cache_has_stats": _NO_CLOSE,
+    "test_unhashable_key_is_refused": _TEXT,
+    "test_same_outcome": _BODIES,
+    "test_09_abnormal_end_settles_the_waiters": _TOLD,
+    "test_traceback_of_a_shared_error_does_not_grow": _TOLD,
+    "test_reentrant_load_leaves_no_trace": _BY_RPC,
+    "test_25_loader_that_asks_for_its_own_key_is_told": _BY_RPC,
+    "test_25_cycle_of_keys_is_told": _BY_RPC,
+    "test_25_cycle_closed_from_both_sides_is_told": _BY_RPC,
+    "test_25_cycle_across_caches_is_told": _BY_RPC,
+    "test_observer_that_fails_is_logged": _CLASS,
+    "test_bad_option_is_named": _CLASS,
+    "test_clock_must_be_integer_nanoseconds": _CLASS,
+    "test_loader_must_be_callable": _CLASS,
+    "test_failed_refresh_is_logged": _ELSEWHERE,
+    "test_jitter_only_shortens": _ELSEWHERE,
+}
