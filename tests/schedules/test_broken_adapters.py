@@ -128,11 +128,12 @@ def test_check_outside_the_lock_is_found(monkeypatch: pytest.MonkeyPatch) -> Non
             leads = self._keyspace.entry(key).flight is None
         with self._lock:
             asked, boarded = self._ask(key)
+            done = None if leads or isinstance(asked, Answer) else asked.park()
         if isinstance(asked, Answer):
             return value_of(asked.outcome), "hit"
         if leads:
             self._run(key, asked)
-        return value_of(self._wait(asked, NEVER)), "loaded" if asked is boarded else "joined"
+        return value_of(self._wait(asked, done, NEVER)), "loaded" if asked is boarded else "joined"
 
     monkeypatch.setattr(Cache, "_answer", answer)
     run = partial(run_scene, scenes.two_callers)
