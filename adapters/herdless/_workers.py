@@ -32,7 +32,8 @@ class Executor(Protocol):
 class Workers:
     """Daemon threads, made when needed and kept for a while."""
 
-    def __init__(self) -> None:
+    def __init__(self, idle_seconds: float | None = None) -> None:
+        self._idle_seconds: Final = IDLE_SECONDS if idle_seconds is None else idle_seconds
         self._condition: Final = _primitives.Condition()
         self._jobs: Final[deque[Job]] = deque()
         self._idle = 0
@@ -59,7 +60,7 @@ class Workers:
     def _next(self) -> Job | None:
         with self._condition:
             self._idle += 1
-            found = self._condition.wait_for(lambda: self._jobs, IDLE_SECONDS)
+            found = self._condition.wait_for(lambda: self._jobs, self._idle_seconds)
             self._idle -= 1
             if not found:
                 self._threads -= 1

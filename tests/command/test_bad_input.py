@@ -26,18 +26,24 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 @pytest.mark.parametrize("argument", ["--callers", "--keys"])
-@pytest.mark.parametrize("value", ["0", "-1", "many", "1.5", ""])
+@pytest.mark.parametrize("value", ["0", "-1", "many", "1.5", "", "1000000000"])
 def test_counts_are_positive_integers(capsys: pytest.CaptureFixture[str], argument: str, value: str) -> None:
-    """Zero callers would be a run that cannot fail."""
+    """Zero callers would be a run that cannot fail, a billion one that cannot begin."""
     line = complaint(capsys, "herd", f"{argument}={value}")
-    assert line == f"herdless herd: argument {argument}: {value!r} is not accepted: give an integer >= 1"
+    assert line == f"herdless herd: argument {argument}: {value!r} is not accepted: give an integer from 1 to 100,000"
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["herd", "--runtime", "twisted"], "argument --runtime: invalid choice: 'twisted'"),
-        (["herd", "--seed", "x"], "argument --seed: invalid int value: 'x'"),
+        (["herd", "--seed", "x"], "argument --seed: 'x' is not accepted: give an integer"),
+        (["soak", "--runtime", "twisted"], "argument --runtime: invalid choice: 'twisted'"),
+        (["soak", "--seconds", "0"], "argument --seconds: '0' is not accepted: give a number of seconds from 1 to"),
+        (["soak", "--seconds", "nan"], "argument --seconds: 'nan' is not accepted"),
+        (["soak", "--seconds", "soon"], "argument --seconds: 'soon' is not accepted"),
+        (["soak", "--seed", "x"], "argument --seed: 'x' is not accepted: give an integer"),
+        (["soak", "cache"], "unrecognized arguments: cache"),
         (["herd", "--colour"], "unrecognized arguments: --colour"),
         (["stampede"], "argument COMMAND: invalid choice: 'stampede'"),
         (["herd", "--load", "a:b", "--origin", "c"], "not allowed with argument"),
@@ -48,7 +54,7 @@ def test_counts_are_positive_integers(capsys: pytest.CaptureFixture[str], argume
         (["herd", "--load", "json:load_all"], "AttributeError: module 'json' has no attribute 'load_all'"),
         (["herd", "--load", "json:__name__"], "--load json:__name__: is not callable but of type str"),
         (["herd", "--origin", "no-such.sqlite3"], "--origin no-such.sqlite3: there is no such file"),
-        (["herd", "--origin", "."], "--origin .: there is no such file"),
+        (["herd", "--origin", "."], "--origin .: is a directory, not a SQLite database"),
         (["trace"], "the following arguments are required: FILE"),
         (["trace", "no-such.trace"], "FILE no-such.trace: No such file or directory"),
         (["trace", "no-such.trace", "--limit", "0"], "argument --limit: '0' is not accepted: give an integer >= 1"),

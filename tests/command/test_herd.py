@@ -19,6 +19,8 @@ SMALL = ("--callers", "50", "--keys", "20")
 SYNC_LOADER = "def load(key):\n    return key\n"
 ASYNC_LOADER = "async def load(key):\n    return key\n"
 FAILING_LOADER = "def load(key):\n    raise OSError('the shop is closed\\nfor today')\n"
+EXITING_LOADER = "def load(key):\n    raise SystemExit(3)\n"
+DISGUISED_LOADER = "async def query(key):\n    return key\ndef load(key):\n    return query(key)\n"
 INTERRUPTED_LOADER = """\
 import os, signal
 
@@ -165,6 +167,23 @@ def test_failing_loader_is_one_line(run_here: Run, runtime: str, tmp_path: Path)
     done = run_here("herd", "--runtime", runtime, *SMALL, "--load", "shop:load")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "herdless herd: shop:load failed for the key 'key-00': OSError: the shop is closed\n"
+
+
+def test_loader_that_exits_is_one_line(run_here: Run, runtime: str, tmp_path: Path) -> None:
+    """A script's `sys.exit` inside a load ends neither the herd without a word nor the command with its own status."""
+    (tmp_path / "shop.py").write_text(EXITING_LOADER)
+    done = run_here("herd", "--runtime", runtime, *SMALL, "--load", "shop:load")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "herdless herd: shop:load failed for the key 'key-00': SystemExit: 3\n"
+
+
+def test_loader_that_returns_a_coroutine_is_one_line(run_here: Run, runtime: str, tmp_path: Path) -> None:
+    """A wrapper hides that a loader is async: nobody would await what it returns."""
+    (tmp_path / "shop.py").write_text(DISGUISED_LOADER)
+    done = run_here("herd", "--runtime", runtime, *SMALL, "--load", "shop:load")
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line == "herdless herd: shop:load is no async function, but returned a coroutine: name the async function"
 
 
 def test_interrupt_is_130_without_a_traceback(run: Run, runtime: str, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from herdless.__main__ import main
+from herdless._command import SUBCOMMANDS
 from tests.command.conftest import Run
 
 SMALL = ("herd", "--runtime", "threads", "--callers", "5", "--keys", "3")
@@ -35,6 +36,17 @@ def test_help_names_the_subcommands_and_the_exit_status(
     assert max(map(len, text.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("subcommand", SUBCOMMANDS)
+def test_help_fits_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, subcommand: str
+) -> None:
+    """And says what the exit status means, for scripts."""
+    monkeypatch.setenv("COLUMNS", "80")
+    text = said(capsys, subcommand, "--help")
+    assert "Exit status:" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
 def test_help_of_herd_says_what_origin_and_load_expect(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -43,7 +55,6 @@ def test_help_of_herd_says_what_origin_and_load_expect(
     text = said(capsys, "herd", "--help")
     for words in ("--origin expects a table entries(key, value)", "SELECT count(*)", "it is called with a key"):
         assert words in text
-    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_version_is_the_distribution_s(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,4 +11,4 @@ from __future__ import annotations
 
 from typing import Final
 
-SUBCOMMANDS: Final = ("herd", "verify", "trace")
+SUBCOMMANDS: Final = ("herd", "soak", "verify", "trace")

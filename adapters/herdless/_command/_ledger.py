@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic_ns
+from types import CoroutineType
 from typing import Any, final
 
 from herdless._cache import LOADING
@@ -44,7 +45,7 @@ class Ledger:
 
         def load(key: Key) -> object:
             with self._written_down(source, key):
-                return source.load(key)
+                return _at_hand(source, source.load(key))
 
         async def load_async(key: Key) -> object:
             with self._written_down(source, key):
@@ -58,8 +59,18 @@ class Ledger:
         began = monotonic_ns()
         try:
             yield
-        except Exception as error:
+        except LoaderFailed:
+            raise
+        except (Exception, SystemExit) as error:
             raise LoaderFailed(f"{source.name} failed for the key {key!r}: {in_a_line(error)}") from error
         finally:
             generation = None if running is None else running.generation
             self.loads.append(Load(key, generation, began, monotonic_ns()))
+
+
+def _at_hand(source: Source, value: object) -> object:
+    """What a sync loader returned; LoaderFailed where that is still to be awaited."""
+    if isinstance(value, CoroutineType):
+        value.close()
+        raise LoaderFailed(f"{source.name} is no async function, but returned a coroutine: name the async function")
+    return value

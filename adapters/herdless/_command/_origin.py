@@ -60,6 +60,8 @@ def new_origin(keys: int, latency: float) -> Iterator[Source]:
 def existing_origin(argument: str, keys: int, latency: float) -> Source:
     """The user's database, which is only read. Raises CommandError where it is not one, or lacks the table."""
     path = Path(argument)
+    if path.is_dir():
+        raise CommandError(f"--origin {argument}: is a directory, not a SQLite database")
     if not path.is_file():
         raise CommandError(f"--origin {argument}: there is no such file")
     try:

@@ -6,20 +6,18 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
-from herdless._command._errors import CommandError
+from herdless._command._arguments import count, seconds, seed
 from herdless._command._loader import named_loader
 from herdless._command._origin import LATENCY_SECONDS, QUERY, ROWS, SCHEMA, Source, existing_origin, new_origin
 from herdless._command._plan import CONNECTIONS, LOOKUPS_PER_CALLER, MIX_SECONDS, MIX_TTL_SECONDS, cold_herd, zipf_mix
 from herdless._command._progress import progress
 from herdless._command._report import Report, as_json
 from herdless._command._run import CACHES, run_all
+from herdless._command._runtimes import RUNTIMES, Found, find
 from herdless._command._serve import Serve, serve_on
 from herdless._command._show import show
-
-RUNTIMES: Final = ("asyncio", "trio", "threads")
 
 DESCRIPTION: Final = f"""\
 Send a herd of callers at a slow origin, once through a plain ttl cache that
@@ -66,12 +64,12 @@ def add_arguments(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     add = parser.add_argument
     add("--runtime", choices=(*RUNTIMES, "all"), default="all", help="where to run the herd (default: all)")
-    add("--callers", type=_count, default=1000, metavar="N", help="how large the herd is (default: 1000)")
-    add("--keys", type=_count, default=50, metavar="N", help="different keys in the mix (default: 50)")
-    add("--seed", type=int, default=1, metavar="N", help="which lookups the mix is of (default: 1)")
+    add("--callers", type=count, default=1000, metavar="N", help="how large the herd is (default: 1000)")
+    add("--keys", type=count, default=50, metavar="N", help="different keys in the mix (default: 50)")
+    add("--seed", type=seed, default=1, metavar="N", help="which lookups the mix is of (default: 1)")
     add(
         "--latency",
-        type=_seconds,
+        type=seconds(0.0, 60.0),
         default=LATENCY_SECONDS,
         metavar="SECONDS",
         help=f"the way to the SQLite origin and back, beside the query itself (default: {LATENCY_SECONDS:g})",
@@ -88,8 +86,8 @@ def run(args: argparse.Namespace) -> int:
     with _source(args) as source:
         runtimes = _runtimes(args.runtime, is_async=source.is_async)
         plans = (cold_herd(args.callers, source.keys[0]), zipf_mix(args.callers, source.keys, args.seed))
-        with progress(len(plans) * len(runtimes.serve) * len(CACHES)) as announce:
-            rows = run_all(plans, runtimes.serve, source, announce)
+        with progress(len(plans) * len(runtimes.parts) * len(CACHES)) as announce:
+            rows = run_all(plans, runtimes.parts, source, announce)
     report = Report(source, args.seed, plans, rows, runtimes.left_out)
     sys.stdout.write(as_json(report) if args.json else show(report))
     sys.stdout.flush()
@@ -107,46 +105,8 @@ def _source(args: argparse.Namespace) -> Iterator[Source]:
             yield source
 
 
-@dataclass(frozen=True, slots=True)
-class _Runtimes:
-    serve: dict[str, Serve]
-    left_out: dict[str, str]
-    """Why, in a sentence, by runtime."""
-
-
-def _runtimes(asked: str, *, is_async: bool) -> _Runtimes:
-    """Those asked for. Raises CommandError where one that was asked for by name cannot be had."""
-    found = _Runtimes({}, {})
-    for name in RUNTIMES if asked == "all" else (asked,):
-        if name == "threads" and is_async:
-            found.left_out[name] = "an async --load cannot serve threads: give a sync one"
-            continue
-        try:
-            found.serve[name] = serve_on(name)
-        except ModuleNotFoundError as error:
-            if error.name != name:
-                raise
-            found.left_out[name] = f"{name} is not installed: pip install 'herdless[{name}]'"
-    if not found.serve:
-        raise CommandError(f"--runtime {asked}: {found.left_out[asked]}")
-    return found
-
-
-def _count(text: str) -> int:
-    try:
-        count = int(text)
-    except ValueError:
-        count = 0
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not accepted: give an integer >= 1")
-    return count
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < 60:  # NaN is refused too
-        raise argparse.ArgumentTypeError(f"{text!r} is not accepted: give a number of seconds from 0 to 60")
-    return seconds
+def _runtimes(asked: str, *, is_async: bool) -> Found[Serve]:
+    if not is_async:
+        return find(asked, serve_on)
+    why = "an async --load cannot serve threads: give a sync one"
+    return find(asked, serve_on, left_out={"threads": why})

@@ -19,6 +19,7 @@ from typing import Any, Final, final
 from herdless._trace.reader import Line, Recorded, Section
 from herdless_core import (
     ABSENT,
+    Absent,
     CancelLoad,
     Effect,
     Entry,
@@ -146,13 +147,17 @@ class Storage:
 
 @final
 class Judge:
-    """What the steps of one owner so far allow the next one to be."""
+    """What the steps of one owner so far allow the next one to be. Keeps what is alive, not what was: it may listen for
+    ever.
+    """
 
     def __init__(self, maxsize: int | None, storage: Storage | None = None) -> None:
         self._maxsize: Final = maxsize
         self._storage: Final = storage
         self._now: int | None = None
         self._entries: Final[dict[Any, Entry]] = {}
+        self._held: Final[set[Any]] = set()
+        """The keys that have a value."""
         self._evicted: Final[dict[int, Entry]] = {}
         self._last_generation = 0
         self._waiters: Final[dict[int, int]] = {}
@@ -170,8 +175,16 @@ class Judge:
 
     def complaint_at_end(self) -> str | None:
         """What is wrong if this is all, or None."""
-        left = {generation: waiters for generation, waiters in self._waiters.items() if waiters > 0}
+        left = self.waiting()
         return f"the cache has ended, but callers wait: {left} (waiters by generation)" if left else None
+
+    def waiting(self) -> dict[int, int]:
+        """The flights that callers wait for: waiters by generation."""
+        return {generation: waiters for generation, waiters in self._waiters.items() if waiters > 0}
+
+    def held(self) -> int:
+        """How many keys have a value."""
+        return len(self._held)
 
     def _of_itself(self, step: Step) -> str | None:
         with _error_as_it_was(step):
@@ -195,9 +208,8 @@ class Judge:
         """The steps after that of a newcomer for whom there is no room are the victims', or its own."""
         if self._maxsize is None or isinstance(step.event, Evict):
             return None
-        held = sum(isinstance(entry, Fresh | Stale) for entry in self._entries.values())
-        if held > self._maxsize:
-            return f"comes when {held} values are held, more than maxsize={self._maxsize}"
+        if self.held() > self._maxsize:
+            return f"comes when {self.held()} values are held, more than maxsize={self._maxsize}"
         return None
 
     def _of_entry(self, key: Any, step: Step) -> str | None:
@@ -208,18 +220,23 @@ class Judge:
             expected = self._entries.get(key, ABSENT)
         if not self._may_begin(key, step, expected):
             return f"begins with {step.before}, but the last step left {expected}"
-        if isinstance(step.after, Evicted):
-            if step.after.flight is not None:
-                self._evicted[step.after.flight.generation] = step.after
-            if not isinstance(step.before, Evicted):
-                self._entries.pop(key, None)
-        elif step.after == ABSENT:
-            self._entries.pop(key, None)
-        else:
-            self._entries[key] = step.after
+        if isinstance(step.after, Evicted) and step.after.flight is not None:
+            self._evicted[step.after.flight.generation] = step.after
+        if not isinstance(step.before, Evicted):
+            self._place(key, step.after)
         if self._storage is not None:
             self._storage.write(key, step)
         return None
+
+    def _place(self, key: Any, entry: Entry) -> None:
+        if isinstance(entry, Absent | Evicted):
+            self._entries.pop(key, None)
+        else:
+            self._entries[key] = entry
+        if isinstance(entry, Fresh | Stale):
+            self._held.add(key)
+        else:
+            self._held.discard(key)
 
     def _may_begin(self, key: Any, step: Step, expected: Entry | None) -> bool:
         if self._storage is not None and isinstance(step.event, Restarted):

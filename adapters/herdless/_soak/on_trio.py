@@ -1,0 +1,53 @@
+"""A round on trio: one task for each caller."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+import trio
+
+from herdless._soak.oracle import Made
+from herdless._soak.origin import Origin
+from herdless._soak.scene import Scene
+from herdless._soak.storm import CALLERS, Left, LookUp, Runtime, Storm
+from herdless.trio import Cache
+
+CHECKPOINTS: Final[tuple[Literal["fair", "always", "never"], ...]] = ("fair", "always", "never")
+
+
+def play(scene: Scene) -> int:
+    """Run the round in a trio run of its own; returns how many tasks were left over: its nurseries leave none."""
+    trio.run(_play, scene)
+    return 0
+
+
+async def _play(scene: Scene) -> None:
+    scene.origin = Origin(trio.Event)
+    storm = Storm(scene, Runtime(trio.sleep, trio.Cancelled, _within))
+    cache = Cache[str, Made](
+        storm.load,
+        checkpoint=CHECKPOINTS[scene.plan.number % len(CHECKPOINTS)],
+        observe=scene.watch,
+        maxsize=scene.plan.maxsize,
+        **scene.plan.policy,
+    )
+    storm.cache = cache
+    with trio.CancelScope() as everything:
+        async with cache:
+            async with trio.open_nursery() as nursery:
+                for number in range(CALLERS):
+                    scene.came()
+                    nursery.start_soon(storm.call, number)
+                await storm.run()
+                nursery.cancel_scope.cancel()  # whoever has been found to hang
+            if not scene.oracle.is_closing:
+                await storm.close(cancel=False)
+            everything.deadline = trio.current_time() + scene.patience
+    if everything.cancelled_caught:
+        scene.findings.complain("the cache's nursery did not end after its close")
+
+
+async def _within(seconds: float, look_up: LookUp) -> Any:
+    with trio.move_on_after(seconds):
+        return await look_up()
+    raise Left

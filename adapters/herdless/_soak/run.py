@@ -1,0 +1,97 @@
+"""The soak of one runtime, in this process: rounds until the time is up or a promise is broken."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Final, Protocol
+
+from herdless._cache import LOGGER
+from herdless._soak.findings import Findings, Soaked
+from herdless._soak.memory import MemoryGauge, leak, living_flights
+from herdless._soak.plan import plan_round
+from herdless._soak.scene import Scene
+
+PATIENCE_SECONDS: Final = 30.0
+STORM_SECONDS: Final = 1.0
+LEAST_ROUNDS: Final = 8
+"""A short run has short storms, or its memory could not be judged."""
+
+
+class Play(Protocol):
+    """What each runtime's module offers."""
+
+    def __call__(self, scene: Scene) -> int: ...
+
+
+def play_on(runtime: str) -> Play:
+    """The one of this runtime. Raises ModuleNotFoundError where the runtime is not installed."""
+    play: Play = importlib.import_module(f"herdless._soak.on_{runtime}").play
+    return play
+
+
+def soak(runtime: str, seconds: float, seed: int, *, patience: float = PATIENCE_SECONDS) -> Soaked:
+    """Run rounds for about so many seconds. patience: seconds in which a round must come to its end."""
+    play, findings, gauge = play_on(runtime), Findings(), MemoryGauge()
+    storm_seconds = min(STORM_SECONDS, seconds / LEAST_ROUNDS)
+    began = monotonic()
+    rounds = flights = callers = left = 0
+    with _quiet():
+        gc.collect()
+        before = living_flights()
+        while not findings.violations and monotonic() - began < seconds:
+            rounds += 1
+            flights, callers, left = _round(play, Scene(plan_round(seed, rounds, storm_seconds), findings, patience))
+            gauge.sample()
+            flights = max(flights, living_flights() - before)
+            if flights and not findings.violations:
+                findings.complain(f"round {rounds} is over and its cache forgotten, but {flights} flights are kept")
+    memory = gauge.memory()
+    complaint = leak(memory)
+    if complaint is not None:
+        findings.complain(complaint)
+    return Soaked(
+        runtime=runtime,
+        seed=seed,
+        seconds=monotonic() - began,
+        rounds=rounds,
+        lookups=findings.counts["lookups"],
+        loads=findings.counts["loads"],
+        steps=findings.counts["steps"],
+        answers=dict(sorted(findings.answers.items())),
+        faults=dict(sorted(findings.faults.items())),
+        violations=findings.violations,
+        first_violation=findings.first,
+        leaked_flights=flights,
+        callers_left=callers,
+        threads_or_tasks_left=left,
+        memory=memory,
+    )
+
+
+def _round(play: Play, scene: Scene) -> tuple[int, int, int]:
+    """One round; how many flights, callers, and tasks or threads did not come to an end."""
+    left = 0
+    try:
+        left = play(scene)
+    except Exception as error:  # noqa: BLE001  # what no judge has foreseen is told like the rest
+        scene.findings.complain(f"the round ended by {error!r}")
+    scene.findings.located(scene.plan)
+    return scene.flights_left, scene.callers_left, left
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The failed refreshes that the storm makes are no news."""
+    handler, propagate = logging.NullHandler(), LOGGER.propagate
+    LOGGER.addHandler(handler)
+    LOGGER.propagate = False
+    try:
+        yield
+    finally:
+        LOGGER.removeHandler(handler)
+        LOGGER.propagate = propagate

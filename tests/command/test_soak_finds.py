@@ -1,0 +1,233 @@
+"""Adapters broken on purpose: a short soak finds each, and says what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import pytest
+
+import herdless.asyncio
+import herdless.threads
+import herdless.trio
+from herdless._soak.oracle import Made
+from herdless._soak.run import soak
+from tests.schedules.no_lock import NoLock
+
+Break: TypeAlias = Callable[[pytest.MonkeyPatch, Any], None]
+
+CACHES: dict[str, Any] = {
+    "asyncio": herdless.asyncio.Cache,
+    "trio": herdless.trio.Cache,
+    "threads": herdless.threads.Cache,
+}
+KEPT: list[object] = []
+
+
+def nobody_is_woken(patch: pytest.MonkeyPatch, cache: Any) -> None:
+    """The outcome of a load is noted, and those who wait for it are not told."""
+    patch.setattr(cache, "_settle", lambda _self, flight, outcome: setattr(flight, "outcome", outcome))
+
+
+def nobody_of_a_loop_is_woken(patch: pytest.MonkeyPatch, cache: Any) -> None:
+    """The same for asyncio, whose flights have no outcome."""
+    patch.setattr(cache, "_settle", lambda *_: None)
+    patch.setattr(cache, "_settle_here", lambda *_: None)
+
+
+def no_deadline_is_reported(patch: pytest.MonkeyPatch, cache: Any) -> None:
+    """A load that hangs is waited for without end, whatever `load_timeout` says."""
+    patch.setattr(cache, "_deadline_passed", lambda *_: None)
+
+
+def nobody_is_known_to_have_left(patch: pytest.MonkeyPatch, cache: Any) -> None:
+    """Callers who were cancelled are still counted, so a load nobody waits for is not cancelled."""
+    patch.setattr(cache, "_left", lambda *_, **__: None)
+
+
+def nothing_is_locked(patch: pytest.MonkeyPatch, cache: Any) -> None:
+    """Steps of one cache overlap."""
+    init = cache.__init__
+
+    def without_lock(self: Any, *args: Any, **options: Any) -> None:
+        init(self, *args, **options)
+        self._lock = NoLock()
+
+    patch.setattr(cache, "__init__", without_lock)
+
+
+def a_load_is_launched_twice(patch: pytest.MonkeyPatch, cache: Any) -> None:
+    """One flight, two calls of the loader."""
+    launch = cache._launch
+
+    def twice(self: Any, key: Any, flight: Any, **options: Any) -> None:
+        launch(self, key, flight, **options)
+        launch(self, key, flight, **options)
+
+    patch.setattr(cache, "_launch", twice)
+
+
+def hits_have_no_age(patch: pytest.MonkeyPatch, cache: Any) -> None:
+    """The hot path looks at the value and not at the clock."""
+    get = cache.get
+
+    async def ageless(self: Any, key: Any) -> Any:
+        entry = self._hot.get(key)
+        return entry.value if entry is not None and is_made(entry) else await get(self, key)
+
+    def ageless_of_threads(self: Any, key: Any, timeout: float | None = None) -> Any:
+        entry = self._hot.get(key)
+        return entry.value if entry is not None and is_made(entry) else get(self, key, timeout)
+
+    def is_made(entry: Any) -> bool:
+        return isinstance(getattr(entry, "value", None), Made)
+
+    patch.setattr(cache, "get", ageless_of_threads if cache is herdless.threads.Cache else ageless)
+
+
+def values_are_kept_beside_the_entries(patch: pytest.MonkeyPatch, cache: Any) -> None:
+    """What was invalidated is served all the same, by a dictionary that somebody put before the cache."""
+    get = cache.get
+
+    async def remembering(self: Any, key: Any) -> Any:
+        beside = vars(self).setdefault("beside", {})
+        if key not in beside:
+            beside[key] = await get(self, key)
+        return beside[key]
+
+    def remembering_of_threads(self: Any, key: Any, timeout: float | None = None) -> Any:
+        beside = vars(self).setdefault("beside", {})
+        if key not in beside:
+            beside[key] = get(self, key, timeout)
+        return beside[key]
+
+    patch.setattr(cache, "get", remembering_of_threads if cache is herdless.threads.Cache else remembering)
+
+
+def invalidation_is_forgotten(patch: pytest.MonkeyPatch, cache: Any) -> None:
+    """It returns, and has done nothing."""
+    patch.setattr(cache, "invalidate", lambda *_: None)
+
+
+def flights_are_kept(patch: pytest.MonkeyPatch, cache: Any) -> None:
+    """Each flight is appended to some list, and never removed."""
+    board = cache._board
+
+    def kept(self: Any, *args: Any) -> Any:
+        flight = board(self, *args)
+        KEPT.append(flight)
+        return flight
+
+    patch.setattr(cache, "_board", kept)
+
+
+def every_lookup_leaves_something_behind(patch: pytest.MonkeyPatch, cache: Any) -> None:
+    """A few bytes that nobody misses."""
+    lookup = cache._lookup
+
+    def hoarding(self: Any, answered: Any) -> Any:
+        KEPT.append([len(KEPT)])
+        return lookup(self, answered)
+
+    patch.setattr(cache, "_lookup", hoarding)
+
+
+def loads_are_of_one_key(patch: pytest.MonkeyPatch, cache: Any) -> None:
+    """The loader is not told for which key it is called."""
+    run = cache._run
+    patch.setattr(cache, "_run", lambda self, _key, flight: run(self, "key-07", flight))
+
+
+def a_loop_is_not_told_from_its_own_thread(patch: pytest.MonkeyPatch, cache: Any) -> None:
+    """Whoever puts from another thread wakes the waiters himself, while their loop may do anything."""
+    del cache
+    patch.setattr(herdless.asyncio, "_call", lambda _loop, function, *args: function(*args))
+
+
+def closing_does_nothing(patch: pytest.MonkeyPatch, cache: Any) -> None:
+    """It returns, and the cache goes on answering."""
+
+    async def close(_self: Any, *, cancel: bool = False) -> None:
+        """Nothing."""
+
+    patch.setattr(cache, "close", close)
+
+
+def there_is_room_for_all(patch: pytest.MonkeyPatch, cache: Any) -> None:
+    """What `maxsize` says is not passed on."""
+    init = cache.__init__
+
+    def roomy(self: Any, *args: Any, maxsize: int | None = None, **options: Any) -> None:
+        del maxsize
+        init(self, *args, **options)
+
+    patch.setattr(cache, "__init__", roomy)
+
+
+def a_task_is_forgotten(patch: pytest.MonkeyPatch, cache: Any) -> None:
+    """Beside each load a task is started, and never ended."""
+    launch = cache._launch
+
+    def beside(self: Any, key: Any, flight: Any) -> None:
+        launch(self, key, flight)
+        KEPT.append(asyncio.get_running_loop().create_task(asyncio.sleep(3600)))
+
+    patch.setattr(cache, "_launch", beside)
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    """What was kept on purpose goes with its test."""
+    yield
+    KEPT.clear()
+
+
+WAITS = "callers still wait|close.* did not end"
+ANYTHING = "."
+"""What goes wrong first without a lock depends on the switches."""
+
+
+@pytest.mark.parametrize(
+    ("runtime", "broken", "complaint"),
+    [
+        ("asyncio", nobody_of_a_loop_is_woken, WAITS),
+        ("trio", nobody_is_woken, WAITS),
+        ("threads", nobody_is_woken, WAITS),
+        ("trio", no_deadline_is_reported, WAITS),
+        ("asyncio", nobody_is_known_to_have_left, "WaiterCount"),
+        ("trio", nobody_is_known_to_have_left, "WaiterCount"),
+        ("threads", nobody_is_known_to_have_left, "WaiterCount"),
+        ("asyncio", nothing_is_locked, ANYTHING),
+        ("threads", nothing_is_locked, ANYTHING),
+        ("asyncio", a_load_is_launched_twice, "SingleFlight"),
+        ("threads", a_load_is_launched_twice, "SingleFlight"),
+        ("trio", hits_have_no_age, "HitAge"),
+        ("threads", hits_have_no_age, "HitAge"),
+        ("asyncio", values_are_kept_beside_the_entries, "NoStaleRead|HitAge"),
+        ("asyncio", invalidation_is_forgotten, "NoStaleRead"),
+        ("trio", invalidation_is_forgotten, "NoStaleRead"),
+        ("threads", invalidation_is_forgotten, "NoStaleRead"),
+        ("threads", flights_are_kept, "flights are kept"),
+        ("asyncio", every_lookup_leaves_something_behind, "blocks more than before"),
+        ("trio", closing_does_nothing, "a closed cache still answers"),
+        ("trio", there_is_room_for_all, "more than maxsize="),
+        ("asyncio", a_loop_is_not_told_from_its_own_thread, "raised RuntimeError.*Non-thread-safe operation"),
+        ("asyncio", a_task_is_forgotten, "tasks are left over"),
+        ("trio", loads_are_of_one_key, "inside of .*'s flight"),
+    ],
+)
+def test_broken_adapter_is_found(monkeypatch: pytest.MonkeyPatch, runtime: str, broken: Break, complaint: str) -> None:
+    """A soak that finds nothing in an adapter that is wrong would say nothing of one that is right."""
+    broken(monkeypatch, CACHES[runtime])
+    soaked = soak(runtime, 3.0, 1, patience=0.5 if complaint == WAITS else 20.0)
+    assert soaked.violations > 0
+    assert re.search(complaint, str(soaked.first_violation)), soaked.first_violation
+
+
+def test_the_first_violation_says_under_which_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That, the seed and the round are what a search for the cause begins with."""
+    invalidation_is_forgotten(monkeypatch, CACHES["threads"])
+    soaked = soak("threads", 3.0, 1)
+    assert re.match(r"round \d+ \(ttl=.*, maxsize=.*; closed in the ", str(soaked.first_violation))
