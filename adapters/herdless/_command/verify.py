@@ -13,7 +13,7 @@ from herdless._command._progress import progress
 from herdless._command._verified import Verification, as_text
 from herdless._verify.checks import CHECKERS
 from herdless._verify.findings import INSTALL, POLICIES, Finding, Task
-from herdless_core import Policy, PolicyError
+from herdless_core import Policy, PolicyError, PolicyOptions
 
 MISSING: Final = 2
 
@@ -111,7 +111,7 @@ def _policy(argument: str) -> Policy:
     except PolicyError as error:
         raise CommandError(f"--policy {argument}: {error}") from error
     except TypeError as error:
-        known = ", ".join(sorted(Policy.__init__.__kwdefaults__ or ()))
+        known = ", ".join(sorted(PolicyOptions.__annotations__))
         raise CommandError(f"--policy {argument}: give fields out of {known}") from error
 
 
