@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+import herdless
 from tests.benchmarks import archive, goals, report
 from tests.benchmarks.results import SECTIONS, Plan, Result
 
@@ -26,7 +27,7 @@ def main(arguments: list[str]) -> int:
         names.append(CALLGRIND)
     results = {name: _run(name, Plan(quick=options.quick)) for name in names}
     figures = {name: value for result in results.values() for name, value in result.figures.items()}
-    sys.stdout.write("\n" + report.markdown(goals.judge(figures)))
+    sys.stdout.write("\n" + report.markdown(goals.judge(figures, compiled=herdless.compiled)))
     if options.json is not None:
         data = {name: archive.as_data(result, machine) for name, result in results.items()}
         options.json.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
