@@ -50,18 +50,26 @@ def pytest_report_header() -> str:
     return f"herdless: {'compiled' if herdless.compiled else 'pure Python'}, {herdless.__path__[0]}"
 
 
+def why_not_compiled(item: pytest.Item) -> str | None:
+    """Why the test needs the pure library, where the compiled one is tested; None where it can run."""
+    marker = item.get_closest_marker("pure") if herdless.compiled else None
+    return None if marker is None else str(marker.args[0])
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Leave out what needs the pure library where it is not there."""
-    marker = item.get_closest_marker("pure")
-    if marker is not None and herdless.compiled:
-        pytest.skip(f"needs the pure library: {marker.args[0]}")
+    why = why_not_compiled(item)
+    if why is not None:
+        pytest.skip(f"needs the pure library: {why}")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A skip is a failure where nothing may be skipped, except that a scenario cannot apply to a runtime."""
+    """A skip is a failure where nothing may be skipped, except that a scenario cannot apply to a runtime, or a test to
+    the compiled library.
+    """
     report = yield
-    may_skip = hasattr(report, "wasxfail") or is_exempt(item)
+    may_skip = hasattr(report, "wasxfail") or is_exempt(item) or why_not_compiled(item) is not None
     if report.skipped and not may_skip and os.environ.get("HERDLESS_NO_SKIP") == "1":
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         report.outcome = "failed"

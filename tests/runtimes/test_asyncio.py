@@ -67,6 +67,26 @@ def run(
 # Tasks
 
 
+def test_cancelled_lookup_leaves_its_load() -> None:
+    """`lookup` waits as `get` does: who is cancelled takes only itself away, and the last one the load."""
+
+    async def main() -> None:
+        gate = Gate()
+        async with Cache(gate.load) as cache:
+            first, second = (asyncio.create_task(cache.lookup("a")) for _ in range(2))
+            await ticks()
+            first.cancel()
+            await ticks()
+            assert first.cancelled()
+            assert not gate.cancelled
+            second.cancel()
+            await ticks()
+            assert gate.cancelled == ["a"]
+            assert cache.stats().in_flight == 0
+
+    run(main)
+
+
 def test_load_is_held_strongly() -> None:
     """The loop holds tasks weakly: a load that only its own cycle refers to must survive a collection."""
 
