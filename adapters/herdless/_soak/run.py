@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
@@ -34,13 +35,22 @@ def play_on(runtime: str) -> Play:
     return play
 
 
-def soak(runtime: str, seconds: float, seed: int, *, patience: float = PATIENCE_SECONDS) -> Soaked:
-    """Run rounds for about so many seconds. patience: seconds in which a round must come to its end."""
+def soak(
+    runtime: str,
+    seconds: float,
+    seed: int,
+    *,
+    patience: float = PATIENCE_SECONDS,
+    storm_seconds: float = STORM_SECONDS,
+) -> Soaked:
+    """Run rounds for about so many seconds, or until a promise is broken. patience: seconds in which a round must come
+    to its end.
+    """
     play, findings, gauge = play_on(runtime), Findings(), MemoryGauge()
-    storm_seconds = min(STORM_SECONDS, seconds / LEAST_ROUNDS)
+    storm_seconds = min(storm_seconds, seconds / LEAST_ROUNDS)
     began = monotonic()
     rounds = flights = callers = left = 0
-    with _quiet():
+    with _quiet(), _no_thread_dies(findings):
         gc.collect()
         before = living_flights()
         while not findings.violations and monotonic() - began < seconds:
@@ -95,3 +105,17 @@ def _quiet() -> Iterator[None]:
     finally:
         LOGGER.removeHandler(handler)
         LOGGER.propagate = propagate
+
+
+@contextmanager
+def _no_thread_dies(findings: Findings) -> Iterator[None]:
+    """A worker of the cache, or whoever closes it, has nobody to raise its error to."""
+
+    def complain(args: threading.ExceptHookArgs) -> None:
+        findings.complain(f"a thread ended by {args.exc_value!r}")
+
+    before, threading.excepthook = threading.excepthook, complain
+    try:
+        yield
+    finally:
+        threading.excepthook = before
