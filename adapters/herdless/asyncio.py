@@ -10,6 +10,7 @@ loaded again; one whose loop is alive in another thread raises WrongEventLoop in
 from __future__ import annotations
 
 import asyncio
+from asyncio import Future, get_running_loop
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from types import TracebackType
 from typing import Final, NoReturn, Self, Unpack, final
@@ -26,11 +27,12 @@ from herdless._cache import (
     value_of_reply,
 )
 from herdless._decorator import AsyncCached, P, R, require_parentheses
-from herdless._lookup import How, Lookup
+from herdless._lookup import Lookup
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     NEVER,
     Answer,
+    Failure,
     Fresh,
     Loaded,
     Outcome,
@@ -45,7 +47,11 @@ __all__ = ["Cache", "Loaded", "Lookup", "Policy", "Stats", "cached"]
 
 @final
 class _Flight(Flight):
+    task: asyncio.Task[None] | None = None
+    """The load, held here since the event loop itself holds tasks only weakly."""
     timer: asyncio.TimerHandle | None = None
+    leader: Future[Outcome] | None = None
+    """The waiter who started it."""
     left: int = 0
     """How many of the waiters left."""
 
@@ -54,7 +60,7 @@ class _Flight(Flight):
         self.generation = generation
         self.due_at = due_at
         self.loop: Final = loop
-        self.waiters: Final[list[asyncio.Future[Outcome]]] = []
+        self.waiters: Final[list[Future[Outcome]]] = []
         """Those who left included, until they are the greater part."""
 
 
@@ -79,7 +85,7 @@ class Cache(BaseCache[K, V, _Flight]):
         self._loop: asyncio.AbstractEventLoop | None = None
         """The loop to which all flights belong; None where there may be others."""
         self._tasks: Final[dict[int, asyncio.Task[None]]] = {}
-        """Every load that still runs, by generation; the event loop itself holds tasks only weakly."""
+        """The loads that may still run although their flight is settled, by generation."""
 
     async def get(self, key: K) -> V:
         """The key's value, loaded if need be.
@@ -96,33 +102,36 @@ class Cache(BaseCache[K, V, _Flight]):
                 return entry.value  # type: ignore[no-any-return]  # the keyspace holds values as Any
         except TypeError:
             pass
-        entered = self._enter(key)
-        if not isinstance(entered, tuple):
-            return value_of_reply(key, entered).value  # type: ignore[no-any-return]  # as above
-        flight, waiter, _ = entered
+        loop = get_running_loop()
+        waiter: Future[Outcome] = Future(loop=loop)
+        asked = self._enter(key, loop, waiter)
+        if not isinstance(asked, _Flight):
+            return value_of_reply(key, asked).value  # type: ignore[no-any-return]  # as above
         try:  # here and in `lookup`: a coroutine between would be a fifth of what joining costs
             outcome = await waiter
         except BaseException as error:
-            self._leave(flight, error)
+            self._leave(asked, error)
             raise
-        return value_of(outcome).value  # type: ignore[no-any-return]  # as above
+        if isinstance(outcome, Failure):
+            raise outcome.exception()
+        return outcome.value  # type: ignore[no-any-return]  # as above
 
     async def lookup(self, key: K) -> Lookup[V]:
         """Like `get`, with the way in which the value was come by, and its age."""
-        entered = self._enter(key)
-        if not isinstance(entered, tuple):
-            return self._lookup((value_of_reply(key, entered), "hit"))
-        flight, waiter, how = entered
+        loop = get_running_loop()
+        waiter: Future[Outcome] = Future(loop=loop)
+        asked = self._enter(key, loop, waiter)
+        if not isinstance(asked, _Flight):
+            return self._lookup((value_of_reply(key, asked), "hit"))
         try:
             outcome = await waiter
         except BaseException as error:
-            self._leave(flight, error)
+            self._leave(asked, error)
             raise
-        return self._lookup((value_of(outcome), how))
+        return self._lookup((value_of(outcome), "loaded" if asked.leader is waiter else "joined"))
 
-    def _enter(self, key: K) -> Answer | Refuse | tuple[_Flight, asyncio.Future[Outcome], How]:
-        """Look the key up: the reply, or the flight to wait for and a new waiter of it."""
-        loop = asyncio.get_running_loop()
+    def _enter(self, key: K, loop: asyncio.AbstractEventLoop, waiter: Future[Outcome]) -> _Flight | Answer | Refuse:
+        """Look the key up: the flight, which is now waited for, or the reply."""
         self._lock.acquire()  # and not `with`, which takes twice as long, since every miss and join comes here
         try:
             if loop is not self._loop:
@@ -131,14 +140,13 @@ class Cache(BaseCache[K, V, _Flight]):
             if isinstance(asked, _Flight):
                 if asked.loop is not loop:
                     self._turn_away(key, asked)
-                waiter: asyncio.Future[Outcome] = asyncio.Future(loop=loop)
                 asked.waiters.append(waiter)
         finally:
             self._lock.release()
         if boarded is not None:
+            if asked is boarded:
+                boarded.leader = waiter
             self._launch(key, boarded)
-        if isinstance(asked, _Flight):
-            return asked, waiter, "loaded" if asked is boarded else "joined"
         return asked
 
     def _leave(self, flight: _Flight, error: BaseException) -> None:
@@ -158,8 +166,8 @@ class Cache(BaseCache[K, V, _Flight]):
         if cancel:
             self._abort()
         own = asyncio.current_task()
-        loop = asyncio.get_running_loop()
-        tasks = [task for task in self._tasks.values() if task is not own and task.get_loop() is loop]
+        loop = get_running_loop()
+        tasks = [task for task in self._running() if task is not own and task.get_loop() is loop]
         try:
             if tasks:
                 await asyncio.wait(tasks)
@@ -178,12 +186,12 @@ class Cache(BaseCache[K, V, _Flight]):
     # What the runtime adds: running loads, parking callers
 
     def _require_runtime(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop = get_running_loop()
         if loop is not self._loop:
             self._meet(loop)
 
     def _board(self, key: K, generation: int, due_at: int) -> _Flight:
-        flight = _Flight(key, generation, due_at, self._loop or asyncio.get_running_loop())
+        flight = _Flight(key, generation, due_at, self._loop or get_running_loop())
         if due_at < NEVER:
             self._arm(flight)
         return flight
@@ -191,11 +199,10 @@ class Cache(BaseCache[K, V, _Flight]):
     def _launch(self, key: K, flight: _Flight) -> None:
         run = self._run(key, flight)
         run.send(None)  # into its `try`: a task that is cancelled before its first step would see nothing of it
-        task = flight.loop.create_task(run)
-        if not task.done():  # an eager task may have run to its end
+        flight.task = task = flight.loop.create_task(run)
+        if flight.generation not in self._flights and not task.done():  # an eager task may have run to its end
             self._tasks[flight.generation] = task
-            if flight.generation not in self._flights:  # nor could it be cancelled before it was known
-                task.cancel()
+            task.cancel()  # it could not be before it was known
 
     async def _run(self, key: K, flight: _Flight) -> None:
         try:
@@ -211,11 +218,14 @@ class Cache(BaseCache[K, V, _Flight]):
         else:
             self._succeeded(flight.generation, value)
         finally:
-            self._tasks.pop(flight.generation, None)
+            if self._tasks:
+                self._tasks.pop(flight.generation, None)
             if flight.timer is not None:
                 flight.timer.cancel()
 
     def _settle(self, flight: _Flight, outcome: Outcome) -> None:
+        if flight.task is not None:
+            self._tasks[flight.generation] = flight.task
         _call(flight.loop, _wake, flight.waiters, outcome)
 
     def _settle_here(self, flight: _Flight, outcome: Outcome) -> None:
@@ -225,6 +235,10 @@ class Cache(BaseCache[K, V, _Flight]):
         task = self._tasks.get(generation)
         if task is not None:
             _call(task.get_loop(), task.cancel)
+
+    def _running(self) -> list[asyncio.Task[None]]:
+        of_flights = [flight.task for flight in self._flights.values() if flight.task is not None]
+        return of_flights + list(self._tasks.values())
 
     def _abandon(self) -> None:
         self._tasks.clear()
@@ -254,13 +268,14 @@ class _Suspended:
     """What a coroutine awaits to stop once, until whoever runs it goes on."""
 
     def __await__(self) -> Generator[None, None, None]:
-        yield
+        return iter(_ONCE)  # type: ignore[return-value]  # any iterator does, and a generator would be slower
 
 
+_ONCE: Final = (None,)
 _SUSPENDED: Final = _Suspended()
 
 
-def _wake(waiters: Iterable[asyncio.Future[Outcome]], outcome: Outcome) -> None:
+def _wake(waiters: Iterable[Future[Outcome]], outcome: Outcome) -> None:
     for waiter in waiters:
         if not waiter.done():
             waiter.set_result(outcome)

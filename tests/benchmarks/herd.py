@@ -1,7 +1,7 @@
-"""Ten thousand callers ask for one key that is not there.
+"""Ten thousand callers ask for one key that is not there, all by one `asyncio.gather`.
 
 Loads, CPU time per caller (the making of its task included), and the time from the end of the load to the answer of
-the 99th percentile of callers. The floor is ten thousand tasks that await one bare future.
+the 99th percentile of callers. The floor is ten thousand that await one bare future, gathered likewise.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ async def herd(make: AsyncMaker, waiters: int) -> int:
 
 
 async def bare_herd(waiters: int) -> int:
-    """The CPU time of so many tasks that await one bare future."""
+    """The CPU time of so many callers that await one bare future."""
     shared: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     gate = Gate()
 

@@ -1,7 +1,8 @@
 """A lookup that waits for a load in flight.
 
-Waiters are tasks, and creating these is left out here: what is measured is their joining and their waking. The floor
-is so many tasks that await one bare future together; it is no cache, since one of them cancelled would cancel all.
+Each waiter is a task of its own, as each request of a server is. The floor is so many tasks that await one bare future
+together; it is no cache, since one of them cancelled would cancel all. The second table leaves the making of the tasks
+out: what remains is the joining and the waking.
 """
 
 from __future__ import annotations
@@ -23,13 +24,22 @@ WAITERS: Final = 500
 def run(plan: Plan) -> Result:
     """Joins in asyncio, for those who coalesce."""
     with asyncio.Runner() as runner:
-        batches: dict[str, Batch] = {FLOOR: on_loop(runner, bare_joins)}
-        for name, make in ASYNC.items():
-            if is_installed(name) and runner.run(coalesces(make)):
-                batches[name] = on_loop(runner, partial(joins, make))
-        costs = compare(batches, base=FLOOR, rounds=plan.rounds, operations=WAITERS)
-    note = f"{WAITERS} tasks, made beforehand, join one load and are woken. Only caches that load once are listed."
-    return Result(tables=(table("Join, asyncio", costs, note),), figures={"join": costs["herdless"].best_ratio})
+        makers = {name: make for name, make in ASYNC.items() if is_installed(name) and runner.run(coalesces(make))}
+        whole: dict[str, Batch] = {FLOOR: on_loop(runner, partial(bare_joins, with_tasks=True))}
+        whole |= {name: on_loop(runner, partial(joins, make, with_tasks=True)) for name, make in makers.items()}
+        alone: dict[str, Batch] = {FLOOR: on_loop(runner, bare_joins)}
+        alone |= {name: on_loop(runner, partial(joins, make)) for name, make in makers.items()}
+        costs = compare(whole, base=FLOOR, rounds=plan.rounds, operations=WAITERS)
+        costs_alone = compare(alone, base=FLOOR, rounds=plan.rounds, operations=WAITERS)
+    note = f"{WAITERS} tasks join one load and are woken; made here too. Only caches that load once are listed."
+    note_alone = f"The same with {WAITERS} tasks that are made beforehand."
+    return Result(
+        tables=(
+            table("Join, asyncio", costs, note),
+            table("Join, asyncio, without making the tasks", costs_alone, note_alone),
+        ),
+        figures={"join": costs["herdless"].best_ratio, "join alone": costs_alone["herdless"].best_ratio},
+    )
 
 
 class Gate:
@@ -58,42 +68,44 @@ async def coalesces(make: AsyncMaker) -> bool:
 
 
 async def gather(get: AsyncGet, waiters: int, gate: Gate) -> None:
-    """So many tasks look the key up, the gate opens when all wait, and all have ended."""
-    create_task = asyncio.get_running_loop().create_task
-    tasks = [create_task(get(KEY)) for _ in range(waiters)]
+    """So many callers look the key up at once, the gate opens when all wait, and all are answered."""
+    answers = asyncio.gather(*[get(KEY) for _ in range(waiters)])
     await asyncio.sleep(0)
     gate.open()
-    for task in tasks:  # cheaper than `asyncio.wait`, which would add a callback to each
-        await task
+    await answers
 
 
-async def joins(make: AsyncMaker, operations: int) -> int:
+async def joins(make: AsyncMaker, operations: int, *, with_tasks: bool = False) -> int:
     """The CPU time of so many joins."""
     gate = Gate()
     get = make(gate.load, 10)
     first = asyncio.ensure_future(get(KEY))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    took = await joined([get(KEY) for _ in range(operations)], gate.open)
+    took = await joined(partial(get, KEY), operations, gate.open, with_tasks=with_tasks)
     await first
     return took
 
 
-async def bare_joins(operations: int) -> int:
+async def bare_joins(operations: int, *, with_tasks: bool = False) -> int:
     """The CPU time of so many tasks that await one future."""
     shared: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def wait() -> int:
         return await shared
 
-    return await joined([wait() for _ in range(operations)], partial(shared.set_result, KEY))
+    return await joined(wait, operations, partial(shared.set_result, KEY), with_tasks=with_tasks)
 
 
-async def joined(waiters: list[Coroutine[Any, Any, int]], let_go: Callable[[], None]) -> int:
-    """The CPU time from the first step of the waiters, which are tasks already, to the end of the last."""
+async def joined(
+    wait: Callable[[], Coroutine[Any, Any, int]], operations: int, let_go: Callable[[], None], *, with_tasks: bool
+) -> int:
+    """The CPU time from the first step of the waiters, or from the making of their tasks, to the end of the last."""
     create_task = asyncio.get_running_loop().create_task
-    tasks = [create_task(waiter) for waiter in waiters]
     start = cpu_time()
+    tasks = [create_task(wait()) for _ in range(operations)]
+    if not with_tasks:
+        start = cpu_time()
     await asyncio.sleep(0)  # all step until they wait
     let_go()
     for task in tasks:

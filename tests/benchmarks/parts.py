@@ -38,9 +38,9 @@ MISS_PARTS: Final = (
 def run(plan: Plan) -> Result:
     """Both, in asyncio."""
     with asyncio.Runner() as runner:
-        joins: dict[str, Batch] = {join.FLOOR: on_loop(runner, join.bare_joins)}
+        joins: dict[str, Batch] = {join.FLOOR: on_loop(runner, partial(join.bare_joins, with_tasks=True))}
         joins |= {part: on_loop(runner, partial(_joins, stage)) for stage, part in enumerate(JOIN_PARTS)}
-        joins["herdless"] = on_loop(runner, partial(join.joins, ASYNC["herdless"]))
+        joins["herdless"] = on_loop(runner, partial(join.joins, ASYNC["herdless"], with_tasks=True))
         of_joins = compare(joins, base=join.FLOOR, rounds=plan.rounds, operations=join.WAITERS)
         misses: dict[str, Batch] = {miss.FLOOR: on_loop(runner, miss.tasks)}
         misses |= {part: on_loop(runner, partial(_misses, stage)) for stage, part in enumerate(MISS_PARTS)}
@@ -89,7 +89,7 @@ async def _joins(stage: int, operations: int) -> int:
         for waiter in waiters:
             waiter.set_result(KEY)
 
-    return await join.joined([get() for _ in range(operations)], let_go)
+    return await join.joined(get, operations, let_go, with_tasks=True)
 
 
 async def _misses(stage: int, operations: int) -> int:
