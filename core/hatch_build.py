@@ -97,7 +97,7 @@ def stage(root: Path, target: Path) -> Iterator[Path]:
 
 def compiled(folder: Path, modules: list[Path]) -> list[Path]:
     """Compile the modules in `folder`; returns the shared libraries, as paths in there."""
-    from mypyc.build import mypycify
+    from mypyc.build import include_dir, mypycify
     from setuptools import Distribution  # type: ignore[import-untyped]  # it has no types, and is needed here alone
 
     # The project's settings are for checking; here trio may not even be installed.
@@ -105,7 +105,9 @@ def compiled(folder: Path, modules: list[Path]) -> list[Path]:
     with contextlib.chdir(folder):
         extensions = mypycify([*options, *map(str, modules)], group_name=GROUP, debug_level="0")
         for source in {source for extension in extensions for source in extension.sources}:
-            without_weak_references(Path(source))
+            path = Path(source)
+            generated = without_weak_references(path.read_text(encoding="utf-8"))
+            path.write_text(throwing_one_argument(generated, Path(include_dir())), encoding="utf-8")
         command = Distribution({"name": GROUP, "ext_modules": extensions}).get_command_obj("build_ext")
         command.inplace = True
         command.ensure_finalized()
@@ -113,14 +115,24 @@ def compiled(folder: Path, modules: list[Path]) -> list[Path]:
         return [Path(command.get_ext_filename(extension.name)) for extension in extensions]
 
 
-def without_weak_references(source: Path) -> None:
+def without_weak_references(generated: str) -> str:
     """Make a weak reference to a compiled object a TypeError.
 
     With Python 3.12 and later it is one anyway. Before, mypyc makes room for weak references in a class with a base in
     Python, generic ones included, and does not clear them when the object goes: they then lead to freed memory.
     """
-    lines = source.read_text(encoding="utf-8").splitlines(keepends=True)
-    source.write_text("".join(line for line in lines if ".tp_weaklistoffset = " not in line), encoding="utf-8")
+    return "".join(line for line in generated.splitlines(keepends=True) if ".tp_weaklistoffset = " not in line)
+
+
+def throwing_one_argument(generated: str, runtime: Path) -> str:
+    """Throw an exception into what is awaited as Python 3.12 wants it, which deprecates the three arguments of mypyc
+    2.4: where warnings are errors, a cancelled caller would get that one. Raises ValueError where mypyc does otherwise.
+    """
+    file, old = "misc_ops.c", "PyObject_CallFunctionObjArgs(_m, type, value, traceback, NULL)"
+    text = (runtime / file).read_text(encoding="utf-8")
+    if text.count(old) != 1:
+        raise ValueError(f"the build hook expects one {old} in mypyc's {file}, not {text.count(old)}")
+    return generated.replace(f"#include <{file}>", text.replace(old, "PyObject_CallOneArg(_m, value)"))
 
 
 def prepared(source: str, module: str) -> str:
