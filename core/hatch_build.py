@@ -7,6 +7,8 @@ mypyc compiles a copy of the sources, into which is written what only it needs; 
 
 - a constructor for each dataclass, since one that `dataclass` makes is run by the interpreter, and how it is pickled;
 - a property for each class variable of a dataclass: mypyc 2.4 takes it for a field;
+- a property for what follows from other attributes, where keeping it would make each entry larger;
+- that objects of a class cannot be part of a cycle, so that the garbage collector need not know of them;
 - that users may derive from a class, or send its objects to another process;
 - that an argument is any object, where the code itself says what is accepted: mypyc would refuse it in its own words,
   or make another number of it.
@@ -62,6 +64,19 @@ JUDGED: Final = {
     **{f"{runtime}.cached": {"function"} for runtime in ("asyncio", "threads", "trio")},
 }
 """The arguments of which their class or function says itself what is accepted."""
+
+
+ACYCLIC: Final = {"_states.Flight", "_states.Pending"}
+"""The classes whose objects hold numbers, or each other, and nothing of the user's."""
+
+DERIVED: Final = {
+    "_states.Fresh": {
+        "hit_until": "LONG_AGO if isinstance(self.value, Failure) else "
+        "min(self.fresh_until, self.refresh_at if self.flight is None else self.flight.due_at)"
+    }
+}
+"""Attributes by class, and what the invariant Windows says that they are. Computing this one costs C a comparison or
+two, and keeping it 16 bytes for each entry."""
 
 
 class CompiledWheel(BuildHookInterface[BuilderConfig]):
@@ -143,20 +158,23 @@ def prepared(source: str, module: str) -> str:
     for node in tree.body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
             widen_arguments(lines, node, JUDGED.get(f"{module}.{node.name}", set()))
-    if classes.keys() & (INHERITABLE | SERIALIZABLE):
+    if classes.keys() & (INHERITABLE | SERIALIZABLE | ACYCLIC):
         future = next(node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__")
         lines[future.lineno - 1] += "; MYPY = False"  # the name by which mypy knows what is meant for it alone
         fill(lines, future.lineno, "if MYPY: from mypy_extensions import mypyc_attr")
     for name, node in reversed(classes.items()):  # from below, so that the numbers of the lines above stay true
         if "dataclass(slots=True)" in map(ast.unparse, node.decorator_list):
-            write_methods(lines, node)
-            write_properties(lines, node)
+            derived = DERIVED.get(name, {})
+            write_methods(lines, node, set(derived))
+            write_properties(lines, node, derived)
         if name in SERIALIZABLE:
             remove_finals(lines, node)
             # Both: mypyc 2.4 would not call the constructor of a class that is serializable alone.
             write_attributes(lines, node, "serializable", "allow_interpreted_subclasses")
         if name in INHERITABLE:
             write_attributes(lines, node, "allow_interpreted_subclasses")
+        if name in ACYCLIC:
+            lines.insert(node.lineno - 1, "@mypyc_attr(acyclic=True)")  # lines of this module move anyway
     return "\n".join(lines)
 
 
@@ -182,23 +200,30 @@ def write_attributes(lines: list[str], node: ast.ClassDef, *attributes: str) -> 
     fill(lines, first - 2, f"@mypyc_attr({', '.join(f'{attribute}=True' for attribute in attributes)})")
 
 
-def write_methods(lines: list[str], node: ast.ClassDef) -> None:
-    """Write a dataclass's constructor, and how it is pickled, into the two blank lines below it."""
+def write_methods(lines: list[str], node: ast.ClassDef, derived: set[str]) -> None:
+    """Write a dataclass's constructor, and how it is pickled, into the two blank lines below it. The constructor takes
+    what is derived too, and does not keep it.
+    """
     fields = {name: annotation for name, annotation, value in annotated(node) if value is None}
     arguments = "".join(f", {name}: {annotation}" for name, annotation in fields.items())
-    body = "; ".join(f"self.{name} = {name}" for name in fields) or "pass"
+    body = "; ".join(f"self.{name} = {name}" for name in fields if name not in derived) or "pass"
     values = "".join(f"self.{name}, " for name in fields)
     end = node.end_lineno or 0
     fill(lines, end, f"    def __init__(self{arguments}) -> None: {body}")
     fill(lines, end + 1, f"    def __reduce__(self) -> tuple[object, ...]: return ({node.name}, ({values}))")
 
 
-def write_properties(lines: list[str], node: ast.ClassDef) -> None:
-    """Write properties in the place of the class variables of a dataclass. Lines below them move."""
+def write_properties(lines: list[str], node: ast.ClassDef, derived: dict[str, str]) -> None:
+    """Write properties in the place of the class variables of a dataclass, and of what is derived. Lines below them
+    move.
+    """
     for statement in reversed(node.body):
         match statement:
             case ast.AnnAssign(ast.Name(name), ast.Subscript(ast.Name("ClassVar"), kind), ast.expr() as value):
                 getter = f"    def {name}(self) -> {ast.unparse(kind)}: return {ast.unparse(value)}"
+                lines[statement.lineno - 1 : statement.lineno] = ["    @property", getter]
+            case ast.AnnAssign(ast.Name(name), ast.Subscript(ast.Name("Final"), kind)) if name in derived:
+                getter = f"    def {name}(self) -> {ast.unparse(kind)}: return {derived[name]}"
                 lines[statement.lineno - 1 : statement.lineno] = ["    @property", getter]
             case _:
                 pass

@@ -61,6 +61,9 @@ Answered: TypeAlias = tuple[Value, How]
 LOADING: Final[ContextVar[RunningLoad | None]] = ContextVar("herdless.loading", default=None)
 """The load inside which this code runs, of whatever cache: what ReentrantLoad is found by."""
 
+_loading: Final = LOADING.get
+"""Found once: mypyc would look the method up at each call."""
+
 LOGGER: Final = logging.getLogger("herdless")
 
 
@@ -182,7 +185,7 @@ class BaseCache(ABC, Generic[K, V, F]):
 
         Inside the lock.
         """
-        loading, now = LOADING.get(), self._clock()
+        loading, now = _loading(), self._clock()
         flight: F | None
         flight = self._keyspace.enter(key, now) if loading is None else None  # type: ignore[assignment]  # by `_board`
         if flight is not None:

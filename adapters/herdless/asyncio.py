@@ -10,7 +10,7 @@ loaded again; one whose loop is alive in another thread raises WrongEventLoop in
 from __future__ import annotations
 
 import asyncio
-from asyncio import Future, get_running_loop
+from asyncio import Future
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from types import TracebackType
 from typing import Final, NoReturn, Self, Unpack, final
@@ -43,6 +43,13 @@ from herdless_core import (
 )
 
 __all__ = ["Cache", "Loaded", "Lookup", "Policy", "Stats", "cached"]
+
+# What every miss and join calls, found once: mypyc would look the names and methods up at each call.
+_running_loop: Final = asyncio.get_running_loop
+_Waiter: Final[type[Future[Outcome]]] = Future
+_is_done: Final = Future.done
+_set_result: Final = Future.set_result
+_set_loading: Final = LOADING.set
 
 
 @final
@@ -102,10 +109,10 @@ class Cache(BaseCache[K, V, _Flight]):
                 return entry.value  # type: ignore[no-any-return]  # the keyspace holds values as Any
         except TypeError:
             pass
-        loop = get_running_loop()
-        waiter: Future[Outcome] = Future(loop=loop)
+        loop = _running_loop()
+        waiter = _Waiter(loop=loop)
         asked = self._enter(key, loop, waiter)
-        if not isinstance(asked, _Flight):
+        if type(asked) is not _Flight:
             return value_of_reply(key, asked).value  # type: ignore[no-any-return]  # as above
         try:  # here and in `lookup`: a coroutine between would be a fifth of what joining costs
             outcome = await waiter
@@ -118,10 +125,10 @@ class Cache(BaseCache[K, V, _Flight]):
 
     async def lookup(self, key: K) -> Lookup[V]:
         """Like `get`, with the way in which the value was come by, and its age."""
-        loop = get_running_loop()
-        waiter: Future[Outcome] = Future(loop=loop)
+        loop = _running_loop()
+        waiter = _Waiter(loop=loop)
         asked = self._enter(key, loop, waiter)
-        if not isinstance(asked, _Flight):
+        if type(asked) is not _Flight:
             return self._lookup((value_of_reply(key, asked), "hit"))
         try:
             outcome = await waiter
@@ -137,7 +144,7 @@ class Cache(BaseCache[K, V, _Flight]):
             if loop is not self._loop:
                 self._meet(loop)
             asked, boarded = self._ask(key)
-            if isinstance(asked, _Flight):
+            if type(asked) is _Flight:
                 if asked.loop is not loop:
                     self._turn_away(key, asked)
                 asked.waiters.append(waiter)
@@ -166,7 +173,7 @@ class Cache(BaseCache[K, V, _Flight]):
         if cancel:
             self._abort()
         own = asyncio.current_task()
-        loop = get_running_loop()
+        loop = _running_loop()
         tasks = [task for task in self._running() if task is not own and task.get_loop() is loop]
         try:
             if tasks:
@@ -186,12 +193,12 @@ class Cache(BaseCache[K, V, _Flight]):
     # What the runtime adds: running loads, parking callers
 
     def _require_runtime(self) -> None:
-        loop = get_running_loop()
+        loop = _running_loop()
         if loop is not self._loop:
             self._meet(loop)
 
     def _board(self, key: K, generation: int, due_at: int) -> _Flight:
-        flight = _Flight(key, generation, due_at, self._loop or get_running_loop())
+        flight = _Flight(key, generation, due_at, self._loop or _running_loop())
         if due_at < NEVER:
             self._arm(flight)
         return flight
@@ -207,7 +214,7 @@ class Cache(BaseCache[K, V, _Flight]):
     async def _run(self, key: K, flight: _Flight) -> None:
         try:
             await _SUSPENDED
-            LOADING.set(flight)
+            _set_loading(flight)
             value = await awaitable(self._load, self._load(key))
         except BaseException as error:
             if isinstance(error, GeneratorExit) and asyncio._get_running_loop() is not flight.loop:
@@ -277,8 +284,8 @@ _SUSPENDED: Final = _Suspended()
 
 def _wake(waiters: Iterable[Future[Outcome]], outcome: Outcome) -> None:
     for waiter in waiters:
-        if not waiter.done():
-            waiter.set_result(outcome)
+        if not _is_done(waiter):
+            _set_result(waiter, outcome)
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: object) -> None:
