@@ -29,6 +29,7 @@ class Workerd:
 
     def __init__(self, process: subprocess.Popen[bytes], ports: dict[str, int]) -> None:
         self._process: Final = process
+        self._guard: Final = ended_with_this_process(process.pid)
         self.ports: Final = ports
 
     @property
@@ -57,6 +58,8 @@ class Workerd:
 
     def kill(self) -> None:
         """End it as a crash of its machine would: kill -9."""
+        self._guard.kill()
+        self._guard.communicate()
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
@@ -88,6 +91,12 @@ def start(runtime: Runtime, build: Build, disk: Path, origin: int) -> Workerd:
         process.wait()
         raise StartFailed(f"workerd did not listen: {log.read_text()[-2000:]}")
     return Workerd(process, ports)
+
+
+def ended_with_this_process(pid: int) -> subprocess.Popen[bytes]:
+    """A process that kills that one when this one ends, however it ends. A killed test run leaves no workerd then."""
+    command = ["sh", "-c", 'read -r _; kill -9 "$1"', "sh", str(pid)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE)  # a pipe, which the system closes then
 
 
 def _ports(control: Iterator[str]) -> Iterator[tuple[str, int]]:
