@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import gc
 import os
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 from unittest.mock import patch
@@ -17,7 +19,7 @@ import pytest
 import uvloop
 
 from herdless.asyncio import Cache, cached
-from herdless_core import LoadCancelled, WrongEventLoop
+from herdless_core import LoadCancelled, Loaded, WrongEventLoop
 
 LoopFactory: TypeAlias = Callable[[], asyncio.AbstractEventLoop]
 
@@ -83,6 +85,33 @@ def test_cancelled_lookup_leaves_its_load() -> None:
             await ticks()
             assert gate.cancelled == ["a"]
             assert cache.stats().in_flight == 0
+
+    run(main)
+
+
+@pytest.mark.parametrize("end", ["value", "value with a ttl of its own", "error", "superseded"])
+def test_load_that_has_ended_is_forgotten(end: str) -> None:
+    """However it ended: a cache that keeps the tasks of its loads grows with each of them."""
+
+    async def main() -> None:
+        loads: list[weakref.ref[asyncio.Task[Any]]] = []
+
+        async def load(key: str) -> str | Loaded[str]:
+            task = asyncio.current_task()
+            assert task is not None
+            loads.append(weakref.ref(task))
+            if end == "superseded":
+                cache.put(key, "put")
+            if end == "error":
+                raise OSError("down")
+            return Loaded("v", ttl=1) if end == "value with a ttl of its own" else "v"
+
+        cache = Cache(load)
+        with contextlib.suppress(OSError):
+            await cache.get("k")
+        await ticks()
+        gc.collect()
+        assert [ended() for ended in loads] == [None]
 
     run(main)
 

@@ -517,7 +517,5 @@ async def test_traceback_of_a_shared_error_does_not_grow(w: World) -> None:
         w.tell(note)
         await w.settle()
     assert errors == [error] * 6
-    joined, remembered = lengths[1:3], lengths[3:]  # which come by different ways, each of them once
-    assert len(set(joined)) == 1
-    assert len(set(remembered)) == 1
+    assert max(lengths[1:]) - min(lengths[1:]) <= 1  # a remembered error passes by one call less
     assert "action" in [frame.name for frame in traceback.extract_tb(error.__traceback__)]
