@@ -8,7 +8,6 @@ mypyc compiles a copy of the sources, into which is written what only it needs; 
 - a constructor for each dataclass, since one that `dataclass` makes is run by the interpreter, and how it is pickled;
 - a property for each class variable of a dataclass: mypyc 2.4 takes it for a field;
 - a property for what follows from other attributes, where keeping it would make each entry larger;
-- that objects of a class cannot be part of a cycle, so that the garbage collector need not know of them;
 - that users may derive from a class, or send its objects to another process;
 - that an argument is any object, where the code itself says what is accepted: mypyc would refuse it in its own words,
   or make another number of it.
@@ -66,16 +65,13 @@ JUDGED: Final = {
 """The arguments of which their class or function says itself what is accepted."""
 
 
-ACYCLIC: Final = {"_states.Flight", "_states.Pending"}
-"""The classes whose objects hold numbers, or each other, and nothing of the user's."""
-
 DERIVED: Final = {
     "_states.Fresh": {
         "hit_until": "LONG_AGO if isinstance(self.value, Failure) else "
         "min(self.fresh_until, self.refresh_at if self.flight is None else self.flight.due_at)"
     }
 }
-"""Attributes by class, and what the invariant Windows says that they are. Computing this one costs C a comparison or
+"""Attributes by class, and what the invariant WellFormed says that they are. Computing this one costs C a comparison or
 two, and keeping it 16 bytes for each entry."""
 
 
@@ -158,7 +154,7 @@ def prepared(source: str, module: str) -> str:
     for node in tree.body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
             widen_arguments(lines, node, JUDGED.get(f"{module}.{node.name}", set()))
-    if classes.keys() & (INHERITABLE | SERIALIZABLE | ACYCLIC):
+    if classes.keys() & (INHERITABLE | SERIALIZABLE):
         future = next(node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__")
         lines[future.lineno - 1] += "; MYPY = False"  # the name by which mypy knows what is meant for it alone
         fill(lines, future.lineno, "if MYPY: from mypy_extensions import mypyc_attr")
@@ -173,8 +169,6 @@ def prepared(source: str, module: str) -> str:
             write_attributes(lines, node, "serializable", "allow_interpreted_subclasses")
         if name in INHERITABLE:
             write_attributes(lines, node, "allow_interpreted_subclasses")
-        if name in ACYCLIC:
-            lines.insert(node.lineno - 1, "@mypyc_attr(acyclic=True)")  # lines of this module move anyway
     return "\n".join(lines)
 
 
@@ -220,13 +214,13 @@ def write_properties(lines: list[str], node: ast.ClassDef, derived: dict[str, st
     for statement in reversed(node.body):
         match statement:
             case ast.AnnAssign(ast.Name(name), ast.Subscript(ast.Name("ClassVar"), kind), ast.expr() as value):
-                getter = f"    def {name}(self) -> {ast.unparse(kind)}: return {ast.unparse(value)}"
-                lines[statement.lineno - 1 : statement.lineno] = ["    @property", getter]
+                told = ast.unparse(value)
             case ast.AnnAssign(ast.Name(name), ast.Subscript(ast.Name("Final"), kind)) if name in derived:
-                getter = f"    def {name}(self) -> {ast.unparse(kind)}: return {derived[name]}"
-                lines[statement.lineno - 1 : statement.lineno] = ["    @property", getter]
+                told = derived[name]
             case _:
-                pass
+                continue
+        getter = f"    def {name}(self) -> {ast.unparse(kind)}: return {told}"
+        lines[statement.lineno - 1 : statement.lineno] = ["    @property", getter]
 
 
 def annotated(node: ast.ClassDef) -> Iterator[tuple[str, str, ast.expr | None]]:

@@ -59,6 +59,24 @@ def test_classes_and_arguments_the_hook_names_are_there() -> None:
     assert HOOK.INHERITABLE | HOOK.SERIALIZABLE | HOOK.JUDGED.keys() <= names
 
 
+def test_derived_attributes_are_there() -> None:
+    """One that was renamed would be kept in each entry again, and nobody told."""
+    fields = {
+        f"{path.stem}.{node.name}": {name for name, _, value in HOOK.annotated(node) if value is None}
+        for path in COMPILED
+        for node in ast.parse(path.read_bytes()).body
+        if isinstance(node, ast.ClassDef)
+    }
+    assert all(derived.keys() <= fields[name] for name, derived in HOOK.DERIVED.items())
+
+
+def test_runtime_that_throws_otherwise_is_told(tmp_path: Path) -> None:
+    """A mypyc whose runtime is another one must be looked at, not compiled with as if it were mended."""
+    (tmp_path / "misc_ops.c").write_text("")
+    with pytest.raises(ValueError, match=r"expects one PyObject_CallFunctionObjArgs.* in mypyc's misc_ops\.c, not 0"):
+        HOOK.throwing_one_argument("#include <misc_ops.c>", tmp_path)
+
+
 def _is_named(node: ast.stmt) -> bool:
     return isinstance(node, ast.ClassDef | ast.FunctionDef)
 
