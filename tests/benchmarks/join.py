@@ -31,7 +31,7 @@ def run(plan: Plan) -> Result:
         alone |= {name: on_loop(runner, partial(joins, make)) for name, make in makers.items()}
         costs = compare(whole, base=FLOOR, rounds=plan.rounds, operations=WAITERS)
         costs_alone = compare(alone, base=FLOOR, rounds=plan.rounds, operations=WAITERS)
-    note = f"{WAITERS} tasks join one load and are woken; made here too. Only caches that load once are listed."
+    note = f"{WAITERS} tasks, made here, join one load and are woken. Only caches that load once are listed."
     note_alone = f"The same with {WAITERS} tasks that are made beforehand."
     return Result(
         tables=(
