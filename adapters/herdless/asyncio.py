@@ -138,18 +138,19 @@ class Cache(BaseCache[K, V, _Flight]):
             if loop is not self._loop:
                 self._meet(loop)
             asked, boarded = self._ask(key)
-            if isinstance(asked, _Flight):
+            if not isinstance(asked, _Flight):
+                entered: Answer | Refuse | tuple[_Flight, Future[Outcome], How] = asked
+            else:
                 if asked.loop is not loop:
                     self._turn_away(key, asked)
                 waiter = _Waiter(loop=loop)
                 asked.waiters.append(waiter)
+                entered = asked, waiter, "loaded" if asked is boarded else "joined"
         finally:
             self._lock.release()
         if boarded is not None:
             self._launch(key, boarded)
-        if isinstance(asked, _Flight):
-            return asked, waiter, "loaded" if asked is boarded else "joined"
-        return asked
+        return entered
 
     def _leave(self, flight: _Flight, error: BaseException) -> None:
         if not isinstance(error, GeneratorExit):  # then its loop is gone, and the collector may strike inside the lock
