@@ -20,8 +20,8 @@ from herdless_core import (
     ReentrantLoad,
     RemoteLoadError,
     Stats,
+    TooManyLoads,
     TooManyWaiters,
-    WrongEventLoop,
     transition,
 )
 
@@ -38,8 +38,8 @@ __all__ = [
     "ReentrantLoad",
     "RemoteLoadError",
     "Stats",
+    "TooManyLoads",
     "TooManyWaiters",
-    "WrongEventLoop",
     "compiled",
 ]
 

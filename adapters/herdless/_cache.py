@@ -8,21 +8,27 @@ awaited and no loader runs inside the lock.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import inspect
 import logging
 import random
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from threading import get_ident
 from time import monotonic_ns
 from types import CoroutineType
-from typing import Any, Final, Generic, TypeAlias, TypeVar, Unpack, final
+from typing import Any, Final, Generic, NoReturn, TypeAlias, TypeVar, Unpack, final
 
 from herdless import _primitives
 from herdless._fork import survive_forks
 from herdless._lookup import How, Lookup
 from herdless_core import (
+    LONG_AGO,
     NANOSECONDS_PER_SECOND,
+    NEVER,
     Answer,
     CancelLoad,
     Effects,
@@ -32,6 +38,7 @@ from herdless_core import (
     Keyspace,
     LoadCancelled,
     Loaded,
+    MisuseError,
     Observer,
     Outcome,
     Policy,
@@ -50,6 +57,8 @@ from herdless_core import (
     reply_of,
 )
 
+NOTHING: Final[Effects] = ()
+
 K = TypeVar("K")
 V = TypeVar("V")
 F = TypeVar("F", bound="Flight")
@@ -66,12 +75,18 @@ _loading: Final = LOADING.get
 
 LOGGER: Final = logging.getLogger("herdless")
 
+WAITS_FOR_TURN: Final = -1
+"""The boarder of a flight that is launched later, by whoever ends the load before it."""
+
 
 class CacheOptions(PolicyOptions, total=False):
-    """The keyword arguments that every cache takes: those of `Policy`, or `policy` itself, and three of its own."""
+    """The keyword arguments that every cache takes: those of `Policy`, or `policy` itself, and four of its own."""
 
     maxsize: int | None
     """How many values are held at most; None: any number."""
+    max_loads: int | None
+    """How many loads run at once at most, those included that are overdue and cannot be cancelled; the next one waits
+    for its turn, until its `load_timeout` (TooManyLoads). None: any number. Loads inside of loads take no turn."""
     clock: Clock
     """A callable that returns integer nanoseconds, from any origin; `time.monotonic_ns` by default."""
     observe: Observer | None
@@ -85,8 +100,13 @@ class CacheOptions(PolicyOptions, total=False):
 class Flight(RunningLoad):
     """The adapter's side of a flight: its waiters, and what it needs to run the load."""
 
-    is_aboard: bool = False
-    """Set once it is among the flights to settle; whoever set it launches it."""
+    boarder: int = 0
+    """The thread that took the step which started it, and so has to launch it."""
+    is_launched: bool = False
+    """Whether somebody runs the load, and will report its end."""
+    is_settled: bool = False
+    failed_unwatched: bool = False
+    """Whether its load failed while nobody waited: a refresh, of which only the log tells."""
 
 
 class BaseCache(ABC, Generic[K, V, F]):
@@ -97,6 +117,7 @@ class BaseCache(ABC, Generic[K, V, F]):
         load: Callable[[K], Any],
         *,
         maxsize: int | None = None,
+        max_loads: int | None = None,
         clock: Clock = monotonic_ns,
         observe: Observer | None = None,
         policy: Policy | None = None,
@@ -111,72 +132,196 @@ class BaseCache(ABC, Generic[K, V, F]):
             raise PolicyError(f"clock={clock!r} is not accepted: give a callable that returns integer nanoseconds")
         self._load: Final = load
         self._clock: Final = clock
-        self._lock = _primitives.Lock()
+        self._lock = _primitives.RLock()
+        self._inside = 0
+        """The thread that is in the critical section; 0: none."""
+        self._postponed: Final[deque[Callable[[int], Effects]]] = deque()
+        """Changes that foreign code made inside the critical section, in order."""
         self._keyspace: Final = Keyspace[K](
             policy or Policy(**options),
             maxsize=maxsize,
+            max_loads=max_loads,
             observe=None if observe is None else Guarded(observe),
             board=self._board,
         )
         # Entries, of which only those before their `hit_until` are read here, and these have a value.
         self._hot: Final[dict[K, Any]] = self._keyspace.hot
-        self._flights: Final[dict[int, F]] = {}
-        """The flights that are not settled, by generation."""
+        # The keyspace's flights are those that `_board` made.
+        self._flights: Final[dict[int, F]] = self._keyspace.flights  # type: ignore[assignment]
+        self._ended: Final[dict[int, F]] = self._keyspace.ended  # type: ignore[assignment]  # as above
+        self._has_turns: Final = max_loads is not None
         self._hits = 0
-        self._told_of_forks: Final = survive_forks(self)
+        self._told_of_forks: Final = survive_forks(self._restart)
 
     # Requests that never wait
 
     def peek(self, key: K, default: T | None = None) -> V | T | None:
         """The value that a lookup would be answered with at once, a stale one included, or `default`; loads nothing."""
-        with self._lock:
-            outcome = self._keyspace.peek(key, self._clock())
+        outcome = self._look(lambda: self._keyspace.peek(key, self._clock()))
         return outcome.value if isinstance(outcome, Value) else default
 
     def put(self, key: K, value: V | Loaded[V]) -> None:
         """Store a value. Callers who wait for a load of the key get it too, and that load is cancelled."""
-        with self._lock:
-            self._carry_out(self._keyspace.put(key, value, self._clock(), random.random()))
+        luck = random.random()
+        self._change(lambda now: self._keyspace.put(key, value, now, luck))
 
     def invalidate(self, key: K) -> None:
         """From now on nobody is served what was known of the key, nor what a load in flight will say of it.
 
         Callers who joined that load before get its result; later ones start a new load.
         """
-        with self._lock:
-            self._carry_out(self._keyspace.invalidate(key, self._clock()))
+        self._change(lambda now: self._keyspace.invalidate(key, now))
 
     def expire(self, key: K) -> None:
         """Make a fresh value stale: it is loaded again at the next lookup and served meanwhile as the policy says."""
-        with self._lock:
-            self._carry_out(self._keyspace.expire(key, self._clock()))
+        self._change(lambda now: self._keyspace.expire(key, now))
 
     def refresh(self, key: K) -> None:
         """Start loading the key without waiting for it, unless a load is in flight."""
-        with self._lock:
-            self._require_runtime()
-            flight = self._carry_out(self._keyspace.refresh(key, self._clock()))
-        if flight is not None:
-            self._launch(key, flight)
+        self._require_runtime()
+        self._change(lambda now: self._keyspace.refresh(key, now))
 
     def clear(self) -> None:
         """Invalidate every key, those being loaded included."""
-        with self._lock:
-            self._carry_out(self._keyspace.clear(self._clock()))
+        self._change(self._keyspace.clear)
 
     def stats(self) -> Stats:
         """What the cache has done, and what it holds."""
-        with self._lock:
-            return self._keyspace.stats(hits=self._hits)
+        return self._look(lambda: self._keyspace.stats(hits=self._hits))
 
     def __contains__(self, key: K) -> bool:
         """Whether a lookup would be answered at once."""
-        with self._lock:
-            return isinstance(self._keyspace.peek(key, self._clock()), Value)
+        return isinstance(self._look(lambda: self._keyspace.peek(key, self._clock())), Value)
 
     def __len__(self) -> int:
         """How many values are held."""
         return self.stats().size
+
+    # The critical section
+
+    def _change(self, step: Callable[[int], Effects], at: int | None = None) -> None:
+        """Take the step and carry it out: now, or, where foreign code asks for it inside the lock, when the lock is
+        left.
+
+        at: the instant, where it is not the clock's.
+        """
+        me = get_ident()
+        if self._inside == me:
+            self._postponed.append(step)
+            return
+        try:
+            self._lock.acquire()
+            self._inside = me
+            boarded = self._carry_out(step(self._clock() if at is None else at))
+            gone = self._leave()
+            if boarded is not None:
+                self._launch(boarded)
+        except BaseException:
+            self._mend()
+            raise
+        del gone  # not before the launch: a finalizer may look up the very key that is to be loaded
+
+    def _look(self, question: Callable[[], T]) -> T:
+        """The answer to a question that changes nothing. Foreign code may ask it inside the lock."""
+        me = get_ident()
+        if self._inside == me:
+            return question()
+        try:
+            self._lock.acquire()
+            self._inside = me
+            answer = question()
+            self._leave()
+        except BaseException:
+            self._mend()
+            raise
+        return answer
+
+    def _enter(self, key: K) -> tuple[F | Answer | Refuse, F | None, Any]:
+        """Look the key up, as a caller who will wait if it has to: the flight to wait for, or the reply; the flight
+        that was launched for it, if any; and what `_park` returned for the flight to wait for.
+        """
+        me = get_ident()
+        if self._inside == me:
+            self._refuse_inside()
+        try:
+            self._lock.acquire()
+            self._inside = me
+            asked, boarded = self._ask(key)
+            parked = None if isinstance(asked, Answer | Refuse) else self._park(asked)
+            gone = self._leave()
+            if boarded is not None:
+                self._launch(boarded)
+        except BaseException:
+            self._mend()
+            raise
+        del gone
+        return asked, boarded, parked
+
+    def _refuse_inside(self) -> NoReturn:
+        raise MisuseError(
+            "a lookup was made inside the cache's own lock, and would wait for itself: look up later, and not in a "
+            "finalizer, a signal handler, an observer or a key's __eq__. put, invalidate, expire, refresh and clear "
+            "may be called there"
+        )
+
+    def _leave(self) -> list[object] | None:
+        """Leave the lock, when what was asked for inside it is done too. What left the cache is returned, to be let go
+        after everything else.
+        """
+        if self._postponed:
+            self._catch_up()
+        leaving = self._keyspace.leaving
+        gone: list[object] | None = None
+        if leaving:
+            gone = leaving.copy()
+            leaving.clear()
+        self._inside = 0
+        self._lock.release()
+        return gone
+
+    def _catch_up(self) -> None:
+        launches: list[F] = []
+        while self._postponed:
+            step = self._postponed.popleft()
+            try:
+                boarded = self._carry_out(step(self._clock()))
+            except Exception:
+                LOGGER.exception("a change that was made inside the lock failed")
+                continue
+            if boarded is not None:
+                launches.append(boarded)
+        if launches:
+            self._inside = 0
+            self._lock.release()
+            for flight in launches:
+                self._launch(flight)
+            self._lock.acquire()
+            self._inside = get_ident()
+
+    def _mend(self, flight: F | None = None) -> None:
+        """What this thread did in here was broken off, perhaps between any two instructions: the tables agree again,
+        nobody waits in vain, and the lock is free. Nothing in it may raise.
+
+        flight: the one whose end this thread was reporting.
+        """
+        self._lock.acquire()
+        me = self._inside = get_ident()
+        self._keyspace.heal()
+        effects = NOTHING
+        for orphan in [each for each in self._flights.values() if not each.is_launched and each.boarder in {0, me}]:
+            effects += self._keyspace.restarted(orphan.generation, LONG_AGO)
+            effects += self._keyspace.load_over(orphan, LONG_AGO)
+        following = self._carry_out(effects)
+        if flight is not None and flight.has_ended and not flight.is_settled:
+            self._settle_dropped(flight)
+        if self._postponed:
+            self._catch_up()
+        self._inside = 0
+        with contextlib.suppress(RuntimeError):  # until it is not this thread's any more
+            while True:
+                self._lock.release()
+        if following is not None:
+            self._launch(following)
 
     # What an adapter carries out
 
@@ -189,53 +334,84 @@ class BaseCache(ABC, Generic[K, V, F]):
         flight: F | None
         flight = self._keyspace.enter(key, now) if loading is None else None  # type: ignore[assignment]  # by `_board`
         if flight is not None:
-            if flight.is_aboard:
+            if flight.boarder:
                 return flight, None
-            flight.is_aboard = True
-            self._flights[flight.generation] = flight
+            flight.boarder = self._inside
+            if flight.due_at != NEVER:
+                self._arm(flight)
             return flight, flight
+        if loading is not None and not loading.holds_up():
+            loading = None
         effects = self._keyspace.get(key, now, loading)
         boarded = self._carry_out(effects)
         reply = reply_of(effects)
-        return self._flights[reply.generation] if isinstance(reply, Join) else reply, boarded
+        if not isinstance(reply, Join):
+            return reply, boarded
+        flight = self._flights[reply.generation]
+        if reply.leads and boarded is None:  # it waits for its turn
+            self._wait_for_turn(flight)
+        return flight, boarded
 
     def _carry_out(self, effects: Effects) -> F | None:
-        """Carry the effects out in their order. A flight that is to start is boarded and returned: launch it after the
-        lock.
-        """
+        """Carry the effects out in their order. A flight that is to start is returned: launch it after the lock."""
         boarded: F | None = None
         for effect in effects:
             match effect:
                 case Join() | Answer() | Refuse() | Save() | Forget():
                     pass  # the caller's reply; and memory is all there is to save to
                 case StartLoad():
-                    started: F = self._keyspace.running_load(effect.generation)  # type: ignore[assignment]  # by `_board`
-                    boarded = self._flights[effect.generation] = started
-                    started.is_aboard = True
+                    boarded = self._flights[effect.generation]
+                    if not boarded.boarder and boarded.due_at != NEVER:
+                        self._arm(boarded)
+                    boarded.boarder = self._inside
                 case Settle():
-                    flight = self._flights.pop(effect.generation, None)
+                    self._settle_ended(effect.generation, effect.outcome)
+                case CancelLoad():  # no caller waits for it any more, but `close` may
+                    nobody = Failure(LoadCancelled("nobody waits for the load any more"), None)
+                    flight = self._settle_ended(effect.generation, nobody)
                     if flight is not None:
-                        self._settle(flight, effect.outcome)
-                case CancelLoad():
-                    flight = self._flights.pop(effect.generation, None)
-                    if flight is not None:  # no caller waits for it any more, but `close` may
-                        self._settle(flight, Failure(LoadCancelled("nobody waits for the load any more"), None))
-                    self._cancel(effect.generation)
+                        self._cancel(flight)
                 case Rearm():
                     self._arm(self._flights[effect.generation])
+        if self._ended:
+            self._clear_ended()
         return boarded
 
+    def _settle_ended(self, generation: int, outcome: Outcome) -> F | None:
+        """The flight that the step ended, its waiters answered once."""
+        flight = self._ended.get(generation)
+        if flight is not None and not flight.is_settled:
+            self._settle(flight, outcome)
+            flight.is_settled = True
+        return flight
+
+    def _clear_ended(self) -> None:
+        """Nobody was told what became of those that are left."""
+        for flight in self._ended.values():
+            if not flight.is_settled:
+                self._settle_dropped(flight)
+        self._ended.clear()
+
+    def _wait_for_turn(self, flight: F) -> None:
+        """A flight was started that is launched later, by whoever ends the load before it. Inside the lock."""
+        flight.boarder = WAITS_FOR_TURN
+        if flight.due_at != NEVER:
+            self._arm(flight)
+
     def _require_runtime(self) -> None:
-        """Raise where the runtime could not run a load now, BEFORE a step orders one. Inside the lock."""
+        """Raise where the runtime could not run a load now, BEFORE a step orders one."""
 
     @abstractmethod
     def _board(self, key: K, generation: int, due_at: int) -> F:
-        """Make the adapter's side of a flight, and set the timer for `due_at` unless it is `NEVER`. Inside the lock."""
+        """Make the adapter's side of a flight, and nothing else. Inside the lock, and within a step."""
+
+    def _park(self, flight: F) -> Any:
+        """Where a caller waits for the flight. Inside the lock, or the wake-up could come before."""
 
     @abstractmethod
-    def _launch(self, key: K, flight: F) -> None:
-        """Call the loader for a boarded flight. Outside of the lock, so another thread may have superseded it
-        already.
+    def _launch(self, flight: F) -> None:
+        """Call the loader for a boarded flight, and set `is_launched` once somebody is certain to report its end.
+        Outside of the lock, so another thread may have superseded it already.
         """
 
     @abstractmethod
@@ -246,74 +422,122 @@ class BaseCache(ABC, Generic[K, V, F]):
         """The same, where the flight's own load has just ended."""
         self._settle(flight, outcome)
 
+    def _settle_dropped(self, flight: F) -> None:
+        """Answer all waiters of a flight whose load will not be told of: whoever ran it is gone. Inside the lock."""
+        self._settle(flight, Failure(LoadCancelled("whoever ran the load is gone"), None))
+
     @abstractmethod
-    def _cancel(self, generation: int) -> None:
+    def _cancel(self, flight: F) -> None:
         """Cancel the load if the runtime can. Inside the lock."""
 
     @abstractmethod
     def _arm(self, flight: F) -> None:
-        """Set the timer for `flight.due_at`. Inside the lock."""
+        """Set the timer for `flight.due_at`, which is not `NEVER`. Inside the lock."""
 
     # What an adapter reports
 
-    def _succeeded(self, generation: int, value: object) -> None:
-        self._lock.acquire()  # and not `with`, which takes twice as long, since every miss comes here
+    def _succeeded(self, flight: F, value: object) -> None:
+        """The loader returned this."""
         try:
+            self._lock.acquire()  # and not `with`, which takes twice as long, since every miss comes here
+            self._inside = get_ident()
             now = self._clock()
-            filled = self._keyspace.fill(generation, value, now)
+            filled = self._keyspace.fill(flight, value, now)
             if filled is not None:
-                self._settle_here(self._flights.pop(generation), filled)
+                self._settle_here(flight, filled)
             else:
-                self._carry_out(self._keyspace.load_succeeded(generation, value, now, random.random()))
-        finally:
-            self._lock.release()
+                luck = random.random()
+                self._carry_out(self._keyspace.load_succeeded(flight.generation, value, now, luck))
+            following = self._carry_out(self._keyspace.load_over(flight, now)) if self._has_turns else None
+            gone = self._leave()
+            if following is not None:
+                self._launch(following)
+        except BaseException:
+            self._mend(flight)
+            raise
+        del gone
 
-    def _failed(self, generation: int, key: K, error: BaseException) -> None:
-        """An exception that is no `Exception` stops the one that runs the load; the waiters get LoadCancelled."""
+    def _failed(self, flight: F, error: BaseException) -> None:
+        """The loader raised this. Where it is no `Exception` it stops the one that runs the load; the waiters get
+        LoadCancelled.
+        """
         if not isinstance(error, Exception):
-            cancelled = LoadCancelled(f"the load of {key!r} ended by {type(error).__name__}")
+            cancelled = LoadCancelled(f"the load ended by {type(error).__name__}")
             cancelled.__cause__ = error
             error = cancelled
-        with self._lock:
-            awaited = self._keyspace.waiters(generation)
-            self._carry_out(self._keyspace.load_failed(generation, error, self._clock()))
-        if awaited == 0:
-            LOGGER.warning("the refresh of %r failed", key, exc_info=error)
+        told = error
+        self._change(lambda now: self._fail(flight, told, now))
+        if flight.failed_unwatched:
+            LOGGER.warning("the refresh of %r failed", flight.key, exc_info=told)
+
+    def _fail(self, flight: F, error: Exception, now: int) -> Effects:
+        flight.failed_unwatched = self._keyspace.waiters(flight.generation) == 0
+        effects = self._keyspace.load_failed(flight.generation, error, now)
+        return effects + self._keyspace.load_over(flight, now) if self._has_turns else effects
+
+    def _broken_off(self, flight: F, error: BaseException) -> None:
+        """Whoever ran the load was stopped, or its end could not be reported: it is over all the same."""
+        try:
+            if not isinstance(error, Exception) and not flight.has_ended:
+                self._failed(flight, error)
+        finally:
+            if not flight.has_ended or self._has_turns:
+                self._dropped(flight)
+
+    def _dropped(self, flight: F) -> None:
+        """The load is over, and nothing was told of it: whoever ran it is gone. No clock is asked, which may be why."""
+        self._change(lambda _: self._drop(flight), at=LONG_AGO)
+
+    def _drop(self, flight: F) -> Effects:
+        effects = self._keyspace.restarted(flight.generation, LONG_AGO)
+        return effects + self._keyspace.load_over(flight, LONG_AGO)
+
+    def _drop_here(self, flight: F) -> None:
+        """The same, inside the lock."""
+        self._carry_out(self._keyspace.restarted(flight.generation, LONG_AGO))
+        if self._has_turns:
+            self._postponed.append(functools.partial(self._keyspace.load_over, flight))
+
+    def _begin_wait(self, loading: RunningLoad, flight: F) -> None:
+        """A caller inside `loading`, of whom that was not known before, keeps it from ending; ReentrantLoad where that
+        is for ever.
+        """
+        self._look(lambda: self._keyspace.begin_wait(loading, flight))
 
     def _abort(self) -> None:
         """End every flight: its waiters get LoadCancelled."""
-        with self._lock:
-            self._carry_out(self._keyspace.abort(LoadCancelled("the cache was closed"), self._clock()))
+        self._change(lambda now: self._keyspace.abort(LoadCancelled("the cache was closed"), now))
 
-    def _deadline_passed(self, generation: int) -> None:
-        with self._lock:
-            self._carry_out(self._keyspace.deadline_passed(generation, self._clock()))
+    def _deadline_passed(self, flight: F) -> None:
+        """The timer of this flight went off."""
+        self._change(lambda now: self._keyspace.deadline_passed(flight.generation, now))
 
     def _left(self, flight: F, *, can_cancel: bool) -> None:
         """A caller stopped waiting; one whose flight was settled meanwhile did not leave, it was answered."""
-        with self._lock:
-            if flight.generation in self._flights:
-                effects = self._keyspace.waiter_left(
-                    flight.generation, self._clock(), can_cancel=can_cancel, loading=LOADING.get()
-                )
-                self._carry_out(effects)
+        loading = _loading()
+        self._change(lambda now: self._let_go_of(flight, now, can_cancel, loading))
+
+    def _let_go_of(self, flight: F, now: int, can_cancel: bool, loading: RunningLoad | None) -> Effects:
+        if flight.has_ended:
+            return NOTHING
+        return self._keyspace.waiter_left(flight.generation, now, can_cancel=can_cancel, loading=loading)
 
     # After a fork
 
-    def hold(self) -> None:
-        """Take the lock, so that a forked child finds no step half done."""
-        self._lock.acquire()
-
-    def release(self) -> None:
-        """The fork is over."""
-        self._lock.release()
-
-    def restart(self) -> None:
-        """In the child: the values are there, those who ran the flights are not. The lock is held."""
-        for generation in self._flights:
-            self._keyspace.restarted(generation, self._clock())
+    def _restart(self) -> None:
+        """In a forked child: the values are there, those who ran the flights are not, nor who held the lock."""
+        if self._inside == get_ident():
+            return  # forked by foreign code inside the lock, which is this thread's own
+        self._lock = _primitives.RLock()
+        self._inside = get_ident()
+        self._keyspace.heal()
+        for generation in list(self._flights):
+            self._keyspace.restarted(generation, LONG_AGO)
         self._abandon()
-        self._flights.clear()
+        self._ended.clear()
+        self._keyspace.leaving.clear()
+        self._postponed.clear()
+        self._inside = 0
 
     def _abandon(self) -> None:
         """Forget what the adapter knows of running loads."""

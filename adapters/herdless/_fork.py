@@ -1,73 +1,57 @@
 """What a fork does to the caches of a process: the child keeps the values and has no flights.
 
-The threads and loops that ran the flights are not in the child, so nobody would ever settle them. Every lock is held
-across the fork, lest the child inherit one that is locked for ever, or a step half done; `logging` does the same for
-its handlers.
+The threads and loops that ran the flights are not in the child, so nobody would ever settle them. Whichever thread was
+inside a cache's lock is not there either: to the child it is as if it had been interrupted there, which every cache
+survives (`BaseCache._mend`). So nothing is held across the fork, where it could be held for ever.
 """
 
 from __future__ import annotations
 
 import os
-from threading import Lock
-from typing import Final, Protocol, final
-from weakref import WeakSet
-
-
-class Survivor(Protocol):
-    """What is told of a fork: `hold` before it, `release` after it in the parent, `restart` and `release` in the
-    child.
-    """
-
-    def hold(self) -> None: ...
-    def release(self) -> None: ...
-    def restart(self) -> None: ...
-
-
-_SURVIVORS: Final[WeakSet[Survivor]] = WeakSet()
-_FORKING: Final = Lock()
-_HELD: Final[list[Survivor]] = []
+from collections.abc import Callable
+from typing import Final, final
+from weakref import WeakMethod, WeakSet
 
 
 @final
-class _Proxy:
-    """Stands for a survivor that cannot be referred to weakly, which keeps it."""
+class _Survivor:
+    """What is told of a fork, in the child."""
 
-    def __init__(self, survivor: Survivor) -> None:
-        self.hold: Final = survivor.hold
-        self.release: Final = survivor.release
-        self.restart: Final = survivor.restart
+    def __init__(self, restart: Callable[[], None]) -> None:
+        self.restart: Final = restart
 
 
-def survive_forks(survivor: Survivor) -> object:
-    """Tell the object of every fork for as long as it lives; it MUST keep what this returns."""
+_SURVIVORS: Final[WeakSet[_Survivor]] = WeakSet()
+
+
+def survive_forks(restart: Callable[[], None]) -> object:
+    """Call the bound method in every forked child, for as long as its object lives. It MUST keep what this returns."""
+    survivor = _Survivor(_weakly(restart))
+    _SURVIVORS.add(survivor)
+    return survivor
+
+
+def _weakly(method: Callable[[], None]) -> Callable[[], None]:
+    """The method, without keeping its object, where that can be referred to weakly. A compiled object cannot, and
+    keeps itself until the collector comes.
+    """
     try:
-        _SURVIVORS.add(survivor)
-    except TypeError:  # a compiled object: the two keep each other, until the collector finds them
-        proxy = _Proxy(survivor)
-        _SURVIVORS.add(proxy)
-        return proxy
-    return None
+        reference = WeakMethod(method)
+    except TypeError:
+        return method
 
+    def call() -> None:
+        alive = reference()
+        if alive is not None:
+            alive()
 
-def _before() -> None:
-    _FORKING.acquire()
-    _HELD.extend(_SURVIVORS)
-    for survivor in _HELD:
-        survivor.hold()
-
-
-def _after_in_parent() -> None:
-    for survivor in _HELD:
-        survivor.release()
-    _HELD.clear()
-    _FORKING.release()
+    return call
 
 
 def _after_in_child() -> None:
-    for survivor in _HELD:
+    for survivor in list(_SURVIVORS):
         survivor.restart()
-    _after_in_parent()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
+    os.register_at_fork(after_in_child=_after_in_child)

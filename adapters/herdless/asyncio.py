@@ -2,19 +2,27 @@
 
 A load runs in a task of its own, with a copy of the first caller's context variables, and under nobody's cancellation.
 A cancelled caller takes only itself away; when the last one goes, and no value is being served, the load is cancelled.
+However the task ends, its flight is settled: by the load's own report, or else by the task's end.
 
-The cache may meet several event loops. Values are served in all of them; a flight whose loop was closed is dropped and
-loaded again; one whose loop is alive in another thread raises WrongEventLoop in those who would have to wait for it.
+Several event loops may use one cache. A load runs in the loop of the caller who started it, and those who wait in other
+loops are woken there; where that loop ends, or does not run any more, they look up again. With `loads_in="thread"` all
+loads run in one loop of the cache's own, on a daemon thread, and outlive every caller's.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
+import functools
 from asyncio import Future
-from collections.abc import Awaitable, Callable, Generator, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from threading import get_ident
 from types import TracebackType
-from typing import Final, NoReturn, Self, Unpack, final
+from typing import Any, Final, Literal, Self, TypeAlias, Unpack, final
+from weakref import WeakSet
 
+from herdless._awaiting import waits_for
 from herdless._cache import (
     LOADING,
     BaseCache,
@@ -28,44 +36,65 @@ from herdless._cache import (
 )
 from herdless._decorator import AsyncCached, P, R, require_parentheses
 from herdless._lookup import How, Lookup
+from herdless._loop_thread import LoopThread
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     NEVER,
     Answer,
+    Failure,
     Fresh,
+    LoadCancelled,
     Loaded,
     Outcome,
     Policy,
+    PolicyError,
     Refuse,
+    RunningLoad,
     Stats,
-    WrongEventLoop,
 )
 
 __all__ = ["Cache", "Loaded", "Lookup", "Policy", "Stats", "cached"]
 
+LOOK_EVERY: Final = 0.05
+"""Seconds between two looks at what tells nobody: whether another loop still runs, whether a load waits for a task."""
+
+Woken: TypeAlias = Outcome | None
+"""What a waiter is woken with; None: look up again."""
+
 # What every miss and join calls, found once: mypyc would look the names and methods up at each call.
 _running_loop: Final = asyncio.get_running_loop
-_Waiter: Final[type[Future[Outcome]]] = Future
+_Waiter: Final[type[Future[Woken]]] = Future
 _is_done: Final = Future.done
 _set_result: Final = Future.set_result
 _set_loading: Final = LOADING.set
+_loading: Final = LOADING.get
 
 
 @final
 class _Flight(Flight):
     task: asyncio.Task[None] | None = None
-    """The load, held here since the event loop itself holds tasks only weakly."""
+    """The load, held here since the event loop itself holds tasks only weakly. Not longer than it runs: its context
+    holds this flight."""
     timer: asyncio.TimerHandle | None = None
-    left: int = 0
-    """How many of the waiters left."""
+    is_shared: bool = False
+    """Whether callers of several loops wait."""
+    was_cancelled: bool = False
+    """By somebody else than the cache: its loop ends, or a tool cancels all tasks."""
 
     def __init__(self, key: object, generation: int, due_at: int, loop: asyncio.AbstractEventLoop) -> None:
         self.key = key
         self.generation = generation
         self.due_at = due_at
         self.loop: Final = loop
-        self.waiters: Final[list[Future[Outcome]]] = []
-        """Those who left included, until they are the greater part."""
+        self.waiters: Final[dict[Future[Woken], None]] = {}
+        """In the order in which they came."""
+
+    def holds_up(self) -> bool:
+        """Whether this load cannot end before the current task goes on: a task that it started inherits its context."""
+        if self.task is None or asyncio._get_running_loop() is not self.loop:
+            return True  # it runs its first step; or who asks is a thread's own code, which tells nothing
+        current = asyncio.current_task()
+        return current is None or current is self.task or waits_for(self.task, current)
 
 
 @final
@@ -73,30 +102,46 @@ class Cache(BaseCache[K, V, _Flight]):
     """A cache whose misses never start two loads of one key.
 
     load: an async function from key to value, or to `Loaded(value, ttl=...)`.
+    loads_in: "loop": a load runs in the event loop of the caller who started it, and ends with it. "thread": all loads
+        run in one loop of the cache's own, on a daemon thread; refreshes then end although callers' loops are short,
+        and what the loader keeps (a pool of connections) belongs to that loop.
     options: those of `Policy` (ttl, stale_while_revalidate, stale_if_error, negative_ttl, early_refresh, jitter,
-        load_timeout, refresh_backoff, max_waiters) or `policy`, and maxsize, clock, observe: see `CacheOptions`.
+        load_timeout, refresh_backoff, max_waiters) or `policy`, and maxsize, max_loads, clock, observe: see
+        `CacheOptions`.
 
-    Look up by `get`, `lookup` and `peek`; change by `put`, `invalidate`, `expire`, `refresh` and `clear`; end by
-    `close` or `async with`. Raises PolicyError for an argument out of its range.
+    Look up by `get`, `lookup` and `peek`; change by `put`, `invalidate`, `expire`, `refresh` and `clear`; wait for
+    loads by `settled`; end by `close` or `async with`, which opens it again. Raises PolicyError for an argument out of
+    its range.
     """
 
     def __init__(
         self,
         load: Callable[[K], Awaitable[V | Loaded[V]]],
+        *,
+        loads_in: Literal["loop", "thread"] = "loop",
         **options: Unpack[CacheOptions],
     ) -> None:
         BaseCache.__init__(self, load, **options)  # not super(): mypyc 2.4 passes ** wrongly through it
+        if loads_in not in {"loop", "thread"}:
+            raise PolicyError(f'loads_in={loads_in!r} is not accepted: give "loop" or "thread"')
+        self._is_apart: Final = loads_in == "thread"
+        self._home: LoopThread | None = None
+        """The loop of all loads, with `loads_in="thread"`, since the first of them."""
         self._loop: asyncio.AbstractEventLoop | None = None
-        """The loop to which all flights belong; None where there may be others."""
-        self._tasks: Final[dict[int, asyncio.Task[None]]] = {}
-        """The loads that may still run although their flight is settled, by generation."""
+        """The only loop that was met; None where there were others."""
+        self._loops: Final[WeakSet[asyncio.AbstractEventLoop]] = WeakSet()
+        """The loops that were met, and not seen closed."""
+        self._tasks: Final[set[asyncio.Task[None]]] = set()
+        """The loads that may still run although their flight has ended."""
+        self._quiet: Final[list[Future[None]]] = []
+        """Who wants to know that a load is over."""
 
     async def get(self, key: K) -> V:
         """The key's value, loaded if need be.
 
-        Raises what the loader raised, LoadTimeout, LoadCancelled, TooManyWaiters, ReentrantLoad, CacheClosed,
-        WrongEventLoop, and TypeError for an unhashable key. Cancelling this call cancels no load that anybody else
-        waits for.
+        Raises what the loader raised, LoadTimeout, LoadCancelled, TooManyWaiters, TooManyLoads, ReentrantLoad,
+        CacheClosed, and TypeError for an unhashable key. Cancelling this call cancels no load that anybody else waits
+        for.
         """
         try:
             entry = self._hot.get(key)  # a KeyError would be felt in each miss
@@ -106,81 +151,128 @@ class Cache(BaseCache[K, V, _Flight]):
                 return entry.value  # type: ignore[no-any-return]  # the keyspace holds values as Any
         except TypeError:
             pass
-        entered = self._enter(key)
-        if not isinstance(entered, tuple):
-            return value_of_reply(key, entered).value  # type: ignore[no-any-return]  # as above
-        flight, waiter, _ = entered
-        try:  # here and in `lookup`: a coroutine between would be a fifth of what joining costs
-            outcome = await waiter
-        except BaseException as error:
-            self._leave(flight, error)
-            raise
-        return value_of(outcome).value  # type: ignore[no-any-return]  # as above
+        while True:
+            joined = self._join(key)
+            if not isinstance(joined, tuple):
+                return value_of_reply(key, joined).value  # type: ignore[no-any-return]  # as above
+            flight, waiting, _ = joined
+            try:  # here and in `lookup`: a coroutine between would be a fifth of what joining costs
+                outcome = await waiting
+            except BaseException:
+                self._leave_flight(flight, waiting)
+                raise
+            if outcome is not None:
+                return value_of(outcome).value  # type: ignore[no-any-return]  # as above
 
     async def lookup(self, key: K) -> Lookup[V]:
         """Like `get`, with the way in which the value was come by, and its age."""
-        entered = self._enter(key)
-        if not isinstance(entered, tuple):
-            return self._lookup((value_of_reply(key, entered), "hit"))
-        flight, waiter, how = entered
-        try:
-            outcome = await waiter
-        except BaseException as error:
-            self._leave(flight, error)
-            raise
-        return self._lookup((value_of(outcome), how))
+        while True:
+            joined = self._join(key)
+            if not isinstance(joined, tuple):
+                return self._lookup((value_of_reply(key, joined), "hit"))
+            flight, waiting, how = joined
+            try:
+                outcome = await waiting
+            except BaseException:
+                self._leave_flight(flight, waiting)
+                raise
+            if outcome is not None:
+                return self._lookup((value_of(outcome), how))
 
-    def _enter(self, key: K) -> Answer | Refuse | tuple[_Flight, Future[Outcome], How]:
-        """Look the key up: the reply, or the flight to wait for and a new waiter of it."""
+    def _join(self, key: K) -> Answer | Refuse | tuple[_Flight, Awaitable[Woken], How]:
+        """Look the key up: the reply, or the flight to wait for, and what to await."""
         loop = _running_loop()
-        self._lock.acquire()  # and not `with`, which takes twice as long, since every miss and join comes here
+        me = get_ident()
+        if self._inside == me:
+            self._refuse_inside()
+        joined: Answer | Refuse | tuple[_Flight, Awaitable[Woken], How]
+        boarded: _Flight | None = None
         try:
+            self._lock.acquire()  # and not `with`, which takes twice as long, since every miss and join comes here
+            self._inside = me
             if loop is not self._loop:
-                self._meet(loop)
+                self._meet(loop, key)
             asked, boarded = self._ask(key)
             if not isinstance(asked, _Flight):
-                entered: Answer | Refuse | tuple[_Flight, Future[Outcome], How] = asked
+                joined = asked
             else:
-                if asked.loop is not loop:
-                    self._turn_away(key, asked)
                 waiter = _Waiter(loop=loop)
-                asked.waiters.append(waiter)
-                entered = asked, waiter, "loaded" if asked is boarded else "joined"
-        finally:
-            self._lock.release()
-        if boarded is not None:
-            self._launch(key, boarded)
-        return entered
+                asked.waiters[waiter] = None
+                waiting: Awaitable[Woken] = waiter
+                loading = _loading()
+                if asked.loop is not loop or loading is not None:
+                    waiting = self._look_after(asked, waiter, loading)
+                joined = asked, waiting, "loaded" if asked is boarded else "joined"
+            gone = self._leave()
+            if boarded is not None:
+                self._launch(boarded)
+        except BaseException:
+            self._mend()
+            raise
+        del gone
+        return joined
 
-    def _leave(self, flight: _Flight, error: BaseException) -> None:
-        if not isinstance(error, GeneratorExit):  # then its loop is gone, and the collector may strike inside the lock
-            flight.left += 1
-            if 2 * flight.left > len(flight.waiters):
-                flight.waiters[:] = [waiter for waiter in flight.waiters if not waiter.done()]
-                flight.left = 0
+    def _look_after(self, flight: _Flight, waiter: Future[Woken], loading: RunningLoad | None) -> Awaitable[Woken]:
+        """What a caller awaits of whom the flight's end alone may not be enough. Inside the lock."""
+        flight.is_shared = flight.is_shared or flight.loop is not waiter.get_loop()
+        if loading is not None and (loading.has_ended or flight in loading.waits_for):
+            loading = None
+        if not flight.is_shared and loading is None:
+            return waiter
+        return self._wait_and_look(flight, waiter, loading)
+
+    async def _wait_and_look(self, flight: _Flight, waiter: Future[Woken], loading: RunningLoad | None) -> Woken:
+        """Wait, and see now and then whether the load's loop still runs, and whether the load `loading`, in whose
+        context this is, waits for it.
+        """
+        try:
+            while not waiter.done():
+                await asyncio.wait((waiter,), timeout=LOOK_EVERY)
+                if waiter.done():
+                    break
+                if flight.loop is not waiter.get_loop() and not flight.loop.is_running():
+                    self._dropped(flight)
+                if loading is not None and not loading.has_ended and loading.holds_up():
+                    self._begin_wait(loading, flight)
+                    loading = None
+            return waiter.result()
+        except BaseException:
+            self._leave_flight(flight, waiter)
+            raise
+
+    def _leave_flight(self, flight: _Flight, waiting: object) -> None:
+        if flight.waiters.pop(waiting, self) is None:  # type: ignore[call-overload]  # what is no waiter is not there
             self._left(flight, can_cancel=True)
+
+    async def settled(self) -> None:
+        """Return when no load is in the air: neither one that callers wait for, nor a refresh. Inside a load: no other
+        one.
+        """
+        loop, own = _running_loop(), _loading()
+        while True:
+            quiet: Future[None] = loop.create_future()
+            self._quiet.append(quiet)
+            if not self._look(lambda: self._is_in_the_air(loop, own)):
+                quiet.cancel()
+                return
+            await asyncio.wait((quiet,), timeout=None if self._loop is loop else LOOK_EVERY)
 
     async def close(self, *, cancel: bool = False) -> None:
         """Refuse new lookups (CacheClosed), await the loads that have waiters, cancel the others; `cancel`: cancel
         all.
         """
-        with self._lock:
-            self._carry_out(self._keyspace.close(self._clock()))
+        self._change(self._keyspace.close)
         if cancel:
             self._abort()
-        own = asyncio.current_task()
-        loop = _running_loop()
-        with self._lock:  # other loops may end flights of theirs meanwhile
-            running = [flight.task for flight in self._flights.values()] + list(self._tasks.values())
-        tasks = [task for task in running if task is not None and task is not own and task.get_loop() is loop]
         try:
-            if tasks:
-                await asyncio.wait(tasks)
+            await self.settled()
         except BaseException:
             self._abort()
             raise
+        self._home = None
 
     async def __aenter__(self) -> Self:
+        self._keyspace.open()
         return self
 
     async def __aexit__(
@@ -191,101 +283,176 @@ class Cache(BaseCache[K, V, _Flight]):
     # What the runtime adds: running loads, parking callers
 
     def _require_runtime(self) -> None:
-        loop = _running_loop()
-        if loop is not self._loop:
-            self._meet(loop)
+        if not self._is_apart:
+            _running_loop()
 
     def _board(self, key: K, generation: int, due_at: int) -> _Flight:
-        flight = _Flight(key, generation, due_at, self._loop or _running_loop())
-        if due_at < NEVER:
-            self._arm(flight)
-        return flight
+        return _Flight(key, generation, due_at, self._loop_of_loads())
 
-    def _launch(self, key: K, flight: _Flight) -> None:
-        run = self._run(key, flight)
-        run.send(None)  # into its `try`: a task that is cancelled before its first step would see nothing of it
-        flight.task = task = flight.loop.create_task(run)
-        if flight.generation not in self._flights and not task.done():  # an eager task may have run to its end
-            self._tasks[flight.generation] = task
-            task.cancel()  # it could not be before it was known
+    def _loop_of_loads(self) -> asyncio.AbstractEventLoop:
+        if not self._is_apart:
+            return _running_loop()
+        if self._home is None:
+            self._home = LoopThread()
+        return self._home.loop
 
-    async def _run(self, key: K, flight: _Flight) -> None:
+    def _launch(self, flight: _Flight) -> None:
+        if flight.loop is asyncio._get_running_loop():
+            self._start(flight)
+            return
         try:
-            await _SUSPENDED
-            _set_loading(flight)
-            value = await awaitable(self._load, self._load(key))
-        except BaseException as error:
-            if isinstance(error, GeneratorExit) and asyncio._get_running_loop() is not flight.loop:
-                raise  # not the loader's: the loop is gone, and the collector may strike inside the lock; see `_meet`
-            self._failed(flight.generation, key, error)
-            if not isinstance(error, Exception):
-                raise
-        else:
-            self._succeeded(flight.generation, value)
-        finally:
-            self._tasks.pop(flight.generation, None)
-            if flight.timer is not None:
-                flight.timer.cancel()
+            flight.loop.call_soon_threadsafe(self._start, flight, context=contextvars.copy_context())
+        except RuntimeError:  # that loop was closed
+            self._dropped(flight)
+        flight.is_launched = True
 
-    def _settle(self, flight: _Flight, outcome: Outcome) -> None:
+    def _start(self, flight: _Flight) -> None:
+        if flight.has_ended:  # superseded before it was launched: a closed cache must not go on loading
+            self._dropped(flight)
+            return
+        run = self._run(flight)
+        try:
+            task = flight.loop.create_task(run)
+        except Exception as error:  # noqa: BLE001  # a task factory is foreign code
+            run.close()
+            flight.is_launched = True
+            self._failed(flight, error)
+            return
+        task.add_done_callback(functools.partial(self._over, flight))
+        flight.is_launched = True
+        if not task.done():  # an eager task may have run to its end
+            flight.task = task
+            if flight.has_ended:
+                self._tasks.add(task)
+                task.cancel()  # it could not be before it was known
+
+    async def _run(self, flight: _Flight) -> None:
+        try:
+            if flight.has_ended:
+                raise LoadCancelled("the load was superseded before it began")
+            _set_loading(flight)
+            value = await awaitable(self._load, self._load(flight.key))
+        except Exception as error:
+            self._failed(flight, error)
+        except asyncio.CancelledError as error:
+            task = flight.task
+            flight.was_cancelled = task is not None and task.cancelling() > 0
+            if flight.was_cancelled:
+                self._dropped(flight)
+            else:
+                self._failed(flight, error)
+            raise
+        except GeneratorExit:
+            self._dropped(flight)  # its loop is gone, and with it the coroutine
+            raise
+        except BaseException as error:
+            self._failed(flight, error)
+            raise
+        else:
+            self._succeeded(flight, value)
+
+    def _over(self, flight: _Flight, task: Future[None]) -> None:
+        """The load's task has ended, in whatever way."""
+        flight.task = None
+        if flight.timer is not None:
+            flight.timer.cancel()
+            flight.timer = None
+        if not flight.has_ended or self._has_turns:
+            flight.was_cancelled = task.cancelled()
+            self._dropped(flight)
+        if self._tasks:
+            self._tasks.discard(task)  # type: ignore[arg-type]  # the callback's type knows it as a future
+        while self._quiet:
+            quiet = self._quiet.pop()
+            _call(quiet.get_loop(), _wake, (quiet,), None)
+
+    def _settle(self, flight: _Flight, outcome: Woken) -> None:
         if flight.task is not None:
-            self._tasks[flight.generation] = flight.task
-        _call(flight.loop, _wake, flight.waiters, outcome)
+            self._tasks.add(flight.task)
+        waiters = list(flight.waiters)  # others may leave meanwhile
+        flight.waiters.clear()
+        if not flight.is_shared:
+            _call(flight.loop, _wake, waiters, outcome)
+            return
+        for waiter in waiters:
+            _call(waiter.get_loop(), _wake, (waiter,), outcome)
 
     def _settle_here(self, flight: _Flight, outcome: Outcome) -> None:
-        _wake(flight.waiters, outcome)  # the load's own task is of the flight's loop
+        if flight.is_shared:
+            self._settle(flight, outcome)
+        else:
+            _wake(list(flight.waiters), outcome)  # the load's own task is of the flight's loop
+            flight.waiters.clear()
 
-    def _cancel(self, generation: int) -> None:
-        task = self._tasks.get(generation)
-        if task is not None:
-            _call(task.get_loop(), task.cancel)
+    def _settle_dropped(self, flight: _Flight) -> None:
+        """Nobody is told of the end of a loop: who waits looks up again, but for those who are cancelled with it."""
+        if not flight.was_cancelled:
+            self._settle(flight, None)
+            return
+        elsewhere = [waiter for waiter in flight.waiters if waiter.get_loop() is not flight.loop]
+        for waiter in elsewhere:
+            del flight.waiters[waiter]
+            _call(waiter.get_loop(), _wake, (waiter,), None)
+        self._settle(flight, Failure(LoadCancelled("the load was cancelled"), None))
+
+    def _cancel(self, flight: _Flight) -> None:
+        if flight.task is not None:
+            _call(flight.loop, flight.task.cancel)
 
     def _abandon(self) -> None:
         self._tasks.clear()
+        self._quiet.clear()
+        self._home = None
 
     def _arm(self, flight: _Flight) -> None:
+        _call(flight.loop, self._set_timer, flight)
+
+    def _set_timer(self, flight: _Flight) -> None:
         seconds = (flight.due_at - self._clock()) / NANOSECONDS_PER_SECOND
-        flight.timer = flight.loop.call_later(seconds, self._deadline_passed, flight.generation)
+        flight.timer = flight.loop.call_later(seconds, self._deadline_passed, flight)
 
-    def _meet(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Where other loops have flights: what was in flight in closed ones died with them. Inside the lock."""
-        for flight in [flight for flight in self._flights.values() if flight.loop.is_closed()]:
-            self._keyspace.restarted(flight.generation, self._clock())
-            del self._flights[flight.generation]
-            self._tasks.pop(flight.generation, None)
-        self._loop = loop if all(flight.loop is loop for flight in self._flights.values()) else None
+    def _meet(self, loop: asyncio.AbstractEventLoop, key: K) -> None:
+        """Where loops come and go: what was in flight in one that has ended died with it. Inside the lock."""
+        dead = [each for each in self._flights.values() if each.loop.is_closed()] if loop not in self._loops else []
+        entered = self._keyspace.entry(key).flight
+        flight = None if entered is None else self._flights.get(entered.generation)
+        if flight is not None and flight.loop is not loop and not flight.loop.is_running() and flight not in dead:
+            dead.append(flight)
+        for each in dead:
+            self._drop_here(each)
+        self._loops.add(loop)
+        if len(self._loops) > 1:
+            for met in [met for met in self._loops if met.is_closed()]:
+                self._loops.discard(met)
+        self._loop = loop if len(self._loops) == 1 else None
 
-    def _turn_away(self, key: K, flight: _Flight) -> NoReturn:
-        """A flight of another live loop cannot be awaited here: the join is taken back, the flight goes on."""
-        self._keyspace.waiter_left(flight.generation, self._clock(), can_cancel=False, loading=LOADING.get())
-        raise WrongEventLoop(
-            f"{key!r} is being loaded by another event loop, which is alive; give each loop its own cache"
+    def _is_in_the_air(self, loop: asyncio.AbstractEventLoop, own: RunningLoad | None) -> bool:
+        """Whether a load runs, but for the one inside which this is asked. Inside the lock."""
+        current = asyncio.current_task()
+        for flight in list(self._flights.values()):
+            if flight.loop is not loop and not flight.loop.is_running():
+                self._drop_here(flight)
+            elif flight is not own:
+                return True
+        return any(
+            task is not current and not task.done() and (task.get_loop() is loop or task.get_loop().is_running())
+            for task in self._tasks
         )
 
 
-@final
-class _Suspended:
-    """What a coroutine awaits to stop once, until whoever runs it goes on."""
-
-    def __await__(self) -> Generator[None, None, None]:
-        return iter(_ONCE)  # type: ignore[return-value]  # any iterator does, and a generator would be slower
-
-
-_ONCE: Final = (None,)
-_SUSPENDED: Final = _Suspended()
-
-
-def _wake(waiters: Iterable[Future[Outcome]], outcome: Outcome) -> None:
+def _wake(waiters: Iterable[Future[Any]], outcome: object) -> None:
     for waiter in waiters:
         if not _is_done(waiter):
-            _set_result(waiter, outcome)
+            with contextlib.suppress(RuntimeError):  # its loop was closed
+                _set_result(waiter, outcome)
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: object) -> None:
     """Call the function now if this is its loop's own thread, soon otherwise; not at all where the loop is closed."""
     if loop is asyncio._get_running_loop():
         function(*args)
-    elif not loop.is_closed():
+        return
+    with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(function, *args)
 
 

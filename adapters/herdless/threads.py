@@ -6,7 +6,9 @@ and nobody waits. What cannot be done with threads is to cancel a load: one that
 is left to finish, and its value is stored.
 
 A load runs on the caller's own thread, unless it must be possible to leave it behind: with `timeout=` in the call, with
-`load_timeout` in the policy, and in refreshes it runs on a daemon thread, or on `executor=`.
+`load_timeout` in the policy, and in refreshes it runs on a daemon thread, or on `executor=`. A refresh that has not
+begun when a caller joins it is run for that caller at once. `max_loads` bounds how many loads run, those included that
+were given up and hang.
 
 Without the GIL: an entry never changes, tables are only changed inside the lock, and a hit needs one atomic `dict`
 lookup. Only the counter of hits relies on the GIL for exactness; without it, `stats().hits` may miss some.
@@ -18,13 +20,17 @@ import contextlib
 import contextvars
 import functools
 from collections.abc import Callable
-from threading import TIMEOUT_MAX
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from threading import TIMEOUT_MAX, get_ident
 from types import TracebackType
 from typing import Final, Self, Unpack, final
 
 from herdless import _primitives
 from herdless._cache import (
     LOADING,
+    LOGGER,
+    WAITS_FOR_TURN,
     Answered,
     BaseCache,
     CacheOptions,
@@ -37,10 +43,11 @@ from herdless._cache import (
 )
 from herdless._decorator import P, R, SyncCached, require_parentheses
 from herdless._lookup import Lookup
-from herdless._workers import Executor, Workers
+from herdless._workers import Executor, Job, Workers
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     NEVER,
+    Answer,
     Failure,
     Fresh,
     LoadCancelled,
@@ -48,20 +55,29 @@ from herdless_core import (
     Outcome,
     Policy,
     PolicyError,
+    Refuse,
     Stats,
+    Value,
     after,
 )
 
 __all__ = ["Cache", "Loaded", "Lookup", "Policy", "Stats", "cached"]
 
 
+MAX_LOADS: Final = 128
+"""How many loads of a cache run at once, unless `max_loads` says something else."""
+
+
 @final
-class _Flight(Flight):
-    def __init__(self, key: object, generation: int, due_at: int) -> None:
-        super().__init__(key, generation, due_at)
+class _Wait:
+    """Where the waiters of a flight are parked, and what they are woken with."""
+
+    __slots__ = ("done", "outcome")
+
+    def __init__(self) -> None:
         self.outcome: Outcome | None = None  # not the class's: mypyc 2.4 drops a None that is one of three
         self.done: _primitives.Event | None = None
-        """Where its waiters are parked. Made for the first of them: the caller who runs the load itself needs none."""
+        """Made for the first who parks: the caller who runs the load itself needs none."""
 
     def park(self) -> _primitives.Event:
         """Where to wait for the outcome. Inside the lock, or the wake-up could come before."""
@@ -71,14 +87,31 @@ class _Flight(Flight):
 
 
 @final
+class _Flight(Flight):
+    is_begun: bool = False
+    """Whether a thread has taken the load up."""
+    is_urgent: bool = False
+    """Whether a caller has asked for it: then it does not queue behind refreshes."""
+
+    def __init__(self, key: object, generation: int, due_at: int) -> None:
+        super().__init__(key, generation, due_at)
+        self.wait: _Wait | None = _Wait()
+        """Not longer than until it is settled: what a load starts may keep its context, and so this flight."""
+
+
+@final
 class Cache(BaseCache[K, V, _Flight]):
     """A cache whose misses never start two loads of one key.
 
     load: a function from key to value, or to `Loaded(value, ttl=...)`.
     executor: where loads run that no caller runs itself, anything with `submit(job)`; None: daemon threads of the
         cache's own. A bounded one can be filled up by loads that wait for each other.
+    around_load: called without arguments for a context manager, inside which every load runs that no caller runs
+        itself: what a framework does around a request has to be done there too.
+    max_loads: 128 unless given.
     options: those of `Policy` (ttl, stale_while_revalidate, stale_if_error, negative_ttl, early_refresh, jitter,
-        load_timeout, refresh_backoff, max_waiters) or `policy`, and maxsize, clock, observe: see `CacheOptions`.
+        load_timeout, refresh_backoff, max_waiters) or `policy`, and maxsize, clock, observe: see
+        `CacheOptions`.
 
     Look up by `get`, `lookup` and `peek`; change by `put`, `invalidate`, `expire`, `refresh` and `clear`; end by
     `close` or `with`. After `os.fork()` the child has the values, and no flights. Raises PolicyError for an argument
@@ -90,11 +123,18 @@ class Cache(BaseCache[K, V, _Flight]):
         load: Callable[[K], V | Loaded[V]],
         *,
         executor: Executor | None = None,
+        around_load: Callable[[], AbstractContextManager[object]] | None = None,
         **options: Unpack[CacheOptions],
     ) -> None:
+        options.setdefault("max_loads", MAX_LOADS)
         BaseCache.__init__(self, load, **options)  # not super(): mypyc 2.4 passes ** wrongly through it
+        if around_load is not None and not callable(around_load):
+            raise PolicyError(
+                f"around_load={around_load!r} is not accepted: give a function that returns a context manager"
+            )
         self._executor: Final = executor
-        self._workers = Workers()
+        self._around_load: Final = around_load
+        self._workers = Workers[_Flight]()
 
     def get(self, key: K, timeout: float | None = None) -> V:
         """The key's value, loaded if need be.
@@ -120,37 +160,92 @@ class Cache(BaseCache[K, V, _Flight]):
 
     def _answer(self, key: K, timeout: float | None) -> Answered:
         timeout_ns = _nanoseconds(timeout)
-        with self._lock:
-            expires_at = NEVER if timeout is None else after(self._clock(), timeout_ns)
+        try:
+            asked, boarded, wait, expires_at, runs_here = self._begin(key, timeout_ns)
+            if runs_here and isinstance(asked, _Flight):
+                self._run(asked)
+        except BaseException:
+            self._mend()
+            raise
+        if not isinstance(asked, _Flight) or wait is None:
+            return value_of_reply(key, asked), "hit"
+        return self._finish(asked, wait, expires_at), "loaded" if asked is boarded else "joined"
+
+    def _begin(
+        self, key: K, timeout_ns: int = NEVER
+    ) -> tuple[_Flight | Answer | Refuse, _Flight | None, _Wait | None, int, bool]:
+        """Look the key up: the reply, or the flight to `_finish`; the
+        flight that was started for it, if any; where to wait; until which instant; whether to `_run` it first.
+        """
+        me = get_ident()
+        if self._inside == me:
+            self._refuse_inside()
+        wait: _Wait | None = None
+        runs_here = False
+        try:
+            self._lock.acquire()
+            self._inside = me
+            expires_at = NEVER if timeout_ns == NEVER else after(self._clock(), timeout_ns)
             asked, boarded = self._ask(key)
-            runs_here = boarded is not None and asked is boarded and timeout is None and boarded.due_at == NEVER
-            done = asked.park() if isinstance(asked, _Flight) and not runs_here else None
-        if boarded is not None:
-            if runs_here:
-                self._run(key, boarded)
-            else:
-                self._launch(key, boarded, urgent=asked is boarded)
-        if isinstance(asked, _Flight):
-            try:
-                outcome = self._wait(asked, done, expires_at)
-            except BaseException:
-                self._left(asked, can_cancel=False)
-                raise
-            return value_of(outcome), "loaded" if asked is boarded else "joined"
-        return value_of_reply(key, asked), "hit"
+            if isinstance(asked, _Flight) and asked is not boarded and self._is_queued(asked):
+                self._carry_out(self._keyspace.supersede(asked))
+                asked, boarded = self._ask(key)
+            if isinstance(asked, _Flight):
+                wait = asked.wait
+                runs_here = asked is boarded and timeout_ns == NEVER and asked.due_at == NEVER
+                asked.is_begun = asked.is_begun or runs_here
+                asked.is_urgent = True
+                if not runs_here and wait is not None:
+                    wait.park()
+            gone = self._leave()
+            if boarded is not None and not runs_here:
+                self._launch(boarded)
+        except BaseException:
+            self._mend()
+            raise
+        del gone
+        return asked, boarded, wait, expires_at, runs_here
+
+    def _is_queued(self, flight: _Flight) -> bool:
+        """Whether it is a refresh that waits for a thread, and nobody waits for it yet. Inside the lock."""
+        return not (flight.is_begun or flight.is_urgent or flight.boarder == WAITS_FOR_TURN)
+
+    def _finish(self, flight: _Flight, wait: _Wait, expires_at: int) -> Value:
+        """What the flight's waiters are answered with."""
+        try:
+            return value_of(self._wait(flight, wait, expires_at))
+        except BaseException:
+            if not flight.has_ended:
+                self._left(flight, can_cancel=False)
+            raise
+
+    def settled(self, timeout: float | None = None) -> None:
+        """Return when no load is in the air: neither one that callers wait for, nor a refresh. Inside a load: no other
+        one. TimeoutError after so many seconds.
+        """
+        timeout_ns = _nanoseconds(timeout)
+        expires_at = NEVER if timeout is None else after(self._clock(), timeout_ns)
+        for flight, wait in self._look(self._parked):
+            self._wait(flight, wait, expires_at)
 
     def close(self, *, cancel: bool = False) -> None:
         """Refuse new lookups (CacheClosed), wait for the loads that have waiters; `cancel`: these get LoadCancelled."""
-        with self._lock:
-            self._carry_out(self._keyspace.close(self._clock()))
+        self._change(self._keyspace.close)
         if cancel:
             self._abort()
-        with self._lock:
-            parked = [(flight, flight.park()) for flight in self._flights.values() if flight is not LOADING.get()]
-        for flight, done in parked:
-            self._wait(flight, done, NEVER)
+        if self._inside != get_ident():  # foreign code inside the lock cannot wait
+            self.settled()
+
+    def _parked(self) -> list[tuple[_Flight, _Wait]]:
+        own, parked = LOADING.get(), []
+        for flight in self._flights.values():
+            if flight is not own and flight.wait is not None:
+                flight.wait.park()
+                parked.append((flight, flight.wait))
+        return parked
 
     def __enter__(self) -> Self:
+        self._keyspace.open()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -161,47 +256,82 @@ class Cache(BaseCache[K, V, _Flight]):
     def _board(self, key: K, generation: int, due_at: int) -> _Flight:
         return _Flight(key, generation, due_at)
 
-    def _launch(self, key: K, flight: _Flight, *, urgent: bool = False) -> None:
-        job = functools.partial(contextvars.copy_context().run, self._run_aside, key, flight)
+    def _launch(self, flight: _Flight) -> None:
+        if not flight.is_urgent:
+            self._give_up_overdue(self._clock())
+        job = self._job(flight)
         try:
-            if self._executor is not None:
-                self._executor.submit(job)
+            if self._executor is None:
+                self._workers.submit(job, flight)
             else:
-                self._workers.submit(job, urgent=urgent)
-        except BaseException as error:
-            self._failed(flight.generation, key, error)
-            if not isinstance(error, Exception):
-                raise
+                submitted = self._executor.submit(job)
+                if isinstance(submitted, Future):
+                    submitted.add_done_callback(functools.partial(self._job_over, flight))
+        except Exception as error:  # noqa: BLE001  # no thread can be had, or the executor was shut down
+            self._failed(flight, error)
+        flight.is_launched = True
 
-    def _run(self, key: K, flight: _Flight) -> None:
-        token = LOADING.set(flight)
+    def _job(self, flight: _Flight) -> Job:
+        return functools.partial(contextvars.copy_context().run, self._run_aside, flight)
+
+    def _job_over(self, flight: _Flight, job: Future[object]) -> None:
+        if job.cancelled() and not flight.is_begun:
+            self._dropped(flight)  # the executor was shut down
+
+    def _give_up_overdue(self, now: int) -> None:
+        """A refresh whose time is over may hang for ever: it does not keep others from being run."""
+        for flight in self._workers.running():
+            if now >= flight.due_at and not flight.has_ended:
+                self._deadline_passed(flight)
+
+    def _run(self, flight: _Flight) -> None:
+        """Call the loader on this thread, and report how it ended. Raises what is no `Exception`."""
+        outside = LOADING.get()
         try:
-            value = not_awaitable(self._load, self._load(key))
+            flight.is_launched = True
+            try:
+                LOADING.set(flight)
+                value = not_awaitable(self._load, self._load(flight.key))
+            except Exception as error:  # noqa: BLE001  # it is told to the waiters, this caller among them
+                LOADING.set(outside)
+                self._failed(flight, error)
+                return
+            LOADING.set(outside)
+            self._succeeded(flight, value)
         except BaseException as error:
-            self._failed(flight.generation, key, error)
-            if not isinstance(error, Exception):
-                raise
-        else:
-            self._succeeded(flight.generation, value)
-        finally:
-            LOADING.reset(token)
+            LOADING.set(outside)
+            self._broken_off(flight, error)
+            raise
 
-    def _run_aside(self, key: K, flight: _Flight) -> None:
-        if flight.generation not in self._flights:
-            return  # superseded while it was queued: a closed cache must not go on loading
-        with contextlib.suppress(BaseException):  # an interrupt is reported, and has no business on a worker's thread
-            self._run(key, flight)
+    def _run_aside(self, flight: _Flight) -> None:
+        try:
+            if self._look(lambda: self._begins(flight)):
+                with contextlib.nullcontext() if self._around_load is None else self._around_load():
+                    self._run(flight)
+            elif flight.has_ended:
+                self._dropped(flight)  # superseded while it was queued: a closed cache must not go on loading
+        except BaseException as error:  # noqa: BLE001  # an interrupt has no business on a worker's thread
+            if not flight.has_ended:
+                self._failed(flight, error)
+            elif isinstance(error, Exception):
+                LOGGER.warning("around_load failed after a load", exc_info=error)
 
-    def _wait(self, flight: _Flight, done: _primitives.Event | None, expires_at: int) -> Outcome:
-        while flight.outcome is None:
-            if done is not None and not done.wait(self._pause(min(flight.due_at, expires_at))):
+    def _begins(self, flight: _Flight) -> bool:
+        """Whether this thread is the one to run the load. Inside the lock."""
+        begins = not flight.is_begun and not flight.has_ended
+        flight.is_begun = flight.is_begun or begins
+        return begins
+
+    def _wait(self, flight: _Flight, wait: _Wait, expires_at: int) -> Outcome:
+        while wait.outcome is None:
+            if wait.done is not None and not wait.done.wait(self._pause(min(flight.due_at, expires_at))):
                 self._look_at_clock(flight, expires_at)
-        return flight.outcome
+        return wait.outcome
 
     def _look_at_clock(self, flight: _Flight, expires_at: int) -> None:
         now = self._clock()
         if now >= flight.due_at:
-            self._deadline_passed(flight.generation)
+            self._deadline_passed(flight)
         elif now >= expires_at:
             raise TimeoutError("the caller's timeout passed before the load ended; the load goes on")
 
@@ -212,11 +342,13 @@ class Cache(BaseCache[K, V, _Flight]):
         return min(max(0.0, (instant - self._clock()) / NANOSECONDS_PER_SECOND), TIMEOUT_MAX)
 
     def _settle(self, flight: _Flight, outcome: Outcome) -> None:
-        flight.outcome = outcome
-        if flight.done is not None:
-            flight.done.set()
+        wait, flight.wait = flight.wait, None
+        if wait is not None:
+            wait.outcome = outcome
+            if wait.done is not None:
+                wait.done.set()
 
-    def _cancel(self, generation: int) -> None:
+    def _cancel(self, flight: _Flight) -> None:
         """Threads cannot cancel."""
 
     def _arm(self, flight: _Flight) -> None:
@@ -224,9 +356,10 @@ class Cache(BaseCache[K, V, _Flight]):
 
     def _abandon(self) -> None:
         """The events are left alone: the parent's threads may have held their locks."""
-        for flight in self._flights.values():
-            flight.outcome = Failure(LoadCancelled("the process was forked during the load"), None)
-        self._workers = Workers()
+        for flight in self._ended.values():
+            if flight.wait is not None:
+                flight.wait.outcome = Failure(LoadCancelled("the process was forked during the load"), None)
+        self._workers = Workers[_Flight]()
 
 
 def _nanoseconds(timeout: object) -> int:
@@ -243,6 +376,7 @@ def cached(
     *,
     key: Callable[..., object] | None = None,
     executor: Executor | None = None,
+    around_load: Callable[[], AbstractContextManager[object]] | None = None,
     **options: Unpack[CacheOptions],
 ) -> Callable[[Callable[P, R | Loaded[R]]], SyncCached[P, R]]:
     """Cache a function or method by its arguments, as they are bound to its signature.
@@ -254,5 +388,5 @@ def cached(
     return lambda function: SyncCached(
         function,
         key,
-        lambda load: Cache(load, executor=executor, **options),
+        lambda load: Cache(load, executor=executor, around_load=around_load, **options),
     )

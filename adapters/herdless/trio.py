@@ -7,10 +7,15 @@ to cancellation: a caller either was woken by its flight or left it.
 A hit need not be a checkpoint. `checkpoint="fair"` makes one when the cache's last was more than a millisecond ago,
 which keeps the run loop fair at a twentieth of the price; `"always"` at every lookup, as trio's own functions do;
 `"never"` none.
+
+Lookups are for the trio run that opened the cache. `put`, `invalidate`, `expire`, `refresh` and `clear` may be called
+in any thread.
 """
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
@@ -39,6 +44,7 @@ from herdless_core import (
     NEVER,
     CacheClosed,
     Fresh,
+    LoadCancelled,
     Loaded,
     Outcome,
     Policy,
@@ -55,13 +61,36 @@ _FIRST_CHECKPOINT_AT: Final = {"fair": LONG_AGO, "always": LONG_AGO, "never": NE
 
 
 @final
-class _Flight(Flight):
-    def __init__(self, key: object, generation: int, due_at: int) -> None:
-        super().__init__(key, generation, due_at)
+class _Wait:
+    """Where the waiters of a flight are parked, and what they are woken with."""
+
+    __slots__ = ("done", "outcome")
+
+    def __init__(self) -> None:
         self.done: Final = trio.Event()
         self.outcome: Outcome  # set before `done` is
+
+
+@final
+class _Flight(Flight):
+    task: trio.lowlevel.Task | None = None
+    """The load, while it runs."""
+    timer: trio.CancelScope | None = None
+
+    def __init__(self, key: object, generation: int, due_at: int) -> None:
+        super().__init__(key, generation, due_at)
+        self.wait: _Wait | None = _Wait()
+        """Not longer than until it is settled: what a load starts keeps its context, and so this flight."""
         self.scope: Final = trio.CancelScope()
-        self.timer: Final = trio.CancelScope()
+
+    def holds_up(self) -> bool:
+        """Whether this load cannot end before the current task does: it is of a nursery inside the load."""
+        if self.task is None or not trio.lowlevel.in_trio_task():
+            return True  # a thread's own code, which tells nothing
+        task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
+        while task is not None and task is not self.task:
+            task = None if task.parent_nursery is None else task.parent_nursery.parent_task
+        return task is not None
 
 
 @final
@@ -71,7 +100,8 @@ class Cache(BaseCache[K, V, _Flight]):
     load: an async function from key to value, or to `Loaded(value, ttl=...)`.
     checkpoint: when a hit is a trio checkpoint: "fair", "always" or "never".
     options: those of `Policy` (ttl, stale_while_revalidate, stale_if_error, negative_ttl, early_refresh, jitter,
-        load_timeout, refresh_backoff, max_waiters) or `policy`, and maxsize, clock, observe: see `CacheOptions`.
+        load_timeout, refresh_backoff, max_waiters) or `policy`, and maxsize, max_loads, clock, observe: see
+        `CacheOptions`.
 
     Look up by `get`, `lookup` and `peek`; change by `put`, `invalidate`, `expire`, `refresh` and `clear`; end by
     `close` or by leaving the `async with`. Raises PolicyError for an argument out of its range.
@@ -91,14 +121,18 @@ class Cache(BaseCache[K, V, _Flight]):
         self._checkpoint_at = _FIRST_CHECKPOINT_AT[checkpoint]
         self._nursery: trio.Nursery | None = None
         self._nursery_manager: AbstractAsyncContextManager[trio.Nursery, bool | None]
-        self._loads: Final[dict[int, _Flight]] = {}
-        """Every load that still runs, by generation."""
+        self._token: trio.lowlevel.TrioToken | None = None
+        """The run that opened the cache."""
+        self._loads: Final[set[_Flight]] = set()
+        """Every load that still runs."""
+        self._quiet: Final[list[trio.Event]] = []
+        """Who wants to know that a load is over."""
 
     async def get(self, key: K) -> V:
         """The key's value, loaded if need be.
 
-        Raises what the loader raised, LoadTimeout, LoadCancelled, TooManyWaiters, ReentrantLoad, CacheClosed, and
-        TypeError for an unhashable key. Cancelling this call cancels no load that anybody else waits for.
+        Raises what the loader raised, LoadTimeout, LoadCancelled, TooManyWaiters, TooManyLoads, ReentrantLoad,
+        CacheClosed, and TypeError for an unhashable key. Cancelling this call cancels no load that anybody else waits for.
         """
         now = self._clock()
         if now >= self._checkpoint_at:
@@ -120,41 +154,49 @@ class Cache(BaseCache[K, V, _Flight]):
         return self._lookup(await self._answer(key))
 
     async def _answer(self, key: K) -> Answered:
-        with self._lock:
-            self._require_runtime()
-            asked, boarded = self._ask(key)
-        if boarded is not None:
-            self._launch(key, boarded)
+        if self._token is not trio.lowlevel.current_trio_token():
+            self._open_nursery()
+            raise CacheClosed("the cache was opened in another trio run: only that one can wait for its loads")
+        asked, boarded, wait = self._enter(key)
         if isinstance(asked, _Flight):
             try:
-                await asked.done.wait()
+                await wait.done.wait()
             except BaseException:
                 self._left(asked, can_cancel=True)
                 raise
-            return value_of(asked.outcome), "loaded" if asked is boarded else "joined"
+            return value_of(wait.outcome), "loaded" if asked is boarded else "joined"
         return value_of_reply(key, asked), "hit"
+
+    async def settled(self) -> None:
+        """Return when no load is in the air: neither one that callers wait for, nor a refresh. Inside a load: no other
+        one.
+        """
+        own = LOADING.get()
+        while any(load is not own for load in (*self._loads, *self._flights.values())):
+            quiet = trio.Event()
+            self._quiet.append(quiet)
+            await quiet.wait()
 
     async def close(self, *, cancel: bool = False) -> None:
         """Refuse new lookups (CacheClosed), await the loads that have waiters, cancel the others; `cancel`: cancel
         all.
         """
-        with self._lock:
-            self._carry_out(self._keyspace.close(self._clock()))
+        self._change(self._keyspace.close)
         if cancel:
             self._abort()
-        flights = [flight for flight in self._flights.values() if flight is not LOADING.get()]
         try:
-            for flight in flights:
-                await flight.done.wait()
+            await self.settled()
         except BaseException:
             self._abort()
             raise
 
     async def __aenter__(self) -> Self:
         if self._nursery is not None:
-            raise CacheClosed("a trio cache is opened once: make another one")
+            raise CacheClosed("the cache is open already: one `async with` at a time, in one trio run")
         self._nursery_manager = trio.open_nursery()
         self._nursery = await self._nursery_manager.__aenter__()
+        self._token = trio.lowlevel.current_trio_token()
+        self._keyspace.open()
         return self
 
     async def __aexit__(
@@ -165,54 +207,104 @@ class Cache(BaseCache[K, V, _Flight]):
         finally:
             # Not told of the body's exception, which would come out of it wrapped in a group: no load is left to
             # cancel.
-            await self._nursery_manager.__aexit__(None, None, None)
+            try:
+                await self._nursery_manager.__aexit__(None, None, None)
+            finally:
+                self._nursery = self._token = None
 
     # What the runtime adds: running loads, parking callers
 
     def _board(self, key: K, generation: int, due_at: int) -> _Flight:
         return _Flight(key, generation, due_at)
 
-    def _launch(self, key: K, flight: _Flight) -> None:
-        nursery = self._open_nursery()
-        self._loads[flight.generation] = flight
-        nursery.start_soon(self._run, key, flight, name=f"herdless load {key!r}")
-        if flight.due_at < NEVER:
-            nursery.start_soon(self._watch, flight, name=f"herdless load_timeout {key!r}")
+    def _park(self, flight: _Flight) -> _Wait | None:
+        return flight.wait
 
-    async def _run(self, key: K, flight: _Flight) -> None:
-        LOADING.set(flight)
+    def _launch(self, flight: _Flight) -> None:
+        self._in_run(contextvars.copy_context().run, self._start, flight)
+        flight.is_launched = True
+
+    def _start(self, flight: _Flight) -> None:
+        if flight.has_ended or self._nursery is None:  # superseded before it was launched
+            self._dropped(flight)
+            return
+        self._loads.add(flight)
+        try:
+            self._nursery.start_soon(self._run, flight, name="herdless load")
+        except RuntimeError:  # the nursery is closed to new arrivals
+            self._loads.discard(flight)
+            self._dropped(flight)
+
+    async def _run(self, flight: _Flight) -> None:
         try:
             with flight.scope:
-                try:
-                    value = await awaitable(self._load, self._load(key))
-                except BaseException as error:
-                    self._failed(flight.generation, key, error)
-                    if not isinstance(error, Exception):
-                        raise  # to the scope that cancelled it, or, an interrupt, to the nursery
-                else:
-                    self._succeeded(flight.generation, value)
+                await self._load_in_scope(flight)
         except Exception as error:  # noqa: BLE001  # what a cancelled group leaves is reported already
-            LOGGER.debug("what the cancelled load of %r left behind", key, exc_info=error)
+            LOGGER.debug("what a cancelled load left behind", exc_info=error)
         finally:
-            flight.timer.cancel()
-            del self._loads[flight.generation]
+            flight.task = None
+            self._loads.discard(flight)
+            if not flight.has_ended or self._has_turns:
+                self._dropped(flight)
+            while self._quiet:
+                self._quiet.pop().set()
+
+    async def _load_in_scope(self, flight: _Flight) -> None:
+        try:
+            if flight.has_ended:
+                raise LoadCancelled("the load was superseded before it began")
+            LOADING.set(flight)
+            flight.task = trio.lowlevel.current_task()
+            value = await awaitable(self._load, self._load(flight.key))
+        except trio.Cancelled:
+            self._dropped(flight)  # where the cache has not ordered it, the nursery ends
+            raise
+        except BaseException as error:
+            self._failed(flight, error)
+            if not isinstance(error, Exception):
+                raise  # to the scope that cancelled it, or, an interrupt, to the nursery
+        else:
+            self._succeeded(flight, value)
 
     async def _watch(self, flight: _Flight) -> None:
-        with flight.timer:
-            while flight.generation in self._flights:
+        with trio.CancelScope() as flight.timer:
+            while not flight.has_ended:
                 await trio.sleep(max(0.0, (flight.due_at - self._clock()) / NANOSECONDS_PER_SECOND))
-                self._deadline_passed(flight.generation)
+                self._deadline_passed(flight)
 
     def _settle(self, flight: _Flight, outcome: Outcome) -> None:
-        flight.outcome = outcome
-        flight.done.set()
+        wait, flight.wait = flight.wait, None
+        if wait is not None:
+            wait.outcome = outcome
+            self._in_run(wait.done.set)
+        if flight.timer is not None:
+            self._in_run(flight.timer.cancel)
 
-    def _cancel(self, generation: int) -> None:
-        if generation in self._loads:
-            self._loads[generation].scope.cancel()
+    def _cancel(self, flight: _Flight) -> None:
+        if flight in self._loads:
+            self._in_run(flight.scope.cancel)
 
     def _arm(self, flight: _Flight) -> None:
-        """`_watch` sleeps again by itself."""
+        if flight.timer is None:  # `_watch` sleeps again by itself
+            self._in_run(self._start_watch, flight)
+
+    def _start_watch(self, flight: _Flight) -> None:
+        if self._nursery is not None and not flight.has_ended:
+            self._nursery.start_soon(self._watch, flight, name="herdless load_timeout")
+
+    def _in_run(self, function: Callable[..., object], *arguments: object) -> None:
+        """Call the function, which must not block, in the run that opened the cache: now, or from elsewhere soon."""
+        if self._token is None:
+            return
+        if trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is self._token:
+            function(*arguments)
+            return
+        with contextlib.suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(function, *arguments)
+
+    def _abandon(self) -> None:
+        self._loads.clear()
+        self._quiet.clear()
 
     def _require_runtime(self) -> None:
         self._open_nursery()

@@ -30,8 +30,8 @@ from herdless_core._errors import (
     PolicyError,
     ReentrantLoad,
     RemoteLoadError,
+    TooManyLoads,
     TooManyWaiters,
-    WrongEventLoop,
 )
 from herdless_core._events import (
     DeadlinePassed,
@@ -126,10 +126,10 @@ __all__ = [
     "StartLoad",
     "Stats",
     "Step",
+    "TooManyLoads",
     "TooManyWaiters",
     "Value",
     "WaiterLeft",
-    "WrongEventLoop",
     "after",
     "age",
     "describe",

@@ -28,10 +28,6 @@ class CacheClosed(MisuseError):
     """The cache was closed, or was never opened, where the runtime asks for it."""
 
 
-class WrongEventLoop(MisuseError):
-    """The key is being loaded by another event loop that is still alive, which this one cannot wait for."""
-
-
 class LoadError(HerdlessError):
     """A load gave neither a value nor an exception of its own."""
 
@@ -46,6 +42,10 @@ class LoadCancelled(LoadError):
 
 class TooManyWaiters(LoadError):
     """`max_waiters` callers wait for this load already."""
+
+
+class TooManyLoads(LoadError, TimeoutError):
+    """`max_loads` loads ran until this one's `load_timeout` had passed: it was not begun."""
 
 
 class RemoteLoadError(LoadError):

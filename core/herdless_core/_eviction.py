@@ -13,7 +13,7 @@ keyspace, through a function. One bit of looked-up takes the place of the paper'
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Final, Generic, TypeVar, assert_never, final
 
@@ -145,6 +145,18 @@ class S3Fifo(Generic[K]):
         """Every key has gone; the ghosts stay."""
         self._small.clear()
         self._main.clear()
+
+    def rebuild(self, resident: Iterable[K]) -> None:
+        """These are the keys that have a value: each gets one mention, where it had one in the same queue and order."""
+        missing = dict.fromkeys(resident)
+        main = [key for key in dict.fromkeys(self._main) if key in missing]
+        for key in main:
+            del missing[key]
+        small = [key for key in dict.fromkeys(self._small) if key in missing]
+        for key in small:
+            del missing[key]
+        self._main = deque(main)
+        self._small = deque([*small, *missing])
 
     def _next_queue(self) -> Queue | None:
         if self._small and (len(self._small) >= self._small_share or not self._main):

@@ -6,14 +6,23 @@ come in three kinds, and an adapter calls all of them inside one critical sectio
 1. requests of callers: `get`, `put`, `invalidate`, `expire`, `refresh`, `clear`, `peek`;
 2. reports about flights, by generation: `load_succeeded`, `load_failed`, `deadline_passed`, `waiter_left`, `restarted`,
    and about what an earlier process left: `restore`, `skip_to`;
-3. questions: `running_load`, `stats`, `entry`.
+3. questions: `flights`, `stats`, `entry`.
 
 `enter` and `fill` are short cuts before `get` and `load_succeeded`: the same steps where these are of the kinds that a
 busy cache makes most, without the objects that describe a step. An adapter tries them first.
 
 Requests and reports return the effects to carry out. The entry is committed when they return, so Save and Forget are
 done as far as memory is concerned; those of victims, which are other keys, are left out, their CancelLoad is not.
-`board` is called once for each flight, inside the step that starts it, and makes what stands for it in an adapter.
+`board` is called once for each flight, inside the step that starts it, and makes what stands for it in an adapter: it
+may read or start nothing. `ended` holds the flights that the last steps ended; whoever carried their effects out, or
+has none to carry out, clears it. `leaving` holds what the last steps removed; it is to be cleared, and so let go, after
+the critical section, since a finalizer may call the cache.
+
+A step may be broken off by an exception that comes from outside, at any moment: an interrupt, or a key's `__eq__`.
+`heal` makes the tables agree again.
+
+With `max_loads`, a flight that would be one load too many gets no StartLoad until another load is over, which
+`load_over` is told. Only a lookup inside a load takes no turn: the load for which it asks could never end otherwise.
 
 `hot` is the one thing that may be read outside of the critical section: the entries that may be answered without a step
 while `now` is before their `hit_until`. In a bounded keyspace it holds the entries that were looked up since the
@@ -31,6 +40,7 @@ from herdless_core._effects import (
     SAVE,
     Answer,
     CancelLoad,
+    Effect,
     Effects,
     Join,
     Outcome,
@@ -40,7 +50,7 @@ from herdless_core._effects import (
     StartLoad,
     Value,
 )
-from herdless_core._errors import CacheClosed, ReentrantLoad
+from herdless_core._errors import CacheClosed, ReentrantLoad, TooManyLoads
 from herdless_core._events import (
     DeadlinePassed,
     Event,
@@ -56,7 +66,7 @@ from herdless_core._events import (
     WaiterLeft,
 )
 from herdless_core._machine import JOINS, LEADS, NOT_STALE, NOTHING, Step, age, fill, join, peek, start, transition
-from herdless_core._policy import Loaded, Policy, check_count
+from herdless_core._policy import LONG_AGO, NANOSECONDS_PER_SECOND, NEVER, Loaded, Policy, check_count
 from herdless_core._reentrancy import RunningLoad, begin_wait, end_wait
 from herdless_core._states import ABSENT, Entry, Evicted
 from herdless_core._store import Store
@@ -95,39 +105,32 @@ class Stats:
 
 
 @final
-class _Detached(Generic[K]):
-    """An evicted entry whose waiters are still to be answered, and the key it had."""
-
-    __slots__ = ("entry", "generation", "key")
-
-    def __init__(self, key: K, generation: int, entry: Entry) -> None:
-        self.key: Final = key
-        self.generation: Final = generation
-        self.entry = entry
-
-
-@final
 class Keyspace(Generic[K]):
     """The entries of one cache. See the module's docstring for the kinds of methods and the order of their use."""
 
     __slots__ = (
         "_board",
         "_closed",
-        "_detached",
         "_evictions",
         "_generation",
         "_hits",
+        "_is_torn",
         "_joins",
         "_load_failures",
         "_load_timeouts",
+        "_max_loads",
         "_misses",
         "_observe",
         "_refusals",
-        "_running",
         "_skipped",
         "_stale_hits",
         "_store",
+        "_turns",
+        "_waiting",
+        "ended",
+        "flights",
         "hot",
+        "leaving",
         "policy",
     )
 
@@ -136,18 +139,27 @@ class Keyspace(Generic[K]):
         policy: Policy,
         *,
         maxsize: int | None = None,
+        max_loads: int | None = None,
         observe: Observer | None = None,
         board: Callable[[K, int, int], RunningLoad] = RunningLoad,
     ) -> None:
         self.policy: Final = policy
         self._store: Final = Store[K](None if maxsize is None else check_count("maxsize", maxsize, least=0))
         self.hot: Final = self._store.hot
+        self.leaving: Final = self._store.leaving
+        self._max_loads: Final = NEVER if max_loads is None else check_count("max_loads", max_loads, least=1)
         self._observe: Final = observe
         self._board: Final = board
-        self._running: Final[dict[int, RunningLoad]] = {}
-        """Every flight that is not settled, by generation: attached to its key's entry, or detached."""
-        self._detached: Final[dict[int, _Detached[K]]] = {}
-        """The evicted entries whose flights still have waiters, by generation."""
+        self.flights: Final[dict[int, RunningLoad]] = {}
+        """Every flight that is not settled, by generation: attached to its key's entry, or that of an evicted one."""
+        self.ended: Final[dict[int, RunningLoad]] = {}
+        """The flights that the last steps ended, by generation."""
+        self._turns: Final[set[RunningLoad]] = set()
+        """With `max_loads`: the loads that run, those included whose flight has ended."""
+        self._waiting: Final[dict[int, RunningLoad]] = {}
+        """The flights that wait for their turn, in order."""
+        self._is_torn = False
+        """Whether a step has begun to change the tables, and has not ended."""
         self._closed = False
         self._generation = self._skipped = 0
         self._hits = self._stale_hits = self._joins = self._misses = 0
@@ -161,19 +173,20 @@ class Keyspace(Generic[K]):
         Raises TypeError for an unhashable key, CacheClosed, and ReentrantLoad when the load would wait for itself.
         """
         self._check_open()
+        missed = self._give_up_turn_of(key, now) if self._waiting else NOTHING
         before = self._store.entry(key)
         event = Get(self._generation + 1)
         after, effects = transition(before, event, now, self.policy)
         reply = reply_of(effects)
         if loading is not None and isinstance(reply, Join) and not reply.leads:
-            self._begin_wait(loading, key, reply.generation)  # may raise, while nothing is committed yet
-        more = self._commit(key, before, event, now, after, effects)
+            self.begin_wait(loading, self.flights[reply.generation])  # may raise, while nothing is committed yet
+        more = missed + self._commit(key, before, event, now, after, effects)
         if loading is not None and isinstance(reply, Join) and reply.leads:
-            self._begin_wait(loading, key, reply.generation)
+            self.begin_wait(loading, self.flights[reply.generation])
         if isinstance(reply, Answer):
             self._store.visit(key)
         self._count_lookup(reply)
-        return effects + more if more else effects
+        return self._in_turn(effects + more if more else effects, is_nested=loading is not None)
 
     def enter(self, key: K, now: int) -> RunningLoad | None:
         """The short cut of a caller outside of all loads who joins a load, or starts that of an unknown key: that load.
@@ -190,25 +203,33 @@ class Keyspace(Generic[K]):
             table = self._store.newcomers
             before = table.get(key)
         if before is None:
-            generation = self._generation = self._generation + 1
-            started = table[key] = start(generation, now, self.policy)
-            self._misses += 1
+            if len(self._turns) >= self._max_loads:
+                return None
+            generation = self._generation + 1
+            started = start(generation, now, self.policy)
             due_at = started.flight.due_at
+            self._is_torn = True
+            self._generation = generation
+            load = self.flights[generation] = self._board(key, generation, due_at)
+            if self._max_loads != NEVER:
+                self._turns.add(load)
             if self._observe is not None:
                 effects = Join(generation, LEADS), StartLoad(generation, due_at)
                 self._observe(key, Step(ABSENT, Get(generation), now, self.policy, started, effects))
-            load = self._running[generation] = self._board(key, generation, due_at)
+            table[key] = started
+            self._misses += 1
+            self._is_torn = False
             return load
         joined = join(before, now, self.policy)
         if joined is None:
             return None
-        table[key] = joined
-        self._joins += 1
         generation = joined.flight.generation
         if self._observe is not None:
             event = Get(self._generation + 1)
             self._observe(key, Step(before, event, now, self.policy, joined, (Join(generation, JOINS),)))
-        return self._running[generation]
+        table[key] = joined
+        self._joins += 1
+        return self.flights[generation]
 
     def put(self, key: K, value: object, now: int, luck: float = 0.0) -> Effects:
         """A caller gives the value, or `Loaded(value, ...)`; `luck` in [0, 1[ is the random number for the jitter."""
@@ -225,7 +246,7 @@ class Keyspace(Generic[K]):
 
     def refresh(self, key: K, now: int) -> Effects:
         """A load is started in the background, unless one is in flight."""
-        return self._request(key, Refresh(self._generation + 1), now)
+        return self._in_turn(self._request(key, Refresh(self._generation + 1), now), is_nested=False)
 
     def clear(self, now: int) -> Effects:
         """Every key is invalidated, those being loaded included."""
@@ -244,10 +265,14 @@ class Keyspace(Generic[K]):
         self._closed = True
         return effects
 
+    def open(self) -> None:
+        """Requests are accepted again."""
+        self._closed = False
+
     def abort(self, error: BaseException, now: int) -> Effects:
         """Every flight in the air ends by this error, and its load is to be cancelled."""
         effects: Effects = NOTHING
-        for generation in list(self._running):
+        for generation in list(self.flights):
             effects += (*self._report(generation, LoadFailed(generation, error), now), CancelLoad(generation))
         return effects
 
@@ -266,32 +291,36 @@ class Keyspace(Generic[K]):
         bare = value.value if isinstance(value, Loaded) else value
         return self._report(generation, LoadSucceeded(generation, bare, lifetime), now)
 
-    def fill(self, generation: int, value: object, now: int) -> Value | None:
+    def fill(self, flight: RunningLoad, value: object, now: int) -> Value | None:
         """The short cut of a load that gave a bare value, stored where there is room: what its waiters are answered
         with. None, and nothing done, where there is more to do: then `load_succeeded`.
         """
-        running = self._running.get(generation)
         policy = self.policy
-        if running is None or policy.jitter or isinstance(value, Loaded):
+        if flight.has_ended or policy.jitter or isinstance(value, Loaded):
             return None
-        key, table = running.key, self.hot
+        key, table = flight.key, self.hot
         before = table.get(key)
         if before is None:
             table = self._store.newcomers
             before = table.get(key, ABSENT)
-        after = fill(before, generation, value, policy.lifetime)
+        after = fill(before, flight.generation, value, policy.lifetime)
         if after is None or (not before.holds_value and self._store.is_full()):
             return None
         outcome = Value(value, after.loaded_at, NOT_STALE)
         if self._observe is not None:
-            event = LoadSucceeded(generation, value, policy.lifetime)
-            self._observe(key, Step(before, event, now, policy, after, (SAVE, Settle(generation, outcome))))
-        running.has_ended = True
-        del self._running[generation]
+            event = LoadSucceeded(flight.generation, value, policy.lifetime)
+            effects = SAVE, Settle(flight.generation, outcome)
+            self._observe(key, Step(before, event, now, policy, after, effects))
+        self._is_torn = True
+        flight.has_ended = True
+        del self.flights[flight.generation]
         table[key] = after
-        if not before.holds_value:
+        if before.holds_value:
+            self.leaving.append(before)
+        else:
             for expired in self._store.admit(key, after, now):
                 self._evict(expired, now)  # orders nothing: what has expired has no load that only it would cancel
+        self._is_torn = False
         return outcome
 
     def load_failed(self, generation: int, error: BaseException, now: int) -> Effects:
@@ -302,20 +331,69 @@ class Keyspace(Generic[K]):
 
     def deadline_passed(self, generation: int, now: int) -> Effects:
         """The timer of this flight went off."""
+        if generation in self._waiting and now >= self._waiting[generation].due_at:
+            return self._give_up_turn(generation, now)
         return self._report(generation, DeadlinePassed(generation), now)
 
     def waiter_left(
         self, generation: int, now: int, *, can_cancel: bool, loading: RunningLoad | None = None
     ) -> Effects:
         """A caller, inside the load `loading` if any, stopped waiting."""
-        running = self._running.get(generation)
+        running = self.flights.get(generation)
         if loading is not None and running is not None:
             end_wait(loading, running)
         return self._report(generation, WaiterLeft(generation, can_cancel), now)
 
     def restarted(self, generation: int, now: int) -> Effects:
-        """Whoever ran this flight is gone, and its waiters with it."""
+        """Whoever ran this flight is gone, and its waiters with it, or they ask again."""
         return self._report(generation, Restarted(), now)
+
+    def supersede(self, load: RunningLoad) -> Effects:
+        """A caller joined this load, the first one to do so, and it has not begun: it is given up, and the caller looks
+        up again, which starts another. What counts is the second lookup.
+        """
+        self._joins -= 1
+        return self.restarted(load.generation, LONG_AGO) + self.load_over(load, LONG_AGO)
+
+    def load_over(self, load: RunningLoad, now: int) -> Effects:
+        """The loader came to its end, by whatever way, and also where its flight had ended before. The first that waits
+        for its turn is started: one that callers wait for, if there is any.
+        """
+        self._turns.discard(load)
+        while self._waiting and len(self._turns) < self._max_loads:
+            awaited = (generation for generation in self._waiting if self.waiters(generation))
+            generation = next(awaited, next(iter(self._waiting)))
+            if now >= self._waiting[generation].due_at:
+                return self._give_up_turn(generation, now) + self.load_over(load, now)
+            flight = self._waiting.pop(generation)
+            self._turns.add(flight)
+            return (StartLoad(generation, flight.due_at),)
+        return NOTHING
+
+    def heal(self) -> None:
+        """If a step was broken off: the tables agree again. A flight of which only one of them knows has ended."""
+        if not self._is_torn:
+            return
+        self._store.rebuild()
+        attached: set[int] = set()
+        for key in list(self._store):
+            entry = self._store.entry(key)
+            flight = entry.flight
+            if flight is None:
+                continue
+            if flight.generation in self.flights:
+                attached.add(flight.generation)
+            else:
+                self._store.place(key, entry, transition(entry, Restarted(), LONG_AGO, self.policy)[0])
+        for generation, running in list(self.flights.items()):
+            if generation not in attached and running.evicted is None:
+                self._end(generation)
+        self._is_torn = False
+
+    def begin_wait(self, loading: RunningLoad, running: RunningLoad) -> None:
+        """A caller inside the load `loading` waits for the load `running`; ReentrantLoad where that is for ever."""
+        if not begin_wait(loading, running):
+            raise ReentrantLoad(f"the loader of {loading.key!r} asks for {running.key!r}, whose load waits for it")
 
     # Durable entries, in a keyspace without `maxsize`
 
@@ -342,19 +420,19 @@ class Keyspace(Generic[K]):
 
     def is_in_flight(self, generation: int) -> bool:
         """Whether the end of this flight is still awaited."""
-        return generation in self._running
+        return generation in self.flights
 
     def waiters(self, generation: int) -> int | None:
         """How many callers wait for this flight; None where it is not in flight."""
-        running, detached = self._running.get(generation), self._detached.get(generation)
+        running = self.flights.get(generation)
         if running is None:
             return None
-        flight = (self._store.entry(running.key) if detached is None else detached.entry).flight
-        return None if flight is None else flight.waiters
+        flight = (self._store.entry(running.key) if running.evicted is None else running.evicted).flight
+        return None if flight is None or flight.generation != generation else flight.waiters
 
     def running_load(self, generation: int) -> RunningLoad:
         """The node of this flight, for the context in which its loader is called."""
-        return self._running[generation]
+        return self.flights[generation]
 
     def entry(self, key: K) -> Entry:
         """The key's entry as it was committed, not aged; Absent when there is none. Raises TypeError for an unhashable
@@ -380,7 +458,7 @@ class Keyspace(Generic[K]):
             evictions=self._evictions,
             size=self._store.size,
             maxsize=self._store.maxsize,
-            in_flight=len(self._running),
+            in_flight=len(self.flights),
         )
 
     # Steps
@@ -393,29 +471,26 @@ class Keyspace(Generic[K]):
         """One step of the entry whose flight this is; one that has no entry any more only answers who may still
         wait.
         """
-        detached = self._detached.get(generation)
-        if detached is not None:
-            return self._step_detached(detached, event, now)
-        running = self._running.get(generation)
-        if running is not None:
-            return self._step(running.key, self._store.entry(running.key), event, now)
-        return transition(ABSENT, event, now, self.policy)[1]
+        running = self.flights.get(generation)
+        if running is None:
+            return transition(ABSENT, event, now, self.policy)[1]
+        if running.evicted is not None:
+            return self._step_evicted(running, running.evicted, event, now)
+        return self._step(running.key, self._store.entry(running.key), event, now)
 
     def _step(self, key: K, before: Entry, event: Event, now: int) -> Effects:
         after, effects = transition(before, event, now, self.policy)
         more = self._commit(key, before, event, now, after, effects)
         return effects + more if more else effects
 
-    def _step_detached(self, detached: _Detached[K], event: Event, now: int) -> Effects:
-        before = detached.entry
+    def _step_evicted(self, running: RunningLoad, before: Evicted, event: Event, now: int) -> Effects:
         after, effects = transition(before, event, now, self.policy)
         if self._observe is not None:
-            self._observe(detached.key, Step(before, event, now, self.policy, after, effects))
-        if after.flight is not None:
-            detached.entry = after
+            self._observe(running.key, Step(before, event, now, self.policy, after, effects))
+        if isinstance(after, Evicted) and after.flight is not None:
+            running.evicted = after
         else:
-            del self._detached[detached.generation]
-            self._end(detached.generation)
+            self._end(running.generation)
             self._load_timeouts += isinstance(event, DeadlinePassed)
         return effects
 
@@ -425,6 +500,12 @@ class Keyspace(Generic[K]):
             self._observe(key, Step(before, event, now, self.policy, after, effects))
         if after is before:
             return NOTHING
+        self._is_torn = True
+        cancellations = self._place(key, before, event, now, after)
+        self._is_torn = False
+        return cancellations
+
+    def _place(self, key: K, before: Entry, event: Event, now: int, after: Entry) -> Effects:
         self._follow_flight(key, before, event, after)
         if not after.holds_value:
             self._store.place(key, before, after)
@@ -452,13 +533,51 @@ class Keyspace(Generic[K]):
         if new is None:
             return
         if isinstance(after, Evicted):
-            self._detached[new.generation] = _Detached(key, new.generation, after)
+            self.flights[new.generation].evicted = after
         elif old is None or old.generation != new.generation:
             self._generation = new.generation
-            self._running[new.generation] = self._board(key, new.generation, new.due_at)
+            self.flights[new.generation] = self._board(key, new.generation, new.due_at)
 
     def _end(self, generation: int) -> None:
-        self._running.pop(generation).has_ended = True
+        ended = self.ended[generation] = self.flights[generation]
+        ended.has_ended = True
+        del self.flights[generation]
+        if self._waiting:
+            self._waiting.pop(generation, None)
+
+    # Turns
+
+    def _in_turn(self, effects: Effects, *, is_nested: bool) -> Effects:
+        """The effects, without the StartLoad of a load that has to wait for its turn."""
+        if self._max_loads == NEVER:
+            return effects
+        return tuple(
+            effect for effect in effects if not isinstance(effect, StartLoad) or self._starts(effect, is_nested)
+        )
+
+    def _starts(self, order: StartLoad, is_nested: bool) -> bool:
+        flight = self.flights[order.generation]
+        if is_nested or len(self._turns) < self._max_loads:
+            self._turns.add(flight)
+            return True
+        self._waiting[order.generation] = flight
+        return False
+
+    def _give_up_turn_of(self, key: K, now: int) -> Effects:
+        flight = self._store.entry(key).flight
+        if flight is None or flight.generation not in self._waiting or now < flight.due_at:
+            return NOTHING
+        return self._give_up_turn(flight.generation, now)
+
+    def _give_up_turn(self, generation: int, now: int) -> Effects:
+        """This flight's deadline passed before its turn came."""
+        self._load_timeouts += 1
+        seconds = self.policy.load_timeout / NANOSECONDS_PER_SECOND
+        late = TooManyLoads(
+            f"max_loads={self._max_loads} loads ran all the while: the load did not begin within "
+            f"load_timeout={seconds:g} seconds"
+        )
+        return self._report(generation, LoadFailed(generation, late), now)
 
     def _make_room(self, now: int) -> Effects:
         """Evict until one more value has room (Bounded), or callers wait for every one that is left."""
@@ -480,10 +599,6 @@ class Keyspace(Generic[K]):
     def _check_open(self) -> None:
         if self._closed:
             raise CacheClosed("the cache is closed")
-
-    def _begin_wait(self, loading: RunningLoad, key: K, generation: int) -> None:
-        if not begin_wait(loading, self._running[generation]):
-            raise ReentrantLoad(f"the loader of {loading.key!r} asks for {key!r}, whose load waits for it")
 
     def _count_lookup(self, reply: Reply) -> None:
         match reply:

@@ -33,7 +33,7 @@ SWEEP_SLACK: Final = 64
 class Store(Generic[K]):
     """The entries by key. `size` counts those that hold a value, expired or not."""
 
-    __slots__ = ("_order", "_sweep", "cold", "hot", "maxsize", "newcomers", "size")
+    __slots__ = ("_order", "_sweep", "cold", "hot", "leaving", "maxsize", "newcomers", "size")
 
     def __init__(self, maxsize: int | None) -> None:
         self.maxsize: Final = maxsize
@@ -43,6 +43,8 @@ class Store(Generic[K]):
         """The table in which keys begin."""
         self._order: Final = None if maxsize is None else S3Fifo[K](maxsize, self._standing, self._unvisit)
         self._sweep: deque[K] = deque()
+        self.leaving: Final[list[object]] = []
+        """What was removed, until whoever drives the keyspace lets it go."""
         self.size = 0
 
     def entry(self, key: K) -> Entry:
@@ -61,6 +63,8 @@ class Store(Generic[K]):
         """`after` takes the place of `before`."""
         if after.holds_value is not before.holds_value:
             self.size += 1 if after.holds_value else -1
+        if before.holds_value:
+            self.leaving.append(before)
         if not after.is_reachable:
             self.hot.pop(key, None)
             self.cold.pop(key, None)
@@ -81,6 +85,17 @@ class Store(Generic[K]):
         self._sweep.clear()
         if self._order is not None:
             self._order.clear()
+
+    def rebuild(self) -> None:
+        """A step was broken off: a key has one entry again, every value one mention, and `size` is their number."""
+        for key in list(self.hot):
+            self.cold.pop(key, None)
+        values = [key for key in self if self.entry(key).holds_value]
+        self.size = len(values)
+        if self._order is not None:
+            self._order.rebuild(values)
+        else:
+            self._sweep = deque(key for key in values if _has_end(self.entry(key)))
 
     # Room
 

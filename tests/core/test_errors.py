@@ -19,11 +19,10 @@ from herdless_core import (
     ReentrantLoad,
     RemoteLoadError,
     TooManyWaiters,
-    WrongEventLoop,
 )
 from herdless_core._errors import is_memorable
 
-MISUSES: Final = (CacheClosed, PolicyError, ReentrantLoad, WrongEventLoop)
+MISUSES: Final = (CacheClosed, PolicyError, ReentrantLoad)
 FAILED_LOADS: Final = (LoadCancelled, LoadTimeout, TooManyWaiters)
 
 

@@ -46,7 +46,7 @@ def test_a_miss_and_a_join_count_as_by_get(maxsize: int | None) -> None:
     for key in "aab":
         _enter(short, key)
         long.get(key, 0)
-    assert short.fill(1, "value", 0) == Value("value", 0, is_stale=False)
+    assert short.fill(short.running_load(1), "value", 0) == Value("value", 0, is_stale=False)
     long.load_succeeded(1, "value", 0)
     assert asdict(short.stats()) == asdict(long.stats())
     assert list(short) == list(long)
@@ -66,7 +66,7 @@ def test_the_load_that_is_joined_is_the_one_that_was_started() -> None:
     assert (first.key, first.generation, first.due_at) == ("a", 1, 7 + 5 * SECOND)
     assert _enter(cache, "a", 8) is first
     assert made == [first]
-    cache.fill(1, "value", 9)
+    cache.fill(first, "value", 9)
     assert first.has_ended
 
 
@@ -121,7 +121,7 @@ def test_a_result_with_more_to_do_is_left_to_load_succeeded(name: str) -> None:
     """Nothing is done before it is."""
     cache, value = NOT_FILLED[name]()
     _enter(cache, "a")
-    assert cache.fill(1, value, 0) is None
+    assert cache.fill(cache.running_load(1), value, 0) is None
     assert cache.is_in_flight(1)
     assert any(isinstance(effect, Settle) for effect in cache.load_succeeded(1, value, 0))
 
@@ -129,13 +129,13 @@ def test_a_result_with_more_to_do_is_left_to_load_succeeded(name: str) -> None:
 def test_a_superseded_result_is_left_to_load_succeeded() -> None:
     """It is not stored, and only those who joined before get it (NoStaleSet)."""
     cache = Keyspace[str](Policy())
-    _enter(cache, "a")
+    old = _enter(cache, "a")
     cache.invalidate("a", 0)
-    assert cache.fill(1, "old", 0) is None
-    assert _enter(cache, "a").generation == 2
-    assert cache.fill(1, "old", 0) is None
-    assert cache.fill(2, "new", 0) is not None
-    assert cache.fill(2, "twice", 0) is None
+    assert cache.fill(old, "old", 0) is None
+    new = _enter(cache, "a")
+    assert cache.fill(old, "old", 0) is None
+    assert cache.fill(new, "new", 0) is not None
+    assert cache.fill(new, "twice", 0) is None
     assert _answer(cache, "a", 1) == "new"
 
 
@@ -145,7 +145,7 @@ def test_a_refresh_takes_the_place_of_the_old_value(maxsize: int | None) -> None
     cache = Keyspace[str](Policy(), maxsize=maxsize)
     cache.put("a", "old", 0)
     cache.refresh("a", 0)
-    assert cache.fill(1, "new", 0) is not None
+    assert cache.fill(cache.running_load(1), "new", 0) is not None
     assert _answer(cache, "a", 1) == "new"
     assert cache.stats().size == 1
 
@@ -154,6 +154,6 @@ def test_a_newcomer_sweeps_out_what_has_expired() -> None:
     """As by `load_succeeded`: memory follows what is alive."""
     cache = Keyspace[str](Policy(ttl=1))
     for key in "ab":
-        cache.fill(_enter(cache, key).generation, "value", 0)
-    cache.fill(_enter(cache, "c", SECOND).generation, "value", SECOND)
+        cache.fill(_enter(cache, key), "value", 0)
+    cache.fill(_enter(cache, "c", SECOND), "value", SECOND)
     assert list(cache) == ["c"]

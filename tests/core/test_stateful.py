@@ -319,7 +319,8 @@ class Life(RuleBasedStateMachine):
 
     def filled(self, generation: int, value: object) -> Effects | None:
         """What the short cut of a load that succeeds comes to, if it is taken."""
-        outcome = self.cache.fill(generation, value, self.now) if self.short_cuts else None
+        load = self.cache.flights.get(generation)
+        outcome = None if load is None or not self.short_cuts else self.cache.fill(load, value, self.now)
         return None if outcome is None else (Settle(generation, outcome),)
 
     # Small things

@@ -19,7 +19,7 @@ import pytest
 import uvloop
 
 from herdless.asyncio import Cache, cached
-from herdless_core import LoadCancelled, Loaded, WrongEventLoop
+from herdless_core import LoadCancelled, Loaded
 
 LoopFactory: TypeAlias = Callable[[], asyncio.AbstractEventLoop]
 
@@ -497,11 +497,11 @@ def test_load_superseded_before_it_was_launched() -> None:
         cache = Cache(gate.load)
         launch = cache._launch
 
-        def launch_after_put(key: str, flight: Any) -> None:
-            putting = threading.Thread(target=cache.put, args=(key, "put"))
+        def launch_after_put(flight: Any) -> None:
+            putting = threading.Thread(target=cache.put, args=(flight.key, "put"))
             putting.start()
             putting.join()
-            launch(key, flight)
+            launch(flight)
 
         with patch.object(cache, "_launch", launch_after_put):
             assert await cache.get("k") == "put"
@@ -574,53 +574,69 @@ class LoopThread:
         return future
 
 
-def test_load_of_another_live_loop_is_not_awaited() -> None:
-    """One loop cannot wait for another: it is told so, the load goes on, and its value serves both."""
+def test_waiters_in_another_loop_are_woken_there() -> None:
+    """One load serves the callers of all loops: a framework that runs a loop for each request starts no herd."""
     gate = Gate()
     cache = Cache(gate.load)
-    with LoopThread() as other:
-        future = other.start(cache.get("k"))
-
-        async def main() -> None:
-            with pytest.raises(WrongEventLoop, match="'k' is being loaded by another event loop"):
-                await cache.get("k")
-
-        run(main)
-        other.loop.call_soon_threadsafe(gate.open.set)
-        assert future.result(10) == "K"
-        assert asyncio.run(cache.get("k")) == "K"
+    with LoopThread() as leader, LoopThread() as joiner:
+        first, second = leader.start(cache.get("k")), joiner.start(cache.get("k"))
+        assert cache.stats().joins == 1
+        leader.loop.call_soon_threadsafe(gate.open.set)
+        assert first.result(10) == second.result(10) == "K"
     assert gate.keys == ["k"]
 
 
-def test_load_of_a_loop_that_was_closed_meanwhile() -> None:
-    """A loop that was alive when the caches met is closed later: its flight is given up then, not refused for ever."""
-    cache = Cache(HangsOnce().load)
+def test_load_whose_loop_stops_is_loaded_again_elsewhere() -> None:
+    """A loop that does not run any more brings no value: who waits elsewhere loads, and does not wait for ever."""
+    loads = HangsOnce()
+    cache = Cache(loads.load)
+    leading = asyncio.new_event_loop()
+    hanging = leading.create_task(cache.get("k"))
+    leading.run_until_complete(ticks())
 
-    async def main() -> None:
-        with LoopThread() as other:
-            other.start(cache.get("k"))
-            with pytest.raises(WrongEventLoop):
-                await cache.get("k")
-        assert await cache.get("k") == "k"
+    async def join_before_the_loop_is_seen_to_stand() -> str:
+        with patch.object(leading, "is_running", return_value=True):
+            joined = asyncio.create_task(cache.get("k"))
+            await ticks()
+        return await joined
 
-    run(main)
-    gc.collect()
+    assert asyncio.run(join_before_the_loop_is_seen_to_stand()) == "k"
+    assert asyncio.run(cache.get("k")) == "k"
+    assert leading.run_until_complete(hanging) == "k"  # its own caller looks up again, and finds the value
+    leading.run_until_complete(ticks())
+    leading.close()
+    assert cache.stats().in_flight == 0
 
 
-def test_waiters_of_a_live_loop_stay_after_a_wrong_one() -> None:
-    """The refused caller takes its join back: the count is right, so the last real waiter cancels the load."""
+def test_load_that_ends_with_its_loop_is_loaded_again_elsewhere() -> None:
+    """`asyncio.run` cancels what is left when it ends: no waiter of another loop is told of that."""
+    loads = HangsOnce()
+    cache = Cache(loads.load)
+    with LoopThread() as joiner:
+
+        async def leave_a_load_behind() -> Any:
+            leading = asyncio.create_task(cache.get("k"))
+            await ticks()
+            joined = joiner.start(cache.get("k"))
+            assert not leading.done()
+            return joined
+
+        joined = asyncio.run(leave_a_load_behind())
+        assert joined.result(10) == "k"
+
+
+def test_last_waiter_of_several_loops_takes_the_load_along() -> None:
+    """Waiters are counted over all loops: the load goes on for the one who stays, and is cancelled with the last."""
     gate = Gate()
     cache = Cache(gate.load)
-    with LoopThread() as other:
-        future = other.start(cache.get("k"))
-
-        async def main() -> None:
-            with pytest.raises(WrongEventLoop):
-                await cache.get("k")
-
-        run(main)
-        future.cancel()
-        other.call(ticks())
+    with LoopThread() as leader, LoopThread() as joiner:
+        first, second = leader.start(cache.get("k")), joiner.start(cache.get("k"))
+        first.cancel()
+        leader.call(ticks())
+        assert not gate.cancelled
+        second.cancel()
+        joiner.call(ticks())
+        leader.call(ticks())
         assert gate.cancelled == ["k"]
         assert cache.stats().in_flight == 0
 

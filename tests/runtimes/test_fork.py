@@ -1,12 +1,20 @@
-"""Whom a fork is told."""
+"""What a fork does to a cache, whatever its threads were doing."""
 
 from __future__ import annotations
 
 import os
+import threading
+from typing import Any, Final
 
 import pytest
 
 from herdless._fork import survive_forks
+from herdless.threads import Cache
+from herdless_core import LoadCancelled
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+
+PATIENCE: Final = 30
 
 
 class Told:
@@ -15,29 +23,73 @@ class Told:
     __slots__ = ("told",)
 
     def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def hold(self) -> None:
-        """Before the fork."""
-        self.told.append("hold")
-
-    def release(self) -> None:
-        """After it."""
-        self.told.append("release")
+        self.told = 0
 
     def restart(self) -> None:
         """In the child."""
-        self.told.append("restart")
+        self.told += 1
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
-def test_what_cannot_be_referred_to_weakly_is_told_too() -> None:
-    """A cache of the compiled library would otherwise leave the child with a lock that is held for ever."""
-    survivor = Told()
-    kept = survive_forks(survivor)
+def in_child(check: Any) -> None:
+    """Run the check in a forked child, and fail where it fails or hangs there."""
     child = os.fork()
     if child == 0:
-        os._exit(survivor.told != ["hold", "restart", "release"])
+        threading.Timer(PATIENCE, os._exit, [2]).start()
+        try:
+            os._exit(not check())
+        except BaseException:
+            os._exit(3)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert survivor.told == ["hold", "release"]
+
+
+def test_what_cannot_be_referred_to_weakly_is_told_too() -> None:
+    """A cache of the compiled library would otherwise have flights in the child that nobody runs."""
+    survivor = Told()
+    kept = survive_forks(survivor.restart)
+    in_child(lambda: survivor.told == 1)
+    assert survivor.told == 0
     assert kept is not None
+
+
+def test_a_lock_that_another_thread_holds_is_free_in_the_child() -> None:
+    """That thread is not in the child, so nobody would ever give it back: nothing is waited for before a fork either."""
+    inside, leave = threading.Event(), threading.Event()
+
+    def slow(_key: object, _step: object) -> None:
+        inside.set()
+        assert leave.wait(PATIENCE)
+
+    cache = Cache(str.upper, observe=slow)
+    holder = threading.Thread(target=cache.put, args=("k", "v"))
+    holder.start()
+    assert inside.wait(PATIENCE)
+
+
+    def check() -> bool:
+        leave.set()
+        return cache.get("k", timeout=PATIENCE) == "K" and cache.stats().in_flight == 0
+
+    in_child(check)
+    leave.set()
+    holder.join(PATIENCE)
+    assert cache.get("k") == "v"
+
+
+def test_a_load_that_forks_gives_its_child_no_flight() -> None:
+    """In the child the caller is told that its load is over, and the key can be loaded there."""
+    children: list[int] = []
+
+    def load(key: str) -> str:
+        if not children:
+            children.append(os.fork())
+        return key.upper()
+
+    cache = Cache(load)
+    try:
+        value = cache.get("k")
+    except LoadCancelled:
+        os._exit(cache.get("k") != "K")
+    if children[0] == 0:
+        os._exit(1)
+    assert value == "K"
+    assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0

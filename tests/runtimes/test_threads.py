@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from herdless._workers import MAX_REFRESHERS, Workers
-from herdless.threads import Cache, cached
-from herdless_core import Join, LoadCancelled, LoadTimeout, Pending, PolicyError, ReentrantLoad, StartLoad, Step
+from herdless.threads import Cache, _Flight, cached
+from herdless_core import NEVER, Join, LoadCancelled, LoadTimeout, Pending, PolicyError, ReentrantLoad, StartLoad, Step
 
 PATIENCE = 30.0
 """Seconds after which a deadlock fails a test; none waits for so long otherwise."""
@@ -369,7 +369,7 @@ def test_refreshes_queue_and_awaited_loads_do_not() -> None:
 def test_idle_worker_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread with nothing to do goes away, and the next job gets another one."""
     monkeypatch.setattr("herdless._workers.IDLE_SECONDS", 0.0)
-    workers = Workers()
+    workers = Workers[_Flight]()
     threads: list[Thread] = []
     for _ in range(2):
         done = Event()
@@ -378,7 +378,7 @@ def test_idle_worker_ends(monkeypatch: pytest.MonkeyPatch) -> None:
             threads.append(threading.current_thread())
             done.set()
 
-        workers.submit(job, urgent=False)
+        workers.submit(job, _Flight("k", 1, NEVER))
         assert done.wait(PATIENCE)
         threads[-1].join(PATIENCE)
         assert not threads[-1].is_alive()
@@ -387,7 +387,9 @@ def test_idle_worker_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_idle_worker_is_used_again() -> None:
     """Threads are kept for a while: one after the other, jobs need one thread."""
-    workers = Workers()
+    workers = Workers[_Flight]()
+    urgent = _Flight("k", 1, NEVER)
+    urgent.is_urgent = True
     threads = []
     for _ in range(5):
         done = Event()
@@ -396,14 +398,14 @@ def test_idle_worker_is_used_again() -> None:
             threads.append(threading.get_ident())
             done.set()
 
-        workers.submit(job, urgent=True)
+        workers.submit(job, urgent)
         assert done.wait(PATIENCE)
         while not is_idle(workers):  # it has only to take the condition; nothing announces that
             pass
     assert len(set(threads)) == 1
 
 
-def is_idle(workers: Workers) -> bool:
+def is_idle(workers: Workers[_Flight]) -> bool:
     """Whether the one worker waits for a job."""
     with workers._condition:
         return workers._idle == 1

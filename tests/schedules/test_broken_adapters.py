@@ -146,11 +146,10 @@ def test_wake_before_commit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """The waiters are woken first and the value is stored afterwards: who asks again at once does not find it."""
     succeeded = Cache._succeeded
 
-    def wake_first(self: Any, generation: int, value: object) -> None:
-        flight = self._flights.get(generation)
-        if flight is not None:
+    def wake_first(self: Any, flight: Any, value: object) -> None:
+        if not flight.has_ended:
             self._settle(flight, Value(value, 0, is_stale=False))
-        succeeded(self, generation, value)
+        succeeded(self, flight, value)
 
     monkeypatch.setattr(Cache, "_succeeded", wake_first)
     run = partial(run_scene, scenes.two_callers_who_ask_again)

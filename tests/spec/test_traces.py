@@ -57,7 +57,7 @@ def irregular(seed: int) -> list[str]:
     keyspace = Keyspace[str](policy, observe=TraceWriter(lines.append))
     for _ in range(40):
         now += dice.choice((1, 1, dice.randrange(2 * SECOND)))
-        generations = list(keyspace._running)
+        generations = list(keyspace.flights)
         done = dice.randrange(8)
         if done < 3 or not generations:
             keyspace.get("a", now)

@@ -203,6 +203,7 @@ class DurableEntry:
                     self._storage.forget()
                 case _:
                     pass
+        self._keyspace.ended.clear()  # who waited for them is known by `Flights`
         in_flight, entry = self._keyspace.stats().in_flight, self._entry(now)
         if in_flight:
             self._storage.wake_at(self._lease(now))
