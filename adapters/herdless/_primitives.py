@@ -3,6 +3,6 @@
 Used as `_primitives.Lock()`, when something is made and never on the way of a hit, so it costs nothing when unused.
 """
 
-from threading import Condition, Event, Lock, Thread
+from threading import Condition, Event, Lock, RLock, Thread
 
-__all__ = ["Condition", "Event", "Lock", "Thread"]
+__all__ = ["Condition", "Event", "Lock", "RLock", "Thread"]

@@ -162,6 +162,7 @@ class Threads:
         return patch.multiple(
             _primitives,
             Lock=lambda: Lock(self),
+            RLock=lambda: RLock(self),
             Condition=lambda: Condition(self),
             Event=lambda: Event(self),
             Thread=self._make_thread,
@@ -271,6 +272,42 @@ class Lock:
     def locked(self) -> bool:
         """Whether somebody holds it."""
         return self._is_held
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+@final
+class RLock:
+    """A `threading.RLock` of a run: whoever holds it may take it again, and gives it back as often."""
+
+    def __init__(self, threads: Threads) -> None:
+        self._threads: Final = threads
+        self._owner: int | None = None
+        self._depth = 0
+
+    def acquire(self, blocking: bool = True) -> bool:  # as `threading.RLock` has it
+        """Take it; waits until no other thread holds it, unless `blocking` is False."""
+        me = threading.get_ident()
+        self._threads.park("acquires a lock", lambda: not blocking or self._owner in {None, me})
+        if self._owner not in {None, me}:
+            return False
+        self._owner = me
+        self._depth += 1
+        return True
+
+    def release(self) -> None:
+        """Give it back. Raises RuntimeError where the caller does not hold it."""
+        if self._owner != threading.get_ident():
+            raise RuntimeError("cannot release un-acquired lock")
+        self._depth -= 1
+        if self._depth == 0:
+            self._owner = None
+        if not self._threads.is_over:
+            self._threads.park("released a lock", _always)
 
     def __enter__(self) -> bool:
         return self.acquire()
