@@ -181,11 +181,13 @@ def interrupt_everywhere(
     error: Callable[[], BaseException] = KeyboardInterrupt,
     files: Iterable[str] = LIBRARY,
     every: int = 1,
+    first: int = 1,
 ) -> int:
     """Run `scene(injection)` once for every point inside of its `with injection:`, and raise an exception there.
 
     error: the class, or what makes the exception. files: as in `module.__file__`, and folders; `()`: only what the
-    scene wraps. every: only each so manieth point. Each run has a thread of its own; one that hangs is left behind.
+    scene wraps. every, first: only each so manieth point, from this one on. Each run has a thread of its own; one that
+    hangs is left behind.
 
     Returns how many points were tried. Raises InjectionFailed, NotDeterministic where a run is not the same each time,
     and what the scene raises when nothing disturbs it.
@@ -194,11 +196,16 @@ def interrupt_everywhere(
     def act(_subject: object) -> None:
         raise error()
 
-    return _everywhere(scene, act, tuple(files), every)
+    return _everywhere(scene, act, tuple(files), range(first, sys.maxsize, every))
 
 
 def call_everywhere(
-    scene: Scene, handler: Callable[[Any], object], *, files: Iterable[str] = LIBRARY, every: int = 1
+    scene: Scene,
+    handler: Callable[[Any], object],
+    *,
+    files: Iterable[str] = LIBRARY,
+    every: int = 1,
+    first: int = 1,
 ) -> int:
     """The same, but at the point `handler(subject)` is called, as by a signal handler or a finalizer that runs there.
 
@@ -219,17 +226,17 @@ def call_everywhere(
         if errors:
             raise errors[0]
 
-    return _everywhere(scene_and_handler, act, tuple(files), every)
+    return _everywhere(scene_and_handler, act, tuple(files), range(first, sys.maxsize, every))
 
 
-def _everywhere(scene: Scene, act: Callable[[Any], object], files: tuple[str, ...], every: int) -> int:
+def _everywhere(scene: Scene, act: Callable[[Any], object], files: tuple[str, ...], numbers: range) -> int:
     undisturbed = Injection(None, act, files)
     error = _run(scene, undisturbed)
     if error is not None:
         raise error
     failures: list[tuple[Point, BaseException]] = []
     hangs = 0
-    tried = range(1, undisturbed.count + 1, every)
+    tried = range(numbers.start, undisturbed.count + 1, numbers.step)
     for number in tried:
         injection = Injection(number, act, files)
         error = _run(scene, injection)

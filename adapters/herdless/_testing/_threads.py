@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
 from typing import Any, Final, Generic, TypeVar, final
 from unittest.mock import patch
@@ -33,15 +34,17 @@ def run_threads(
     *,
     clock: VirtualClock | None = None,
     lines_of: Iterable[str] = (),
+    around: Callable[[str], AbstractContextManager[object]] | None = None,
 ) -> T:
     """Run `main(threads)` in the first of the threads; it makes the cache and starts the others.
 
     Ends when all have ended but daemons, which are stopped. clock: give it to the cache too. lines_of: the files (as
-    in `module.__file__`) of which every line is a point of changing over as well.
+    in `module.__file__`) of which every line is a point of changing over as well. around: called with a thread's name,
+    gives what its body runs inside of: by it an `Injection` gets into the threads that a cache starts itself.
 
     Raises what `main` or a thread whose result nobody asked for raised, and Deadlock.
     """
-    threads = Threads(schedule or Schedule(), clock or VirtualClock(), frozenset(lines_of))
+    threads = Threads(schedule or Schedule(), clock or VirtualClock(), frozenset(lines_of), around or _nothing_around)
     with threads.instead_of_the_real_ones():
         handle = threads.spawn(lambda: main(threads), name="main")
         threads.run()
@@ -93,7 +96,8 @@ class Spawned(Generic[T]):
         sys.settrace(self._threads.trace)
         try:
             if not self._threads.is_over:
-                self._value = self._body()
+                with self._threads.around(self.name):
+                    self._value = self._body()
         except _Stopped:
             pass
         except BaseException as error:  # noqa: BLE001  # raised again by `result` or `run_threads`
@@ -107,10 +111,17 @@ class Spawned(Generic[T]):
 class Threads:
     """The threads of one run."""
 
-    def __init__(self, schedule: Schedule, clock: VirtualClock, files: frozenset[str]) -> None:
+    def __init__(
+        self,
+        schedule: Schedule,
+        clock: VirtualClock,
+        files: frozenset[str],
+        around: Callable[[str], AbstractContextManager[object]],
+    ) -> None:
         self.clock: Final = clock
         self.spawned: Final[list[Spawned[Any]]] = []
         self.is_over = False
+        self.around: Final = around
         self._schedule: Final = schedule
         self._files: Final = files
         self._current: Spawned[Any] | None = None
@@ -383,3 +394,7 @@ class Condition(Lock):
 
 def _always() -> bool:
     return True
+
+
+def _nothing_around(_name: str) -> AbstractContextManager[object]:
+    return nullcontext()

@@ -1,0 +1,119 @@
+"""What is disturbed: every method of a cache, in every situation in which its key may be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, final
+
+from herdless_core import CacheClosed, HerdlessError, LoadCancelled, LoadTimeout, TooManyWaiters
+
+Operation: TypeAlias = Callable[[Any], Any]
+"""Does one thing to a cache; awaited where the runtime has `await`."""
+
+OPERATIONS: dict[str, Operation] = {
+    "get": lambda cache: cache.get("a"),
+    "lookup": lambda cache: cache.lookup("a"),
+    "peek": lambda cache: cache.peek("a"),
+    "contains": lambda cache: "a" in cache,
+    "len": len,
+    "stats": lambda cache: cache.stats(),
+    "put": lambda cache: cache.put("a", ("a", 0)),
+    "invalidate": lambda cache: cache.invalidate("a"),
+    "expire": lambda cache: cache.expire("a"),
+    "refresh": lambda cache: cache.refresh("a"),
+    "clear": lambda cache: cache.clear(),
+    "close": lambda cache: cache.close(),
+    "close and cancel": lambda cache: cache.close(cancel=True),
+}
+
+
+class LoadBroke(Exception):
+    """The loader's own error."""
+
+
+@final
+@dataclass(frozen=True)
+class Situation:
+    """How the key `a` stands when the disturbed operation begins."""
+
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+    filled: Sequence[str] = ()
+    """The keys that were loaded before, in this order."""
+    seconds: float = 0.0
+    """So long ago."""
+    is_led: bool = False
+    """Whether another caller leads a flight, which ends when the disturbed one waits or has ended."""
+    waits: int = 0
+    """How many more callers wait for it."""
+    overdue: float = 0.0
+    """So many seconds pass between the start of that flight and the operation."""
+    breaks: bool = False
+    """Whether loads fail while the operation runs."""
+    eager: bool = False
+    """Whether another caller joins the flight that the operation starts as soon as it is there."""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+SITUATIONS = [
+    Situation("absent"),
+    Situation("absent, a caller joins", eager=True),
+    Situation("absent, and the load fails", breaks=True),
+    Situation("absent, the load fails, a caller joins", {"negative_ttl": 10}, breaks=True, eager=True),
+    Situation("absent, with a deadline", {"load_timeout": 5}),
+    Situation("absent, with a deadline, a caller joins", {"load_timeout": 5}, eager=True),
+    Situation("absent, and there is no room", {"maxsize": 0}),
+    Situation("fresh", {"ttl": 10}, ["a"]),
+    Situation("fresh, in a bounded cache", {"maxsize": 2}, ["a"]),
+    Situation("absent, in a full cache", {"maxsize": 2}, ["b", "c", "d"]),
+    Situation("remembered as a ghost", {"maxsize": 2}, ["a", "b", "c", "d"]),
+    Situation("stale", {"ttl": 10, "stale_while_revalidate": 10}, ["a"], seconds=15),
+    Situation(
+        "stale, and the refresh fails", {"ttl": 10, "stale_while_revalidate": 10}, ["a"], seconds=15, breaks=True
+    ),
+    Situation("stale for errors", {"ttl": 10, "stale_if_error": 10}, ["a"], seconds=15, breaks=True, eager=True),
+    Situation("expired, others too", {"ttl": 10}, ["a", "b", "c"], seconds=15),
+    Situation("loaded by another", is_led=True),
+    Situation("loaded by another, for three", is_led=True, waits=2),
+    Situation("loaded by another, in a full cache", {"maxsize": 2}, ["b", "c"], is_led=True, waits=1),
+    Situation("loaded by another, who fails", {"negative_ttl": 10}, is_led=True, waits=1, breaks=True),
+    Situation("loaded by another, overdue", {"load_timeout": 5}, is_led=True, waits=1, overdue=6),
+    Situation("loaded by another, no room for one more", {"max_waiters": 2}, is_led=True, waits=1),
+]
+
+CHANGES: dict[str, Operation] = {
+    name: operation
+    for name, operation in {
+        **OPERATIONS,
+        "put another": lambda cache: cache.put("b", ("b", 0)),
+        "invalidate another": lambda cache: cache.invalidate("b"),
+    }.items()
+    if name not in {"get", "lookup", "close", "close and cancel"}
+}
+"""What a finalizer or a signal's handler may do that comes in between, whatever runs there."""
+
+
+def accepts(answer: object, key: str, situation: Situation, operation: str) -> bool:
+    """Whether a caller may be given this: a value of the key, or an error that the situation brings about."""
+    match answer:
+        case (name, int()):
+            return name == key
+        case LoadCancelled():
+            return True
+        case LoadBroke():
+            return situation.breaks
+        case LoadTimeout():
+            return "load_timeout" in situation.options
+        case TooManyWaiters():
+            return "max_waiters" in situation.options
+        case CacheClosed():
+            return operation.startswith("close")
+        case _:
+            return False
+
+
+EXPECTED = (HerdlessError, LoadBroke, TimeoutError)
+"""What a call may raise."""

@@ -1,0 +1,41 @@
+"""What must be true of a cache's tables whenever nobody is inside of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from herdless._cache import BaseCache
+from herdless_core import Evicted
+from herdless_core._store import _has_end
+
+
+def assert_tables_agree(cache: BaseCache[Any, Any, Any]) -> None:
+    """The tables of entries, of flights, and the queues of eviction say the same."""
+    keyspace = cache._keyspace
+    store = keyspace._store
+    entries = {**store.cold, **store.hot}
+    assert not store.hot.keys() & store.cold.keys(), "an entry is in both tables"
+    assert all(entry.is_reachable for entry in entries.values()), f"an entry is there that is not: {entries}"
+    values = {key for key, entry in entries.items() if entry.holds_value}
+    assert store.size == len(values), f"size is {store.size}, and values of {values} are held"
+
+    attached = {entry.flight.generation: key for key, entry in entries.items() if entry.flight is not None}
+    detached = {
+        generation: each.key
+        for generation, each in keyspace._detached.items()
+        if isinstance(each.entry, Evicted) and each.entry.flight is not None
+    }
+    running = {generation: load.key for generation, load in keyspace._running.items()}
+    assert running == attached | detached, f"{running} run, {attached} are attached, and {detached} detached"
+    assert detached.keys() == keyspace._detached.keys(), f"{keyspace._detached} are detached without a flight"
+    assert cache._flights.keys() == running.keys(), f"{set(cache._flights)} are to be settled, and {running} run"
+    assert not any(load.has_ended for load in keyspace._running.values()), "a flight runs that has ended"
+    assert all(generation <= keyspace._generation for generation in running), "a generation will be given again"
+
+    if store._order is not None:
+        queued = {*store._order._small, *store._order._main}
+        assert values <= queued, f"{values - queued} can never be evicted"
+        assert store._order._ghosts <= set(store._order._ghost_order), "a ghost is remembered for ever"
+    else:
+        ending = {key for key in values if _has_end(entries[key])}
+        assert ending <= set(store._sweep), f"{ending - set(store._sweep)} are never swept out"

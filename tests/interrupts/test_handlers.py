@@ -1,0 +1,90 @@
+"""A call that comes in between, at any bytecode of any method, freezes nothing, and the cache does what was asked.
+
+A signal's handler, a finalizer, a weak reference's callback and a log handler run wherever the program happens to be,
+inside the cache too, and may use the very same cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from herdless.testing import call_everywhere
+from herdless_core import CacheClosed, HerdlessError
+from tests.interrupts import in_asyncio, in_threads
+from tests.interrupts.cases import CHANGES, OPERATIONS, SITUATIONS, Situation
+from tests.schedules.depth import IS_DEEP
+
+pytestmark = pytest.mark.pure("a compiled library has no bytecodes: test_callbacks.py is for it")
+
+SOME = [
+    each
+    for each in SITUATIONS
+    if each.name
+    in {
+        "absent, a caller joins",
+        "fresh, in a bounded cache",
+        "remembered as a ghost",
+        "stale",
+        "loaded by another, in a full cache",
+        "loaded by another, overdue",
+    }
+]
+
+every_operation = pytest.mark.parametrize("operation", OPERATIONS)
+every_change = pytest.mark.parametrize("change", CHANGES)
+
+
+def handler(change: str) -> Callable[[Any], object]:
+    """What comes in between; a closed cache says that it is."""
+
+    def handle(cache: Any) -> None:
+        with contextlib.suppress(CacheClosed):
+            CHANGES[change](cache)
+
+    return handle
+
+
+def scene(play: Callable[..., None], situation: Situation, operation: str) -> Callable[..., None]:
+    """The scene, in which `a` may have been changed by the handler."""
+    return partial(play, situation=situation, operation=operation)
+
+
+def call(play: Callable[..., None], operation: str, change: str) -> None:
+    """Make the call at every so manieth point of every situation, each time beginning at another one."""
+    every = 1 if IS_DEEP else 37
+    for number, situation in enumerate(SOME):
+        first = 1 + (7 * number + 5 * list(OPERATIONS).index(operation) + list(CHANGES).index(change)) % every
+        call_everywhere(scene(play, situation, operation), handler(change), every=every, first=first)
+
+
+@every_change
+@every_operation
+def test_a_change_that_comes_in_between_is_carried_out_in_threads(operation: str, change: str) -> None:
+    """Nothing freezes, everybody is answered, and the tables agree."""
+    call(in_threads.play, operation, change)
+
+
+@every_change
+@every_operation
+def test_a_change_that_comes_in_between_is_carried_out_in_asyncio(operation: str, change: str) -> None:
+    """Nothing freezes, everybody is answered, and the tables agree."""
+    call(in_asyncio.play, operation, change)
+
+
+@pytest.mark.parametrize("key", ["b", "a"])
+@pytest.mark.parametrize("operation", ["get", "put", "invalidate", "clear", "close"])
+def test_a_lookup_that_comes_in_between_is_answered_or_refused(operation: str, key: str) -> None:
+    """Inside the lock a lookup cannot wait, and says so; it never waits for its own thread."""
+
+    def handle(cache: Any) -> None:
+        with contextlib.suppress(HerdlessError):
+            assert cache.get(key)[0] == key
+
+    every = 1 if IS_DEEP else 7
+    for situation in SOME:
+        call_everywhere(scene(in_threads.play, situation, operation), handle, every=every)

@@ -1,0 +1,80 @@
+"""An exception that comes in between, at any bytecode of any method, leaves a cache that is as good as before.
+
+Ctrl-C in a notebook, a task queue's soft time limit and a server's abort of its worker are raised by a signal's handler
+wherever the program happens to be. By default the short operations are disturbed at every point in every situation, and
+the long ones at every so manieth; with `--hypothesis-profile=deep` all of them are at every point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from herdless.testing import interrupt_everywhere
+from tests.interrupts import in_asyncio, in_threads
+from tests.interrupts.cases import OPERATIONS, SITUATIONS, Situation
+from tests.interrupts.in_asyncio import Interrupt, TimeLimit
+from tests.schedules.depth import IS_DEEP
+
+pytestmark = [
+    pytest.mark.pure("a compiled library has no bytecodes: test_callbacks.py is for it"),
+    # A coroutine that an interrupt took away from whoever was to await it.
+    pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+every_situation = pytest.mark.parametrize("situation", SITUATIONS, ids=str)
+every_operation = pytest.mark.parametrize("operation", OPERATIONS)
+
+EXHAUSTIVE = {
+    ("get", "absent, a caller joins"),
+    ("get", "loaded by another"),
+    ("invalidate", "loaded by another, for three"),
+}
+"""These are disturbed at every point in the default run too."""
+
+
+def disturb(play: Callable[..., None], situation: Situation, operation: str, every: int, **options: Any) -> None:
+    """Run the scene for its points. Where not all are tried, each case begins at another one."""
+    if IS_DEEP or (operation, situation.name) in EXHAUSTIVE:
+        every = 1
+    first = 1 + (SITUATIONS.index(situation) + 5 * list(OPERATIONS).index(operation)) % every
+    assert (
+        interrupt_everywhere(
+            partial(play, situation=situation, operation=operation), every=every, first=first, **options
+        )
+        > 0
+    )
+
+
+@every_operation
+@every_situation
+def test_an_interrupted_thread_leaves_the_cache_whole(situation: Situation, operation: str) -> None:
+    """The lock is free, every other caller is answered, no flight is left, and the tables agree."""
+    disturb(in_threads.play, situation, operation, every=17)
+
+
+@pytest.mark.parametrize("operation", ["get", "refresh"])
+@pytest.mark.parametrize(
+    "situation", [each for each in SITUATIONS if "load_timeout" in each.options or "stale" in each.name], ids=str
+)
+def test_an_interrupted_worker_leaves_the_cache_whole(situation: Situation, operation: str) -> None:
+    """Time limits can be raised in any thread, and a load that must be left behind runs on one of the cache's own."""
+    disturb(partial(in_threads.play, in_workers=True), situation, operation, every=17)
+
+
+@every_operation
+@every_situation
+def test_an_interrupted_loop_leaves_the_cache_whole(situation: Situation, operation: str) -> None:
+    """The interrupt stops the loop; whoever runs it again, or another, finds the cache whole."""
+    disturb(in_asyncio.play, situation, operation, every=17, error=Interrupt)
+
+
+@every_operation
+@every_situation
+def test_a_task_that_is_over_its_time_limit_leaves_the_cache_whole(situation: Situation, operation: str) -> None:
+    """An ordinary Exception ends one task alone, and the others go on at once."""
+    disturb(in_asyncio.play, situation, operation, every=17, error=TimeLimit)
