@@ -179,7 +179,7 @@ class BaseCache(ABC, Generic[K, V, F]):
     def refresh(self, key: K) -> None:
         """Start loading the key without waiting for it, unless a load is in flight."""
         self._require_runtime()
-        self._change(lambda now: self._keyspace.refresh(key, now))
+        self._change(lambda now: self._refresh(key, now))
 
     def clear(self) -> None:
         """Invalidate every key, those being loaded included."""
@@ -397,6 +397,13 @@ class BaseCache(ABC, Generic[K, V, F]):
         flight.boarder = WAITS_FOR_TURN
         if flight.due_at != NEVER:
             self._arm(flight)
+
+    def _refresh(self, key: K, now: int) -> Effects:
+        self._look_around(key)
+        return self._keyspace.refresh(key, now)
+
+    def _look_around(self, key: K) -> None:
+        """Drop what the key's flight has become where its runtime has ended. Inside the lock, before a step."""
 
     def _require_runtime(self) -> None:
         """Raise where the runtime could not run a load now, BEFORE a step orders one."""

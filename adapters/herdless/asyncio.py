@@ -89,6 +89,10 @@ class _Flight(Flight):
         self.waiters: Final[dict[Future[Woken], None]] = {}
         """In the order in which they came."""
 
+    def is_current(self) -> bool:
+        """Whether it is the load's own task that runs here."""
+        return asyncio._get_running_loop() is self.loop and self.task in {None, asyncio.current_task()}
+
     def holds_up(self) -> bool:
         """Whether this load cannot end before the current task goes on: a task that it started inherits its context."""
         if self.task is None or asyncio._get_running_loop() is not self.loop:
@@ -191,7 +195,7 @@ class Cache(BaseCache[K, V, _Flight]):
             self._lock.acquire()  # and not `with`, which takes twice as long, since every miss and join comes here
             self._inside = me
             if loop is not self._loop:
-                self._meet(loop, key)
+                self._look_around(key)
             asked, boarded = self._ask(key)
             if not isinstance(asked, _Flight):
                 joined = asked
@@ -332,7 +336,7 @@ class Cache(BaseCache[K, V, _Flight]):
                 raise LoadCancelled("the load was superseded before it began")
             _set_loading(flight)
             value = await awaitable(self._load, self._load(flight.key))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # it is told to the waiters
             self._failed(flight, error)
         except asyncio.CancelledError as error:
             task = flight.task
@@ -342,11 +346,11 @@ class Cache(BaseCache[K, V, _Flight]):
             else:
                 self._failed(flight, error)
             raise
-        except GeneratorExit:
-            self._dropped(flight)  # its loop is gone, and with it the coroutine
-            raise
         except BaseException as error:
-            self._failed(flight, error)
+            if isinstance(error, GeneratorExit) and not flight.is_current():
+                self._dropped(flight)  # its loop is gone, and with it the coroutine
+            else:
+                self._failed(flight, error)
             raise
         else:
             self._succeeded(flight, value)
@@ -361,7 +365,7 @@ class Cache(BaseCache[K, V, _Flight]):
             flight.was_cancelled = task.cancelled()
             self._dropped(flight)
         if self._tasks:
-            self._tasks.discard(task)  # type: ignore[arg-type]  # the callback's type knows it as a future
+            self._tasks.discard(task)
         while self._quiet:
             quiet = self._quiet.pop()
             _call(quiet.get_loop(), _wake, (quiet,), None)
@@ -383,6 +387,8 @@ class Cache(BaseCache[K, V, _Flight]):
         else:
             _wake(list(flight.waiters), outcome)  # the load's own task is of the flight's loop
             flight.waiters.clear()
+        if flight.timer is not None:
+            flight.timer.cancel()
 
     def _settle_dropped(self, flight: _Flight) -> None:
         """Nobody is told of the end of a loop: who waits looks up again, but for those who are cancelled with it."""
@@ -411,8 +417,11 @@ class Cache(BaseCache[K, V, _Flight]):
         seconds = (flight.due_at - self._clock()) / NANOSECONDS_PER_SECOND
         flight.timer = flight.loop.call_later(seconds, self._deadline_passed, flight)
 
-    def _meet(self, loop: asyncio.AbstractEventLoop, key: K) -> None:
+    def _look_around(self, key: K) -> None:
         """Where loops come and go: what was in flight in one that has ended died with it. Inside the lock."""
+        loop = asyncio._get_running_loop()
+        if loop is None or loop is self._loop:
+            return
         dead = [each for each in self._flights.values() if each.loop.is_closed()] if loop not in self._loops else []
         entered = self._keyspace.entry(key).flight
         flight = None if entered is None else self._flights.get(entered.generation)

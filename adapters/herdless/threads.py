@@ -86,6 +86,10 @@ class _Wait:
         return self.done
 
 
+_NO_WAIT: Final = _Wait()
+"""Of callers who do not wait."""
+
+
 @final
 class _Flight(Flight):
     is_begun: bool = False
@@ -167,20 +171,20 @@ class Cache(BaseCache[K, V, _Flight]):
         except BaseException:
             self._mend()
             raise
-        if not isinstance(asked, _Flight) or wait is None:
+        if not isinstance(asked, _Flight):
             return value_of_reply(key, asked), "hit"
         return self._finish(asked, wait, expires_at), "loaded" if asked is boarded else "joined"
 
     def _begin(
         self, key: K, timeout_ns: int = NEVER
-    ) -> tuple[_Flight | Answer | Refuse, _Flight | None, _Wait | None, int, bool]:
+    ) -> tuple[_Flight | Answer | Refuse, _Flight | None, _Wait, int, bool]:
         """Look the key up: the reply, or the flight to `_finish`; the
         flight that was started for it, if any; where to wait; until which instant; whether to `_run` it first.
         """
         me = get_ident()
         if self._inside == me:
             self._refuse_inside()
-        wait: _Wait | None = None
+        wait = _NO_WAIT
         runs_here = False
         try:
             self._lock.acquire()
@@ -191,11 +195,11 @@ class Cache(BaseCache[K, V, _Flight]):
                 self._carry_out(self._keyspace.supersede(asked))
                 asked, boarded = self._ask(key)
             if isinstance(asked, _Flight):
-                wait = asked.wait
+                wait = asked.wait or wait
                 runs_here = asked is boarded and timeout_ns == NEVER and asked.due_at == NEVER
                 asked.is_begun = asked.is_begun or runs_here
                 asked.is_urgent = True
-                if not runs_here and wait is not None:
+                if not runs_here:
                     wait.park()
             gone = self._leave()
             if boarded is not None and not runs_here:

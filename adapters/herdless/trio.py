@@ -132,7 +132,8 @@ class Cache(BaseCache[K, V, _Flight]):
         """The key's value, loaded if need be.
 
         Raises what the loader raised, LoadTimeout, LoadCancelled, TooManyWaiters, TooManyLoads, ReentrantLoad,
-        CacheClosed, and TypeError for an unhashable key. Cancelling this call cancels no load that anybody else waits for.
+        CacheClosed, and TypeError for an unhashable key. Cancelling this call cancels no load that anybody else waits
+        for.
         """
         now = self._clock()
         if now >= self._checkpoint_at:

@@ -40,7 +40,6 @@ from herdless_core._effects import (
     SAVE,
     Answer,
     CancelLoad,
-    Effect,
     Effects,
     Join,
     Outcome,

@@ -590,38 +590,6 @@ def test_fork_inside_a_loader() -> None:
     assert printed == "K K\n"
 
 
-@needs_fork
-def test_fork_while_the_lock_is_held() -> None:
-    """A fork waits for the step that another thread is in: the child never inherits a lock that nobody releases."""
-    printed = run_script("""
-        import os, threading
-        from herdless.threads import Cache
-
-        inside, go_on = threading.Event(), threading.Event()
-
-        def observe(key, step):
-            if os.getpid() == parent and key == "k":
-                inside.set()
-                go_on.wait()
-
-        parent = os.getpid()
-        cache = Cache(str.upper, observe=observe)
-        thread = threading.Thread(target=cache.put, args=("k", "put"))
-        thread.start()
-        inside.wait()
-        os.register_at_fork(before=go_on.set)  # runs before the cache's own, which then waits for the lock
-        child = os.fork()
-        if child == 0:
-            assert cache.peek("k") == "put"
-            cache.put("k", "child")
-            os._exit(7)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-        thread.join()
-        print(cache.peek("k"))
-    """)
-    assert printed == "put\n"
-
-
 # Closing
 
 

@@ -69,16 +69,72 @@ def test_unopened_cache_serves_what_was_put() -> None:
     assert trio.run(cache.get, "k") == "put"
 
 
-def test_cache_is_opened_once() -> None:
+def test_cache_is_opened_once_at_a_time() -> None:
     """A second `async with` around the first would lose the first one's nursery."""
 
     async def main() -> None:
         async with Cache(echo) as cache:
-            with pytest.raises(CacheClosed, match="once"):
+            with pytest.raises(CacheClosed, match="open already"):
                 await cache.__aenter__()
             assert await cache.get("k") == "k"
-        with pytest.raises(CacheClosed, match="once"):
-            await cache.__aenter__()
+
+    trio.run(main)
+
+
+def test_cache_is_opened_again() -> None:
+    """A cache of a module serves a second test, a second `trio.run`; between the two it is closed."""
+    cache = Cache(echo)
+
+    async def main() -> None:
+        async with cache:
+            assert await cache.get("k") == "k"
+        with pytest.raises(CacheClosed):
+            await cache.get("k")
+
+    for _ in range(2):
+        trio.run(main)
+    assert cache.stats().loads == 2
+
+
+def test_lookup_in_another_run_is_refused() -> None:
+    """Another run, in another thread, could not be woken: it is told so at once, and the load goes on."""
+    cache = Cache(echo)
+
+    async def look_up() -> None:
+        with pytest.raises(CacheClosed, match="another trio run"):
+            await cache.get("k")
+
+    async def main() -> None:
+        async with cache:
+            await trio.to_thread.run_sync(trio.run, look_up)
+            assert await cache.get("k") == "k"
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize("request_", ["put", "invalidate", "expire", "refresh", "clear"])
+def test_request_from_another_thread(request_: str) -> None:
+    """A webhook's or a consumer's thread may change the cache: the waiters are woken in their own run."""
+    gate = trio.Event()
+
+    async def load(key: str) -> str:
+        await gate.wait()
+        return key
+
+    async def main() -> None:
+        async with Cache(load) as cache, trio.open_nursery() as nursery:
+            answers: list[str] = []
+
+            async def ask() -> None:
+                answers.append(await cache.get("k"))
+
+            nursery.start_soon(ask)
+            await trio.testing.wait_all_tasks_blocked()
+            arguments = {"put": ("k", "put"), "clear": ()}.get(request_, ("k",))
+            await trio.to_thread.run_sync(getattr(cache, request_), *arguments)
+            gate.set()
+            await trio.testing.wait_all_tasks_blocked()
+            assert answers == ["put" if request_ == "put" else "k"]
 
     trio.run(main)
 
