@@ -30,6 +30,7 @@ from herdless_core import (
     NANOSECONDS_PER_SECOND,
     NEVER,
     Answer,
+    CacheClosed,
     CancelLoad,
     Effects,
     Failure,
@@ -285,6 +286,8 @@ class BaseCache(ABC, Generic[K, V, F]):
             step = self._postponed.popleft()
             try:
                 boarded = self._carry_out(step(self._clock()))
+            except CacheClosed:
+                continue  # closed by the very step: nothing is left that could be changed
             except Exception:
                 LOGGER.exception("a change that was made inside the lock failed")
                 continue
@@ -304,8 +307,10 @@ class BaseCache(ABC, Generic[K, V, F]):
 
         flight: the one whose end this thread was reporting.
         """
+        me = get_ident()
+        was_inside = self._inside == me
         self._lock.acquire()
-        me = self._inside = get_ident()
+        self._inside = me
         self._keyspace.heal()
         effects = NOTHING
         for orphan in [each for each in self._flights.values() if not each.is_launched and each.boarder in {0, me}]:
@@ -317,9 +322,13 @@ class BaseCache(ABC, Generic[K, V, F]):
         if self._postponed:
             self._catch_up()
         self._inside = 0
-        with contextlib.suppress(RuntimeError):  # until it is not this thread's any more
-            while True:
-                self._lock.release()
+        self._lock.release()
+        if was_inside:
+            self._lock.release()
+        else:  # it was broken off where that is not known: just before the lock was taken or given back, or just after
+            with contextlib.suppress(RuntimeError):  # until the lock is not this thread's any more
+                while True:
+                    self._lock.release()
         if following is not None:
             self._launch(following)
 

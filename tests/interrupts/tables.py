@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from herdless._cache import BaseCache
-from herdless_core import Evicted
 from herdless_core._store import _has_end
 
 
@@ -20,16 +19,11 @@ def assert_tables_agree(cache: BaseCache[Any, Any, Any]) -> None:
     assert store.size == len(values), f"size is {store.size}, and values of {values} are held"
 
     attached = {entry.flight.generation: key for key, entry in entries.items() if entry.flight is not None}
-    detached = {
-        generation: each.key
-        for generation, each in keyspace._detached.items()
-        if isinstance(each.entry, Evicted) and each.entry.flight is not None
-    }
-    running = {generation: load.key for generation, load in keyspace._running.items()}
+    detached = {generation: load.key for generation, load in keyspace.flights.items() if load.evicted is not None}
+    running = {generation: load.key for generation, load in keyspace.flights.items()}
     assert running == attached | detached, f"{running} run, {attached} are attached, and {detached} detached"
-    assert detached.keys() == keyspace._detached.keys(), f"{keyspace._detached} are detached without a flight"
-    assert cache._flights.keys() == running.keys(), f"{set(cache._flights)} are to be settled, and {running} run"
-    assert not any(load.has_ended for load in keyspace._running.values()), "a flight runs that has ended"
+    assert not keyspace.ended, f"{keyspace.ended} have ended, and nobody was told"
+    assert not any(load.has_ended for load in keyspace.flights.values()), "a flight runs that has ended"
     assert all(generation <= keyspace._generation for generation in running), "a generation will be given again"
 
     if store._order is not None:
