@@ -19,12 +19,17 @@ def assert_tables_agree(cache: BaseCache[Any, Any, Any]) -> None:
     assert store.size == len(values), f"size is {store.size}, and values of {values} are held"
 
     attached = {entry.flight.generation: key for key, entry in entries.items() if entry.flight is not None}
-    detached = {generation: load.key for generation, load in keyspace.flights.items() if load.evicted is not None}
-    running = {generation: load.key for generation, load in keyspace.flights.items()}
-    assert running == attached | detached, f"{running} run, {attached} are attached, and {detached} detached"
-    assert not keyspace.ended, f"{keyspace.ended} have ended, and nobody was told"
-    assert not any(load.has_ended for load in keyspace.flights.values()), "a flight runs that has ended"
-    assert all(generation <= keyspace._generation for generation in running), "a generation will be given again"
+    flights = {generation: flight.key for generation, flight in keyspace.flights.items() if flight.evicted is None}
+    assert flights == attached, f"{flights} are in flight, and {attached} are attached"
+    assert not any(flight.has_ended for flight in keyspace.flights.values()), "a flight is in flight that has ended"
+    for flight in keyspace.flights.values():
+        assert flight.evicted is None or flight.evicted.flight is not None, f"{flight.key} is evicted without a flight"
+        assert flight.generation <= keyspace._generation, "a generation will be given again"
+    assert not keyspace.ended, f"nobody looked after {keyspace.ended}"
+    assert not keyspace.leaving, f"{keyspace.leaving} are kept"
+    assert not keyspace._is_torn, "a step was broken off"
+    assert not cache._postponed, "a change is not carried out"
+    assert cache._inside == 0, "somebody is inside"
 
     if store._order is not None:
         queued = {*store._order._small, *store._order._main}

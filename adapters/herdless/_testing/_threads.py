@@ -291,7 +291,6 @@ class Lock:
         self.release()
 
 
-@final
 class RLock:
     """A `threading.RLock` of a run: whoever holds it may take it again, and gives it back as often."""
 
@@ -312,8 +311,7 @@ class RLock:
 
     def release(self) -> None:
         """Give it back. Raises RuntimeError where the caller does not hold it."""
-        if self._owner != threading.get_ident():
-            raise RuntimeError("cannot release un-acquired lock")
+        self._check_owner("release")
         self._depth -= 1
         if self._depth == 0:
             self._owner = None
@@ -325,6 +323,10 @@ class RLock:
 
     def __exit__(self, *_: object) -> None:
         self.release()
+
+    def _check_owner(self, doing: str) -> None:
+        if self._owner != threading.get_ident():
+            raise RuntimeError(f"cannot {doing} un-acquired lock")
 
 
 @final
@@ -352,8 +354,8 @@ class Event:
 
 
 @final
-class Condition(Lock):
-    """A `threading.Condition` of a run, with its lock."""
+class Condition(RLock):
+    """A `threading.Condition` of a run, with its lock, which is re-entrant as the real one's is."""
 
     def __init__(self, threads: Threads) -> None:
         super().__init__(threads)
@@ -361,11 +363,13 @@ class Condition(Lock):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Give the lock back and wait to be notified, at most for so many seconds; then take it again."""
+        self._check_owner("wait on")
         token = object()
         self._waiters.append(token)
-        self._is_held = False
+        depth, self._depth, self._owner = self._depth, 0, None
         self._threads.park("waits for a condition", lambda: token not in self._waiters, timeout)
         self.acquire()
+        self._depth = depth
         if token not in self._waiters:
             return True
         self._waiters.remove(token)
@@ -384,6 +388,7 @@ class Condition(Lock):
 
     def notify(self, n: int = 1) -> None:
         """Wake so many of those that wait, the first first."""
+        self._check_owner("notify on")
         self._threads.park("notifies a condition", _always)
         del self._waiters[:n]
 
