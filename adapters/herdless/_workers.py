@@ -3,12 +3,17 @@
 A `ThreadPoolExecutor` will not do: the interpreter waits for its threads at exit, and a bounded pool whose loads wait
 for other loads can wait for itself for ever. Here threads are daemons; a load somebody waits for always gets a thread,
 and only refreshes queue for one of a few. A refresh that was given up does not count among them.
+
+Any thread here may be interrupted between any two instructions. Then the condition is free again, and the job that a
+worker had taken is done by another: a load that was begun is not begun again.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable
+from threading import get_ident
 from typing import Final, Generic, Protocol, TypeAlias, TypeVar, final
 
 from herdless import _primitives
@@ -37,6 +42,7 @@ class Load(Protocol):
 
 
 L = TypeVar("L", bound=Load)
+T = TypeVar("T")
 
 
 @final
@@ -47,60 +53,87 @@ class Workers(Generic[L]):
         self._idle_seconds: Final = IDLE_SECONDS if idle_seconds is None else idle_seconds
         self._condition: Final = _primitives.Condition()
         self._jobs: Final[deque[tuple[Job, L]]] = deque()
-        self._running: Final[set[L]] = set()
-        """The refreshes that threads have taken up, those that were given up and hang included."""
-        self._idle = 0
+        self._taken: Final[dict[int, tuple[Job, L, bool]]] = {}
+        """What each thread has taken up, and whether it was a refresh; those that were given up and hang included."""
+        self._idle: Final[set[int]] = set()
+        """The threads that wait for a job."""
 
     def submit(self, job: Job, load: L) -> None:
         """Run the job of this load soon on some thread; an urgent one on a thread of its own if all are busy."""
-        with self._condition:
-            if self._idle > len(self._jobs):
-                self._condition.notify()
-            elif load.is_urgent or self._has_room():
-                # Started first: where no thread can be had, the job must not stay behind in the queue.
-                _primitives.Thread(target=self._work, name="herdless load", daemon=True).start()
-            if load.is_urgent:
-                self._jobs.appendleft((job, load))
-            else:
-                self._jobs.append((job, load))
+        self._locked(lambda: self._submit(job, load))
 
     def running(self) -> list[L]:
         """The refreshes that run now."""
-        with self._condition:
-            return list(self._running)
+        return self._locked(lambda: [load for _, load, is_refresh in self._taken.values() if is_refresh])
+
+    def _locked(self, step: Callable[[], T]) -> T:
+        """Take the step inside the condition, and leave that free in any case: `with` alone does not, where an
+        interrupt comes between the end of its block and the release.
+        """
+        try:
+            with self._condition:
+                return step()
+        except BaseException:
+            with contextlib.suppress(RuntimeError):  # until it is not this thread's any more
+                while True:
+                    self._condition.release()
+            raise
+
+    def _submit(self, job: Job, load: L) -> None:
+        if len(self._idle) > len(self._jobs):
+            self._condition.notify()
+        elif load.is_urgent or self._has_room():
+            # Started first: where no thread can be had, the job must not stay behind in the queue.
+            _primitives.Thread(target=self._work, name="herdless load", daemon=True).start()
+        if load.is_urgent:
+            self._jobs.appendleft((job, load))
+        else:
+            self._jobs.append((job, load))
 
     def _has_room(self) -> bool:
         """Whether one more refresh may run: those that were given up do not count. Inside the condition."""
-        return sum(not load.has_ended for load in self._running) < MAX_REFRESHERS
+        return sum(is_refresh and not load.has_ended for _, load, is_refresh in self._taken.values()) < MAX_REFRESHERS
 
     def _work(self) -> None:
-        while self._works():
-            pass
+        try:
+            while self._works():
+                pass
+        except BaseException:
+            self._locked(self._give_back)
+            raise
 
     def _works(self) -> bool:
         """Do one job; False when there was none. In a frame of its own, so that an idle thread keeps nothing of it."""
-        found = self._next()
-        if found is None:
+        job = self._locked(self._next)
+        if job is None:
             return False
-        job, load = found
-        try:
-            job()
-        finally:
-            with self._condition:
-                self._running.discard(load)
+        job()
+        self._locked(self._done)
         return True
 
-    def _next(self) -> tuple[Job, L] | None:
-        with self._condition:
-            self._idle += 1
-            found = self._condition.wait_for(self._has_work, self._idle_seconds)
-            self._idle -= 1
-            if not found:
-                return None
-            job, load = self._jobs.popleft()
-            if not load.is_urgent:
-                self._running.add(load)
-            return job, load
+    def _next(self) -> Job | None:
+        me = get_ident()
+        self._idle.add(me)
+        found = self._condition.wait_for(self._has_work, self._idle_seconds)
+        self._idle.discard(me)
+        if not found:
+            return None
+        job, load = self._jobs[0]
+        self._taken[me] = job, load, not load.is_urgent
+        self._jobs.popleft()
+        return job
+
+    def _done(self) -> None:
+        self._taken.pop(get_ident(), None)
+
+    def _give_back(self) -> None:
+        """This thread was interrupted, and ends: another does what it had taken up, if it is not done."""
+        me = get_ident()
+        self._idle.discard(me)
+        taken = self._taken.pop(me, None)
+        if taken is not None:
+            job, load, _ = taken
+            self._submit(job, load)
 
     def _has_work(self) -> bool:
         return bool(self._jobs) and (self._jobs[0][1].is_urgent or self._has_room())

@@ -292,8 +292,8 @@ class Cache(BaseCache[K, V, _Flight]):
         """Call the loader on this thread, and report how it ended. Raises what is no `Exception`."""
         outside = LOADING.get()
         try:
-            flight.is_launched = True
             try:
+                flight.is_launched = True  # in here: between the two `try` an interrupt would not be seen by the outer
                 LOADING.set(flight)
                 value = not_awaitable(self._load, self._load(flight.key))
             except Exception as error:  # noqa: BLE001  # it is told to the waiters, this caller among them
@@ -346,11 +346,13 @@ class Cache(BaseCache[K, V, _Flight]):
         return min(max(0.0, (instant - self._clock()) / NANOSECONDS_PER_SECOND), TIMEOUT_MAX)
 
     def _settle(self, flight: _Flight, outcome: Outcome) -> None:
-        wait, flight.wait = flight.wait, None
+        wait = flight.wait
         if wait is not None:
-            wait.outcome = outcome
+            if wait.outcome is None:  # it is told again where it was broken off
+                wait.outcome = outcome
             if wait.done is not None:
                 wait.done.set()
+            flight.wait = None
 
     def _cancel(self, flight: _Flight) -> None:
         """Threads cannot cancel."""

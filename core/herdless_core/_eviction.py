@@ -157,6 +157,7 @@ class S3Fifo(Generic[K]):
             del missing[key]
         self._main = deque(main)
         self._small = deque([*small, *missing])
+        self._ghosts.intersection_update(self._ghost_order)
 
     def _next_queue(self) -> Queue | None:
         if self._small and (len(self._small) >= self._small_share or not self._main):

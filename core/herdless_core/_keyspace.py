@@ -183,7 +183,9 @@ class Keyspace(Generic[K]):
         if loading is not None and isinstance(reply, Join) and reply.leads:
             self.begin_wait(loading, self.flights[reply.generation])
         if isinstance(reply, Answer):
+            self._is_torn = True
             self._store.visit(key)
+            self._is_torn = False
         self._count_lookup(reply)
         return self._in_turn(effects + more if more else effects, is_nested=loading is not None)
 
@@ -380,12 +382,13 @@ class Keyspace(Generic[K]):
             flight = entry.flight
             if flight is None:
                 continue
-            if flight.generation in self.flights:
+            running = self.flights.get(flight.generation)
+            if running is not None and not running.has_ended:
                 attached.add(flight.generation)
             else:
                 self._store.place(key, entry, transition(entry, Restarted(), LONG_AGO, self.policy)[0])
         for generation, running in list(self.flights.items()):
-            if generation not in attached and running.evicted is None:
+            if generation not in attached and (running.evicted is None or running.has_ended):
                 self._end(generation)
         self._is_torn = False
 

@@ -408,7 +408,7 @@ def test_idle_worker_is_used_again() -> None:
 def is_idle(workers: Workers[_Flight]) -> bool:
     """Whether the one worker waits for a job."""
     with workers._condition:
-        return workers._idle == 1
+        return len(workers._idle) == 1
 
 
 # Errors
