@@ -357,6 +357,13 @@ class Cache(BaseCache[K, V, _Flight]):
 
     def _over(self, flight: _Flight, task: Future[None]) -> None:
         """The load's task has ended, in whatever way."""
+        try:
+            self._clean_up(flight, task)
+        except BaseException:
+            self._clean_up(flight, task)  # it was broken off, and nothing of it may not be done twice
+            raise
+
+    def _clean_up(self, flight: _Flight, task: Future[None]) -> None:
         flight.task = None
         if flight.timer is not None:
             flight.timer.cancel()
@@ -372,6 +379,8 @@ class Cache(BaseCache[K, V, _Flight]):
 
     def _settle(self, flight: _Flight, outcome: Woken) -> None:
         if flight.task is not None:
+            for ended in [task for task in self._tasks if task.done()]:  # of which `_over` was not told
+                self._tasks.discard(ended)
             self._tasks.add(flight.task)
         waiters = list(flight.waiters)  # others may leave meanwhile
         flight.waiters.clear()

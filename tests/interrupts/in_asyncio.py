@@ -141,7 +141,7 @@ class House:
         self.run()
         assert self.cache.stats().in_flight == 0, f"{self.cache.stats().in_flight} flights are left that nobody runs"
         assert_tables_agree(self.cache)
-        assert not self.cache._tasks, f"{self.cache._tasks} are kept though they have ended"
+        assert all(task.done() for task in self.cache._tasks), f"{self.cache._tasks} still run"
 
     def judge_answer(self, key: str, caller: asyncio.Task[Any], operation: str) -> None:
         """Whoever was not struck has an answer."""
