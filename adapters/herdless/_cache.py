@@ -210,15 +210,22 @@ class BaseCache(ABC, Generic[K, V, F]):
         if self._inside == me:
             self._postponed.append(step)
             return
+        is_mended = False
         try:
-            self._lock.acquire()
-            self._inside = me
-            boarded = self._carry_out(step(self._clock() if at is None else at))
-            gone = self._leave()
-            if boarded is not None:
-                self._launch(boarded)
-        except BaseException:
-            self._mend()
+            try:
+                self._lock.acquire()
+                self._inside = me
+                boarded = self._carry_out(step(self._clock() if at is None else at))
+                gone = self._leave()
+                if boarded is not None:
+                    self._launch(boarded)
+            except Exception:  # what was asked for is refused, or foreign code raised
+                self._mend()
+                is_mended = True
+                raise
+        except BaseException:  # an interrupt, in the lines above too
+            if not is_mended:
+                self._mend()
             raise
         del gone  # not before the launch: a finalizer may look up the very key that is to be loaded
 
@@ -227,13 +234,20 @@ class BaseCache(ABC, Generic[K, V, F]):
         me = get_ident()
         if self._inside == me:
             return question()
+        is_mended = False
         try:
-            self._lock.acquire()
-            self._inside = me
-            answer = question()
-            self._leave()
-        except BaseException:
-            self._mend()
+            try:
+                self._lock.acquire()
+                self._inside = me
+                answer = question()
+                self._leave()
+            except Exception:  # what was asked for is refused, or foreign code raised
+                self._mend()
+                is_mended = True
+                raise
+        except BaseException:  # an interrupt, in the lines above too
+            if not is_mended:
+                self._mend()
             raise
         return answer
 
@@ -244,16 +258,23 @@ class BaseCache(ABC, Generic[K, V, F]):
         me = get_ident()
         if self._inside == me:
             self._refuse_inside()
+        is_mended = False
         try:
-            self._lock.acquire()
-            self._inside = me
-            asked, boarded = self._ask(key)
-            parked = None if isinstance(asked, Answer | Refuse) else self._park(asked)
-            gone = self._leave()
-            if boarded is not None:
-                self._launch(boarded)
-        except BaseException:
-            self._mend()
+            try:
+                self._lock.acquire()
+                self._inside = me
+                asked, boarded = self._ask(key)
+                parked = None if isinstance(asked, Answer | Refuse) else self._park(asked)
+                gone = self._leave()
+                if boarded is not None:
+                    self._launch(boarded)
+            except Exception:  # what was asked for is refused, or foreign code raised
+                self._mend()
+                is_mended = True
+                raise
+        except BaseException:  # an interrupt, in the lines above too
+            if not is_mended:
+                self._mend()
             raise
         del gone
         return asked, boarded, parked
@@ -454,22 +475,29 @@ class BaseCache(ABC, Generic[K, V, F]):
 
     def _succeeded(self, flight: F, value: object) -> None:
         """The loader returned this."""
+        is_mended = False
         try:
-            self._lock.acquire()  # and not `with`, which takes twice as long, since every miss comes here
-            self._inside = get_ident()
-            now = self._clock()
-            filled = self._keyspace.fill(flight, value, now)
-            if filled is not None:
-                self._settle_here(flight, filled)
-            else:
-                luck = random.random()
-                self._carry_out(self._keyspace.load_succeeded(flight.generation, value, now, luck))
-            following = self._carry_out(self._keyspace.load_over(flight, now)) if self._has_turns else None
-            gone = self._leave()
-            if following is not None:
-                self._launch(following)
-        except BaseException:
-            self._mend(flight)
+            try:
+                self._lock.acquire()  # and not `with`, which takes twice as long, since every miss comes here
+                self._inside = get_ident()
+                now = self._clock()
+                filled = self._keyspace.fill(flight, value, now)
+                if filled is not None:
+                    self._settle_here(flight, filled)
+                else:
+                    luck = random.random()
+                    self._carry_out(self._keyspace.load_succeeded(flight.generation, value, now, luck))
+                following = self._carry_out(self._keyspace.load_over(flight, now)) if self._has_turns else None
+                gone = self._leave()
+                if following is not None:
+                    self._launch(following)
+            except Exception:  # what was asked for is refused, or foreign code raised
+                self._mend(flight)
+                is_mended = True
+                raise
+        except BaseException:  # an interrupt, in the lines above too
+            if not is_mended:
+                self._mend(flight)
             raise
         del gone
 

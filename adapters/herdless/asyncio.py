@@ -191,27 +191,34 @@ class Cache(BaseCache[K, V, _Flight]):
             self._refuse_inside()
         joined: Answer | Refuse | tuple[_Flight, Awaitable[Woken], How]
         boarded: _Flight | None = None
+        is_mended = False
         try:
-            self._lock.acquire()  # and not `with`, which takes twice as long, since every miss and join comes here
-            self._inside = me
-            if loop is not self._loop:
-                self._look_around(key)
-            asked, boarded = self._ask(key)
-            if not isinstance(asked, _Flight):
-                joined = asked
-            else:
-                waiter = _Waiter(loop=loop)
-                asked.waiters[waiter] = None
-                waiting: Awaitable[Woken] = waiter
-                loading = _loading()
-                if asked.loop is not loop or loading is not None:
-                    waiting = self._look_after(asked, waiter, loading)
-                joined = asked, waiting, "loaded" if asked is boarded else "joined"
-            gone = self._leave()
-            if boarded is not None:
-                self._launch(boarded)
-        except BaseException:
-            self._mend()
+            try:
+                self._lock.acquire()  # and not `with`, which takes twice as long, since every miss and join comes here
+                self._inside = me
+                if loop is not self._loop:
+                    self._look_around(key)
+                asked, boarded = self._ask(key)
+                if not isinstance(asked, _Flight):
+                    joined = asked
+                else:
+                    waiter = _Waiter(loop=loop)
+                    asked.waiters[waiter] = None
+                    waiting: Awaitable[Woken] = waiter
+                    loading = _loading()
+                    if asked.loop is not loop or loading is not None:
+                        waiting = self._look_after(asked, waiter, loading)
+                    joined = asked, waiting, "loaded" if asked is boarded else "joined"
+                gone = self._leave()
+                if boarded is not None:
+                    self._launch(boarded)
+            except Exception:  # what was asked for is refused, or foreign code raised
+                self._mend()
+                is_mended = True
+                raise
+        except BaseException:  # an interrupt, in the lines above too
+            if not is_mended:
+                self._mend()
             raise
         del gone
         return joined
@@ -383,12 +390,12 @@ class Cache(BaseCache[K, V, _Flight]):
                 self._tasks.discard(ended)
             self._tasks.add(flight.task)
         waiters = list(flight.waiters)  # others may leave meanwhile
-        flight.waiters.clear()
         if not flight.is_shared:
             _call(flight.loop, _wake, waiters, outcome)
-            return
-        for waiter in waiters:
-            _call(waiter.get_loop(), _wake, (waiter,), outcome)
+        else:
+            for waiter in waiters:
+                _call(waiter.get_loop(), _wake, (waiter,), outcome)
+        flight.waiters.clear()  # last: where this is broken off, those who are left are woken again
 
     def _settle_here(self, flight: _Flight, outcome: Outcome) -> None:
         if flight.is_shared:

@@ -164,12 +164,19 @@ class Cache(BaseCache[K, V, _Flight]):
 
     def _answer(self, key: K, timeout: float | None) -> Answered:
         timeout_ns = _nanoseconds(timeout)
+        is_mended = False
         try:
-            asked, boarded, wait, expires_at, runs_here = self._begin(key, timeout_ns)
-            if runs_here and isinstance(asked, _Flight):
-                self._run(asked)
-        except BaseException:
-            self._mend()
+            try:
+                asked, boarded, wait, expires_at, runs_here = self._begin(key, timeout_ns)
+                if runs_here and isinstance(asked, _Flight):
+                    self._run(asked)
+            except Exception:  # what was asked for is refused, or foreign code raised
+                self._mend()
+                is_mended = True
+                raise
+        except BaseException:  # an interrupt, in the lines above too
+            if not is_mended:
+                self._mend()
             raise
         if not isinstance(asked, _Flight):
             return value_of_reply(key, asked), "hit"
@@ -186,26 +193,33 @@ class Cache(BaseCache[K, V, _Flight]):
             self._refuse_inside()
         wait = _NO_WAIT
         runs_here = False
+        is_mended = False
         try:
-            self._lock.acquire()
-            self._inside = me
-            expires_at = NEVER if timeout_ns == NEVER else after(self._clock(), timeout_ns)
-            asked, boarded = self._ask(key)
-            if isinstance(asked, _Flight) and asked is not boarded and self._is_queued(asked):
-                self._carry_out(self._keyspace.supersede(asked))
+            try:
+                self._lock.acquire()
+                self._inside = me
+                expires_at = NEVER if timeout_ns == NEVER else after(self._clock(), timeout_ns)
                 asked, boarded = self._ask(key)
-            if isinstance(asked, _Flight):
-                wait = asked.wait or wait
-                runs_here = asked is boarded and timeout_ns == NEVER and asked.due_at == NEVER
-                asked.is_begun = asked.is_begun or runs_here
-                asked.is_urgent = True
-                if not runs_here:
-                    wait.park()
-            gone = self._leave()
-            if boarded is not None and not runs_here:
-                self._launch(boarded)
-        except BaseException:
-            self._mend()
+                if isinstance(asked, _Flight) and asked is not boarded and self._is_queued(asked):
+                    self._carry_out(self._keyspace.supersede(asked))
+                    asked, boarded = self._ask(key)
+                if isinstance(asked, _Flight):
+                    wait = asked.wait or wait
+                    runs_here = asked is boarded and timeout_ns == NEVER and asked.due_at == NEVER
+                    asked.is_begun = asked.is_begun or runs_here
+                    asked.is_urgent = True
+                    if not runs_here:
+                        wait.park()
+                gone = self._leave()
+                if boarded is not None and not runs_here:
+                    self._launch(boarded)
+            except Exception:  # what was asked for is refused, or foreign code raised
+                self._mend()
+                is_mended = True
+                raise
+        except BaseException:  # an interrupt, in the lines above too
+            if not is_mended:
+                self._mend()
             raise
         del gone
         return asked, boarded, wait, expires_at, runs_here

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, final
 
-from herdless_core import CacheClosed, HerdlessError, LoadCancelled, LoadTimeout, TooManyWaiters
+from herdless_core import CacheClosed, HerdlessError, LoadCancelled, LoadTimeout, ReentrantLoad, TooManyWaiters
 
 Operation: TypeAlias = Callable[[Any], Any]
 """Does one thing to a cache; awaited where the runtime has `await`."""
@@ -54,6 +54,11 @@ class Situation:
     eager: bool = False
     """Whether another caller joins the flight that the operation starts as soon as it is there."""
 
+    is_closed: bool = False
+    """Whether the cache is closed before."""
+    asks: str | None = None
+    """The key for which the loader of `a` asks, inside of the load."""
+
     def __str__(self) -> str:
         return self.name
 
@@ -76,6 +81,9 @@ SITUATIONS = [
     ),
     Situation("stale for errors", {"ttl": 10, "stale_if_error": 10}, ["a"], seconds=15, breaks=True, eager=True),
     Situation("expired, others too", {"ttl": 10}, ["a", "b", "c"], seconds=15),
+    Situation("of a closed cache", is_closed=True),
+    Situation("absent, and the loader asks for another key", asks="b"),
+    Situation("absent, and the loader asks for the same key", asks="a"),
     Situation("loaded by another", is_led=True),
     Situation("loaded by another, for three", is_led=True, waits=2),
     Situation("loaded by another, in a full cache", {"maxsize": 2}, ["b", "c"], is_led=True, waits=1),
@@ -111,6 +119,8 @@ def accepts(answer: object, key: str, situation: Situation, operation: str) -> b
             return "max_waiters" in situation.options
         case CacheClosed():
             return operation.startswith("close")
+        case ReentrantLoad():
+            return situation.asks == "a"
         case _:
             return False
 

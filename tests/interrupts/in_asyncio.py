@@ -49,6 +49,7 @@ class House:
         self.made: Final[list[tuple[str, int]]] = []
         self.callers: Final[list[tuple[str, asyncio.Task[Any]]]] = []
         self.breaks = False
+        self.is_judged = False
         self.is_lock_free = False
         self.cache: Final = Cache(self.load, clock=self.clock, **situation.options, **options)
 
@@ -57,6 +58,8 @@ class House:
         await asyncio.sleep(0)
         if self.gate is not None:
             await self.gate.wait()
+        if self.situation.asks is not None and key == "a" and not self.is_judged:
+            await self.cache.get(self.situation.asks)
         if self.breaks:
             raise LoadBroke(key)
         self.made.append((key, len(self.made) + 1))
@@ -80,6 +83,8 @@ class House:
             self.loop.run_until_complete(self.cache.get(key))
         self.clock.advance(situation.seconds)
         self.breaks = situation.breaks
+        if situation.is_closed:
+            self.loop.run_until_complete(self.cache.close())
         if situation.is_led:
             self.gate = asyncio.Event()
             for _ in range(1 + situation.waits):
@@ -120,7 +125,8 @@ class House:
         assert self.is_lock_free, "the lock is held"
         self.judge_tables()
         self.breaks = False
-        if operation.startswith("close") and self.cache._keyspace._closed:
+        self.is_judged = True
+        if self.cache._keyspace._closed:
             return
         for key in "abcdef":
             self.judge_key(key, self.loop)

@@ -40,12 +40,15 @@ class House:
         self.gate_is_open = True
         self.is_over = False
         self.breaks = False
+        self.is_judged = False
         self.injection: Final = injection
         self.cache: Final = Cache(self.load, clock=threads.clock, **situation.options, **options)
 
     def load(self, key: str) -> tuple[str, int]:
         """The loader: parks while the gate is closed."""
         self.threads.pause("loads", lambda: self.gate_is_open)
+        if self.situation.asks is not None and key == "a" and not self.is_judged:
+            self.cache.get(self.situation.asks)
         if self.breaks:
             raise LoadBroke(key)
         self.made.append((key, len(self.made) + 1))
@@ -73,6 +76,8 @@ class House:
             self.cache.get(key)
         self.threads.clock.advance(situation.seconds)
         self.breaks = situation.breaks
+        if situation.is_closed:
+            self.cache.close()
         if situation.is_led:
             self.gate_is_open = False
             for _ in range(1 + situation.waits):
@@ -124,7 +129,8 @@ class House:
         assert stats.in_flight == 0, f"{stats.in_flight} flights are left that nobody runs"
         assert_tables_agree(self.cache)
         self.breaks = False
-        if operation.startswith("close") and self.cache._keyspace._closed:
+        self.is_judged = True
+        if self.cache._keyspace._closed:
             return
         self.threads.spawn(self.judge_keys, name="asks").result()
         self.wait_for_the_workers()

@@ -50,12 +50,15 @@ class House:
         self.waiting = 0
         """How many callers have no answer."""
         self.breaks = False
+        self.is_judged = False
         self.cache: Final = Cache(self.load, checkpoint="never", clock=self.clock, **situation.options, **options)
 
     async def load(self, key: str) -> tuple[str, int]:
         """The loader: parks while the gate is closed."""
         if self.gate is not None:
             await self.gate.wait()
+        if self.situation.asks is not None and key == "a" and not self.is_judged:
+            await self.cache.get(self.situation.asks)
         if self.breaks:
             raise LoadBroke(key)
         self.made.append((key, len(self.made) + 1))
@@ -82,6 +85,8 @@ class House:
                 await self.cache.get(key)
             self.clock.advance(situation.seconds)
             self.breaks = situation.breaks
+            if situation.is_closed:
+                await self.cache.close()
             if situation.is_led:
                 self.gate = trio.Event()
                 for _ in range(1 + situation.waits):
