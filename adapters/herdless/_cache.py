@@ -512,7 +512,8 @@ class BaseCache(ABC, Generic[K, V, F]):
         told = error
         self._change(lambda now: self._fail(flight, told, now))
         if flight.failed_unwatched:
-            LOGGER.warning("the refresh of %r failed", flight.key, exc_info=told)
+            with contextlib.suppress(Exception):  # a handler of the user's own, or the key's `repr`
+                LOGGER.warning("the refresh of %r failed", flight.key, exc_info=told)
 
     def _fail(self, flight: F, error: Exception, now: int) -> Effects:
         flight.failed_unwatched = self._keyspace.waiters(flight.generation) == 0

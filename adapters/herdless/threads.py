@@ -332,7 +332,8 @@ class Cache(BaseCache[K, V, _Flight]):
             if not flight.has_ended:
                 self._failed(flight, error)
             elif isinstance(error, Exception):
-                LOGGER.warning("around_load failed after a load", exc_info=error)
+                with contextlib.suppress(Exception):  # a handler of the user's own
+                    LOGGER.warning("around_load failed after a load", exc_info=error)
 
     def _begins(self, flight: _Flight) -> bool:
         """Whether this thread is the one to run the load. Inside the lock."""

@@ -502,9 +502,9 @@ class Keyspace(Generic[K]):
             self._observe(key, Step(before, event, now, self.policy, after, effects))
         if after is before:
             return NOTHING
-        self._is_torn = True
+        was_torn, self._is_torn = self._is_torn, True  # an eviction is a step within another one
         cancellations = self._place(key, before, event, now, after)
-        self._is_torn = False
+        self._is_torn = was_torn
         return cancellations
 
     def _place(self, key: K, before: Entry, event: Event, now: int, after: Entry) -> Effects:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, cast
 
 import pytest
 
-from herdless._testing._contract import _decisions, _interleavings, _promises
+from herdless._testing._contract import _decisions, _foreign, _interleavings, _promises
 from herdless._testing._contract._world import Scenario, World
 
 
@@ -23,6 +23,7 @@ PARTS: Final[dict[str, tuple[Scenario, ...]]] = {
     "Promises": _scenarios(_promises),
     "Decisions": _scenarios(_decisions),
     "Interleavings in which other caches broke": _scenarios(_interleavings),
+    "Foreign code that raises": _scenarios(_foreign),
 }
 """All scenarios, under the titles of docs/runtimes.md."""
 
