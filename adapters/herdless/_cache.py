@@ -134,8 +134,8 @@ class BaseCache(ABC, Generic[K, V, F]):
         self._load: Final = load
         self._clock: Final = clock
         self._lock = _primitives.RLock()
-        self._inside = 0
-        """The thread that is in the critical section; 0: none."""
+        self._is_entered = False
+        """Whether a thread is in the critical section."""
         self._postponed: Final[deque[Callable[[int], Effects]]] = deque()
         """Changes that foreign code made inside the critical section, in order."""
         self._keyspace: Final = Keyspace[K](
@@ -151,6 +151,7 @@ class BaseCache(ABC, Generic[K, V, F]):
         self._flights: Final[dict[int, F]] = self._keyspace.flights  # type: ignore[assignment]
         self._ended: Final[dict[int, F]] = self._keyspace.ended  # type: ignore[assignment]  # as above
         self._has_turns: Final = max_loads is not None
+        self._leaving: Final = self._keyspace.leaving
         self._hits = 0
         self._told_of_forks: Final = survive_forks(self._restart)
 
@@ -206,15 +207,14 @@ class BaseCache(ABC, Generic[K, V, F]):
 
         at: the instant, where it is not the clock's.
         """
-        me = get_ident()
-        if self._inside == me:
+        if self._is_entered and self._is_inside():
             self._postponed.append(step)
             return
         is_mended = False
         try:
             try:
                 self._lock.acquire()
-                self._inside = me
+                self._is_entered = True
                 boarded = self._carry_out(step(self._clock() if at is None else at))
                 gone = self._leave()
                 if boarded is not None:
@@ -231,14 +231,13 @@ class BaseCache(ABC, Generic[K, V, F]):
 
     def _look(self, question: Callable[[], T]) -> T:
         """The answer to a question that changes nothing. Foreign code may ask it inside the lock."""
-        me = get_ident()
-        if self._inside == me:
+        if self._is_entered and self._is_inside():
             return question()
         is_mended = False
         try:
             try:
                 self._lock.acquire()
-                self._inside = me
+                self._is_entered = True
                 answer = question()
                 self._leave()
             except Exception:  # what was asked for is refused, or foreign code raised
@@ -255,15 +254,14 @@ class BaseCache(ABC, Generic[K, V, F]):
         """Look the key up, as a caller who will wait if it has to: the flight to wait for, or the reply; the flight
         that was launched for it, if any; and what `_park` returned for the flight to wait for.
         """
-        me = get_ident()
-        if self._inside == me:
+        if self._is_entered and self._is_inside():
             self._refuse_inside()
         is_mended = False
         try:
             try:
                 self._lock.acquire()
-                self._inside = me
-                asked, boarded = self._ask(key)
+                self._is_entered = True
+                asked, boarded = self._ask(key, _loading())
                 parked = None if isinstance(asked, Answer | Refuse) else self._park(asked)
                 gone = self._leave()
                 if boarded is not None:
@@ -279,6 +277,11 @@ class BaseCache(ABC, Generic[K, V, F]):
         del gone
         return asked, boarded, parked
 
+    def _is_inside(self) -> bool:
+        """Whether this very thread is in the critical section, in which it runs foreign code just now."""
+        # It is what threading.Condition asks its lock; an attribute with the thread would cost each miss and join.
+        return self._is_entered and self._lock._is_owned()  # type: ignore[attr-defined]
+
     def _refuse_inside(self) -> NoReturn:
         raise MisuseError(
             "a lookup was made inside the cache's own lock, and would wait for itself: look up later, and not in a "
@@ -292,12 +295,11 @@ class BaseCache(ABC, Generic[K, V, F]):
         """
         if self._postponed:
             self._catch_up()
-        leaving = self._keyspace.leaving
         gone: list[object] | None = None
-        if leaving:
-            gone = leaving.copy()
-            leaving.clear()
-        self._inside = 0
+        if self._leaving:
+            gone = self._leaving.copy()
+            self._leaving.clear()
+        self._is_entered = False
         self._lock.release()
         return gone
 
@@ -315,12 +317,12 @@ class BaseCache(ABC, Generic[K, V, F]):
             if boarded is not None:
                 launches.append(boarded)
         if launches:
-            self._inside = 0
+            self._is_entered = False
             self._lock.release()
             for flight in launches:
                 self._launch(flight)
             self._lock.acquire()
-            self._inside = get_ident()
+            self._is_entered = True
 
     def _mend(self, flight: F | None = None) -> None:
         """What this thread did in here was broken off, perhaps between any two instructions: the tables agree again,
@@ -329,9 +331,9 @@ class BaseCache(ABC, Generic[K, V, F]):
         flight: the one whose end this thread was reporting.
         """
         me = get_ident()
-        was_inside = self._inside == me
+        was_inside = self._is_inside()
         self._lock.acquire()
-        self._inside = me
+        self._is_entered = True
         self._keyspace.heal()
         effects = NOTHING
         for orphan in [each for each in self._flights.values() if not each.is_launched and each.boarder in {0, me}]:
@@ -342,7 +344,7 @@ class BaseCache(ABC, Generic[K, V, F]):
             self._settle_dropped(flight)
         if self._postponed:
             self._catch_up()
-        self._inside = 0
+        self._is_entered = False
         self._lock.release()
         if was_inside:
             self._lock.release()
@@ -355,18 +357,17 @@ class BaseCache(ABC, Generic[K, V, F]):
 
     # What an adapter carries out
 
-    def _ask(self, key: K) -> tuple[F | Answer | Refuse, F | None]:
-        """Look the key up: the flight to wait for, or the reply; and the flight to launch after the lock, if any.
-
-        Inside the lock.
+    def _ask(self, key: K, loading: RunningLoad | None) -> tuple[F | Answer | Refuse, F | None]:
+        """Look the key up, inside the load `loading` if any: the flight to wait for, or the reply; and the flight to
+        launch after the lock, if any. Inside the lock.
         """
-        loading, now = _loading(), self._clock()
+        now = self._clock()
         flight: F | None
         flight = self._keyspace.enter(key, now) if loading is None else None  # type: ignore[assignment]  # by `_board`
         if flight is not None:
             if flight.boarder:
                 return flight, None
-            flight.boarder = self._inside
+            flight.boarder = get_ident()
             if flight.due_at != NEVER:
                 self._arm(flight)
             return flight, flight
@@ -393,7 +394,7 @@ class BaseCache(ABC, Generic[K, V, F]):
                     boarded = self._flights[effect.generation]
                     if not boarded.boarder and boarded.due_at != NEVER:
                         self._arm(boarded)
-                    boarded.boarder = self._inside
+                    boarded.boarder = get_ident()
                 case Settle():
                     self._settle_ended(effect.generation, effect.outcome)
                 case CancelLoad():  # no caller waits for it any more, but `close` may
@@ -476,10 +477,11 @@ class BaseCache(ABC, Generic[K, V, F]):
     def _succeeded(self, flight: F, value: object) -> None:
         """The loader returned this."""
         is_mended = False
+        gone = None
         try:
             try:
                 self._lock.acquire()  # and not `with`, which takes twice as long, since every miss comes here
-                self._inside = get_ident()
+                self._is_entered = True
                 now = self._clock()
                 filled = self._keyspace.fill(flight, value, now)
                 if filled is not None:
@@ -488,7 +490,11 @@ class BaseCache(ABC, Generic[K, V, F]):
                     luck = random.random()
                     self._carry_out(self._keyspace.load_succeeded(flight.generation, value, now, luck))
                 following = self._carry_out(self._keyspace.load_over(flight, now)) if self._has_turns else None
-                gone = self._leave()
+                if self._leaving or self._postponed:
+                    gone = self._leave()
+                else:
+                    self._is_entered = False
+                    self._lock.release()
                 if following is not None:
                     self._launch(following)
             except Exception:  # what was asked for is refused, or foreign code raised
@@ -571,18 +577,18 @@ class BaseCache(ABC, Generic[K, V, F]):
 
     def _restart(self) -> None:
         """In a forked child: the values are there, those who ran the flights are not, nor who held the lock."""
-        if self._inside == get_ident():
+        if self._is_inside():
             return  # forked by foreign code inside the lock, which is this thread's own
         self._lock = _primitives.RLock()
-        self._inside = get_ident()
+        self._is_entered = True
         self._keyspace.heal()
         for generation in list(self._flights):
             self._keyspace.restarted(generation, LONG_AGO)
         self._abandon()
         self._ended.clear()
-        self._keyspace.leaving.clear()
+        self._leaving.clear()
         self._postponed.clear()
-        self._inside = 0
+        self._is_entered = False
 
     def _abandon(self) -> None:
         """Forget what the adapter knows of running loads."""

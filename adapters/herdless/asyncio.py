@@ -14,10 +14,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import functools
 from asyncio import Future
 from collections.abc import Awaitable, Callable, Iterable
-from threading import get_ident
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeAlias, Unpack, final
 from weakref import WeakSet
@@ -41,6 +39,7 @@ from herdless_core import (
     NANOSECONDS_PER_SECOND,
     NEVER,
     Answer,
+    Effects,
     Failure,
     Fresh,
     LoadCancelled,
@@ -81,13 +80,23 @@ class _Flight(Flight):
     was_cancelled: bool = False
     """By somebody else than the cache: its loop ends, or a tool cancels all tasks."""
 
-    def __init__(self, key: object, generation: int, due_at: int, loop: asyncio.AbstractEventLoop) -> None:
+    left: int = 0
+    """How many of the waiters left."""
+
+    def __init__(
+        self, cache: Cache[Any, Any], key: object, generation: int, due_at: int, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.cache: Final = cache
         self.key = key
         self.generation = generation
         self.due_at = due_at
         self.loop: Final = loop
-        self.waiters: Final[dict[Future[Woken], None]] = {}
-        """In the order in which they came."""
+        self.waiters: Final[list[Future[Woken]]] = []
+        """Those who left included, until they are the greater part."""
+
+    def over(self, task: Future[None]) -> None:
+        """The task has ended before its first step."""
+        self.cache._ended_unbegun(self, task)
 
     def is_current(self) -> bool:
         """Whether it is the load's own task that runs here."""
@@ -186,30 +195,34 @@ class Cache(BaseCache[K, V, _Flight]):
     def _join(self, key: K) -> Answer | Refuse | tuple[_Flight, Awaitable[Woken], How]:
         """Look the key up: the reply, or the flight to wait for, and what to await."""
         loop = _running_loop()
-        me = get_ident()
-        if self._inside == me:
+        if self._is_entered and self._is_inside():
             self._refuse_inside()
         joined: Answer | Refuse | tuple[_Flight, Awaitable[Woken], How]
         boarded: _Flight | None = None
+        gone: list[object] | None = None
+        loading = _loading()
         is_mended = False
         try:
             try:
                 self._lock.acquire()  # and not `with`, which takes twice as long, since every miss and join comes here
-                self._inside = me
+                self._is_entered = True
                 if loop is not self._loop:
                     self._look_around(key)
-                asked, boarded = self._ask(key)
+                asked, boarded = self._ask(key, loading)
                 if not isinstance(asked, _Flight):
                     joined = asked
                 else:
                     waiter = _Waiter(loop=loop)
-                    asked.waiters[waiter] = None
+                    asked.waiters.append(waiter)
                     waiting: Awaitable[Woken] = waiter
-                    loading = _loading()
                     if asked.loop is not loop or loading is not None:
                         waiting = self._look_after(asked, waiter, loading)
                     joined = asked, waiting, "loaded" if asked is boarded else "joined"
-                gone = self._leave()
+                if self._leaving or self._postponed:
+                    gone = self._leave()
+                else:
+                    self._is_entered = False
+                    self._lock.release()
                 if boarded is not None:
                     self._launch(boarded)
             except Exception:  # what was asked for is refused, or foreign code raised
@@ -252,8 +265,17 @@ class Cache(BaseCache[K, V, _Flight]):
             raise
 
     def _leave_flight(self, flight: _Flight, waiting: object) -> None:
-        if flight.waiters.pop(waiting, self) is None:  # type: ignore[call-overload]  # what is no waiter is not there
+        if isinstance(waiting, Future):
+            with contextlib.suppress(RuntimeError):  # its loop was closed
+                waiting.cancel()  # where the caller's coroutine was closed, it is not yet
             self._left(flight, can_cancel=True)
+
+    def _let_go_of(self, flight: _Flight, now: int, can_cancel: bool, loading: RunningLoad | None) -> Effects:
+        flight.left += 1
+        if 2 * flight.left > len(flight.waiters):
+            flight.waiters[:] = [waiter for waiter in flight.waiters if not waiter.done()]
+            flight.left = 0
+        return BaseCache._let_go_of(self, flight, now, can_cancel, loading)
 
     async def settled(self) -> None:
         """Return when no load is in the air: neither one that callers wait for, nor a refresh. Inside a load: no other
@@ -298,7 +320,7 @@ class Cache(BaseCache[K, V, _Flight]):
             _running_loop()
 
     def _board(self, key: K, generation: int, due_at: int) -> _Flight:
-        return _Flight(key, generation, due_at, self._loop_of_loads())
+        return _Flight(self, key, generation, due_at, self._loop_of_loads())
 
     def _loop_of_loads(self) -> asyncio.AbstractEventLoop:
         if not self._is_apart:
@@ -329,57 +351,67 @@ class Cache(BaseCache[K, V, _Flight]):
             flight.is_launched = True
             self._failed(flight, error)
             return
-        task.add_done_callback(functools.partial(self._over, flight))
-        flight.is_launched = True
         if not task.done():  # an eager task may have run to its end
             flight.task = task
+            task.add_done_callback(flight.over)  # a task can be cancelled before its first step, which takes this back
             if flight.has_ended:
                 self._tasks.add(task)
                 task.cancel()  # it could not be before it was known
+        flight.is_launched = True
 
     async def _run(self, flight: _Flight) -> None:
         try:
-            if flight.has_ended:
-                raise LoadCancelled("the load was superseded before it began")
-            _set_loading(flight)
-            value = await awaitable(self._load, self._load(flight.key))
-        except Exception as error:  # noqa: BLE001  # it is told to the waiters
-            self._failed(flight, error)
-        except asyncio.CancelledError as error:
-            task = flight.task
-            flight.was_cancelled = task is not None and task.cancelling() > 0
-            if flight.was_cancelled:
-                self._dropped(flight)
-            else:
+            try:
+                if flight.task is not None:
+                    flight.task.remove_done_callback(flight.over)
+                if flight.has_ended:
+                    raise LoadCancelled("the load was superseded before it began")
+                _set_loading(flight)
+                value = await awaitable(self._load, self._load(flight.key))
+            except Exception as error:  # noqa: BLE001  # it is told to the waiters
                 self._failed(flight, error)
-            raise
-        except BaseException as error:
-            if isinstance(error, GeneratorExit) and not flight.is_current():
-                self._dropped(flight)  # its loop is gone, and with it the coroutine
+            except BaseException as error:
+                self._stopped(flight, error)
+                raise
             else:
-                self._failed(flight, error)
+                self._succeeded(flight, value)
+        except BaseException as error:  # an interrupt, in the lines above too
+            self._broken_off(flight, error)
             raise
+        finally:
+            if self._tasks or self._quiet or flight.timer is not None:
+                self._tidy(flight)
+            flight.task = None
+
+    def _stopped(self, flight: _Flight, error: BaseException) -> None:
+        """The load's coroutine was made to end, or the loader raised such a thing itself."""
+        task = flight.task
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0:
+            flight.was_cancelled = True
+            self._dropped(flight)
+        elif isinstance(error, GeneratorExit) and not flight.is_current():
+            self._dropped(flight)  # its loop is gone, and with it the coroutine
         else:
-            self._succeeded(flight, value)
+            self._failed(flight, error)
 
-    def _over(self, flight: _Flight, task: Future[None]) -> None:
-        """The load's task has ended, in whatever way."""
+    def _ended_unbegun(self, flight: _Flight, task: Future[None]) -> None:
+        """The load's task has ended before its first step."""
         try:
-            self._clean_up(flight, task)
-        except BaseException:
-            self._clean_up(flight, task)  # it was broken off, and nothing of it may not be done twice
+            flight.was_cancelled = task.cancelled()
+            self._dropped(flight)
+            self._tidy(flight)
+            flight.task = None
+        except BaseException as error:
+            self._broken_off(flight, error)
             raise
 
-    def _clean_up(self, flight: _Flight, task: Future[None]) -> None:
-        flight.task = None
+    def _tidy(self, flight: _Flight) -> None:
+        """The load is over: nothing of it is left behind, and who waits for that is told."""
         if flight.timer is not None:
             flight.timer.cancel()
             flight.timer = None
-        if not flight.has_ended or self._has_turns:
-            flight.was_cancelled = task.cancelled()
-            self._dropped(flight)
-        if self._tasks:
-            self._tasks.discard(task)
+        if flight.task is not None:
+            self._tasks.discard(flight.task)
         while self._quiet:
             quiet = self._quiet.pop()
             _call(quiet.get_loop(), _wake, (quiet,), None)
@@ -389,11 +421,10 @@ class Cache(BaseCache[K, V, _Flight]):
             for ended in [task for task in self._tasks if task.done()]:  # of which `_over` was not told
                 self._tasks.discard(ended)
             self._tasks.add(flight.task)
-        waiters = list(flight.waiters)  # others may leave meanwhile
         if not flight.is_shared:
-            _call(flight.loop, _wake, waiters, outcome)
+            _call(flight.loop, _wake, flight.waiters.copy(), outcome)
         else:
-            for waiter in waiters:
+            for waiter in flight.waiters:
                 _call(waiter.get_loop(), _wake, (waiter,), outcome)
         flight.waiters.clear()  # last: where this is broken off, those who are left are woken again
 
@@ -401,21 +432,20 @@ class Cache(BaseCache[K, V, _Flight]):
         if flight.is_shared:
             self._settle(flight, outcome)
         else:
-            _wake(list(flight.waiters), outcome)  # the load's own task is of the flight's loop
+            _wake(flight.waiters, outcome)  # the load's own task is of the flight's loop
             flight.waiters.clear()
         if flight.timer is not None:
             flight.timer.cancel()
 
     def _settle_dropped(self, flight: _Flight) -> None:
         """Nobody is told of the end of a loop: who waits looks up again, but for those who are cancelled with it."""
-        if not flight.was_cancelled:
-            self._settle(flight, None)
-            return
-        elsewhere = [waiter for waiter in flight.waiters if waiter.get_loop() is not flight.loop]
-        for waiter in elsewhere:
-            del flight.waiters[waiter]
-            _call(waiter.get_loop(), _wake, (waiter,), None)
-        self._settle(flight, Failure(LoadCancelled("the load was cancelled"), None))
+        if flight.was_cancelled:
+            cancelled = Failure(LoadCancelled("the load was cancelled"), None)
+            for waiter in flight.waiters:
+                if waiter.get_loop() is flight.loop:
+                    _call(flight.loop, _wake, (waiter,), cancelled)
+        flight.is_shared = True
+        self._settle(flight, None)
 
     def _cancel(self, flight: _Flight) -> None:
         if flight.task is not None:
@@ -468,8 +498,10 @@ class Cache(BaseCache[K, V, _Flight]):
 def _wake(waiters: Iterable[Future[Any]], outcome: object) -> None:
     for waiter in waiters:
         if not _is_done(waiter):
-            with contextlib.suppress(RuntimeError):  # its loop was closed
+            try:
                 _set_result(waiter, outcome)
+            except RuntimeError:  # its loop was closed
+                continue
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: object) -> None:

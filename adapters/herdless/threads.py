@@ -22,7 +22,7 @@ import functools
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
-from threading import TIMEOUT_MAX, get_ident
+from threading import TIMEOUT_MAX
 from types import TracebackType
 from typing import Final, Self, Unpack, final
 
@@ -188,21 +188,21 @@ class Cache(BaseCache[K, V, _Flight]):
         """Look the key up: the reply, or the flight to `_finish`; the
         flight that was started for it, if any; where to wait; until which instant; whether to `_run` it first.
         """
-        me = get_ident()
-        if self._inside == me:
+        if self._is_entered and self._is_inside():
             self._refuse_inside()
+        loading = LOADING.get()
         wait = _NO_WAIT
         runs_here = False
         is_mended = False
         try:
             try:
                 self._lock.acquire()
-                self._inside = me
+                self._is_entered = True
                 expires_at = NEVER if timeout_ns == NEVER else after(self._clock(), timeout_ns)
-                asked, boarded = self._ask(key)
+                asked, boarded = self._ask(key, loading)
                 if isinstance(asked, _Flight) and asked is not boarded and self._is_queued(asked):
                     self._carry_out(self._keyspace.supersede(asked))
-                    asked, boarded = self._ask(key)
+                    asked, boarded = self._ask(key, loading)
                 if isinstance(asked, _Flight):
                     wait = asked.wait or wait
                     runs_here = asked is boarded and timeout_ns == NEVER and asked.due_at == NEVER
@@ -251,7 +251,7 @@ class Cache(BaseCache[K, V, _Flight]):
         self._change(self._keyspace.close)
         if cancel:
             self._abort()
-        if self._inside != get_ident():  # foreign code inside the lock cannot wait
+        if not self._is_inside():  # foreign code inside the lock cannot wait
             self.settled()
 
     def _parked(self) -> list[tuple[_Flight, _Wait]]:

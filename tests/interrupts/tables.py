@@ -29,7 +29,7 @@ def assert_tables_agree(cache: BaseCache[Any, Any, Any]) -> None:
     assert not keyspace.leaving, f"{keyspace.leaving} are kept"
     assert not keyspace._is_torn, "a step was broken off"
     assert not cache._postponed, "a change is not carried out"
-    assert cache._inside == 0, "somebody is inside"
+    assert not cache._is_entered, "somebody is inside"
 
     if store._order is not None:
         queued = {*store._order._small, *store._order._main}

@@ -318,6 +318,10 @@ class RLock:
         if not self._threads.is_over:
             self._threads.park("released a lock", _always)
 
+    def _is_owned(self) -> bool:
+        """Whether the calling thread holds it: `threading.Condition` asks its lock for that too."""
+        return self._owner == threading.get_ident()
+
     def __enter__(self) -> bool:
         return self.acquire()
 

@@ -150,7 +150,7 @@ async def _end_loads(w: World, error: Exception | None = None) -> None:
 @contextmanager
 def _broken_log() -> Iterator[None]:
     handler = logging.Handler()
-    handler.emit = _raise  # type: ignore[method-assign]  # that is what is broken
+    handler.emit = _raise  # type: ignore[method-assign, assignment]  # that is what is broken
     logger = logging.getLogger("herdless")
     logger.addHandler(handler)
     try:
