@@ -15,7 +15,8 @@ generated module and one run of TLC, so that hundreds of them take seconds. The 
     other keys     are left out: generations are the cache's, all else is the key's own
 
 What the specification does not know is left out, with the reason: a value with a lifetime of its own, by
-`Loaded(ttl=...)` or jitter, and a cache that could cancel its loads at one time and not at another.
+`Loaded(ttl=...)` or jitter, a cache that could cancel its loads at one time and not at another, and a key of which a
+forked process had a value from its parent.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from rich.console import Console
 
 from herdless._trace.judge import describe
 from herdless._trace.reader import Line, NotATrace, Recorded, Section, read_trace
-from herdless_core import NEVER, WaiterLeft
+from herdless_core import ABSENT, NEVER, WaiterLeft
 
 from .configurations import FOLDER
 from .moves import Moves
@@ -152,7 +153,9 @@ def _by_key(lines: Iterable[Line]) -> dict[tuple[Section, str], list[Recorded]]:
     return steps
 
 
-def _setting(section: Section, steps: Iterable[Recorded], scale: Scale) -> _Setting:
+def _setting(section: Section, steps: Sequence[Recorded], scale: Scale) -> _Setting:
+    if section.is_forked and steps[0].step.before != ABSENT:
+        raise OutsideOfSpecification("a forked process began with what its parent had, which its lines do not tell")
     can_cancel = {line.step.event.can_cancel for line in steps if isinstance(line.step.event, WaiterLeft)}
     if len(can_cancel) > 1:
         raise OutsideOfSpecification("loads can be cancelled at one time and not at another")
