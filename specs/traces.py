@@ -2,7 +2,8 @@
 
     python -m specs.traces FILE...
 
-The exit status is 0 when all are, 1 when one is not, and 2 for what is no trace or a tool that is missing.
+The exit status is 0 when all are, 1 when one is not, and 2 for what is no trace, has nothing in it that can be checked,
+or a tool that is missing.
 
 Every key of every trace becomes a sequence of moves of specs/TraceCacheEntry.tla. Traces of one policy go into one
 generated module and one run of TLC, so that hundreds of them take seconds. The mapping, per key:
@@ -36,6 +37,7 @@ from rich.console import Console
 
 from herdless._trace.judge import describe
 from herdless._trace.reader import Line, NotATrace, Recorded, Section, read_trace
+from herdless._trace.strict import escaped
 from herdless_core import ABSENT, NEVER, WaiterLeft
 
 from .configurations import FOLDER
@@ -274,10 +276,13 @@ def main() -> int:
         console.print(f"python -m specs.traces: {error}")
         return 2
     for reason in validation.left_out:
-        console.print(f"left out: {reason}")
+        console.print(f"left out: {escaped(reason)}")
     for departed in validation.departed:
         console.print(str(departed))
     keys = validation.followed + len(validation.departed)
+    if keys == 0:
+        console.print("python -m specs.traces: all keys are left out, so that nothing was checked")
+        return 2
     console.print(
         f"{validation.followed} of {keys} keys in {len(arguments.files)} traces are behaviours of the specification: "
         f"{validation.moves:,} moves in {validation.runs} runs of TLC"

@@ -6,16 +6,21 @@ import json
 import re
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
 
+from herdless.__main__ import main
 from herdless.trace import Recorded as RecordedLine
 from herdless.trace import TraceWriter, as_mermaid, as_perfetto, read_trace
 from herdless_core import Keyspace, Loaded, Policy, StartLoad
 from tests.command.conftest import Run
+from tests.trace.hostile import mutated as hostile
 from tests.trace.mutants import as_text, base, mutated
 from tests.trace.runs import POLICIES, RUNS, recorded
 
@@ -150,6 +155,20 @@ def test_no_escape_sequence_reaches_the_terminal(run: Run, tmp_path: Path, encod
     assert (done.returncode, done.stderr.rstrip("\n").isprintable()) == (2, True)
 
 
+@given(hostile())
+def test_whatever_is_in_a_trace_the_command_ends_in_good_order(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[str]
+) -> None:
+    """A verdict, or one line and status 2: no traceback, whatever was written into any place of it."""
+    path = tmp_path_factory.getbasetemp() / "mutated.trace"
+    path.write_text("".join(lines), encoding="utf-8", errors="surrogatepass")
+    with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+        status = main(["trace", str(path), "--ended"])
+    assert (out.getvalue() + err.getvalue()).replace("\n", "").isprintable()
+    told = {0: (1, 0), 1: (2, 0), 2: (0, 1)}
+    assert (out.getvalue().count("\n"), err.getvalue().count("\n")) == told[status]
+
+
 def test_trace_of_a_pipe(run: Run, tmp_path: Path) -> None:
     """Rotated, compressed, from another machine: what cannot be read twice is drawn and checked all the same."""
     content = "".join(as_text(base())).encode()
@@ -203,6 +222,22 @@ def test_owners_are_told_apart(run_here: Run, tmp_path: Path) -> None:
     drawn = (tmp_path / "a.md").read_text(encoding="utf-8")
     for participant in ("MainThread", "MainThread of other", "'a'", "'a' of other"):
         assert f" as {participant}\n" in drawn
+
+
+@pytest.mark.usefixtures("tlc")
+def test_tlc_leaves_out_what_a_forked_child_has_from_its_parent(run_here: Run, tmp_path: Path) -> None:
+    """The specification begins with nothing, and would refuse a child that is right."""
+    lines: list[str] = []
+    recorder = TraceWriter(lines.append, owner="child", is_forked=True)
+    forked = False
+    keyspace = Keyspace[str](Policy(ttl=60), observe=lambda key, step: recorder(key, step) if forked else None)
+    keyspace.put("a", "a", 0)
+    forked = True
+    keyspace.invalidate("a", 1)
+    done = run_here("trace", written(tmp_path, lines), "--tlc")
+    assert "1 steps and 0 loads in 0 s are what the machine does" in done.stdout
+    assert "key 'a' of section 1: a forked process began with what its parent had" in done.stdout
+    assert done.returncode == 2
 
 
 @pytest.mark.usefixtures("tlc")
