@@ -124,7 +124,7 @@ def test_what_cannot_be_written_or_found_is_one_line(run_here: Run, tmp_path: Pa
         assert len(done.stderr.splitlines()) == 1
 
 
-HOSTILE = "\x1b]0;title\x07 \x9b2J \u202e \ud800 \n"
+HOSTILE = "\N{SNOWMAN} \x1b]0;title\x07 \x9b2J \u202e \ud800 \n"
 
 
 def hostile_lines() -> list[str]:
@@ -151,7 +151,7 @@ def test_no_escape_sequence_reaches_the_terminal(run: Run, tmp_path: Path, encod
         assert (done.returncode, done.stderr) == (status, "")
         drawn = "".join((tmp_path / name).read_text(encoding="utf-8") for name in ("a.md", "a.json"))
         assert (done.stdout + drawn).replace("\n", "").isprintable()
-    done = run("trace", file, "--mermaid", "a.md", "--key", HOSTILE[:8], PYTHONIOENCODING=encoding)
+    done = run("trace", file, "--mermaid", "a.md", "--key", HOSTILE[:9], PYTHONIOENCODING=encoding)
     assert (done.returncode, done.stderr.rstrip("\n").isprintable()) == (2, True)
 
 
@@ -177,7 +177,10 @@ def test_trace_of_a_pipe(run: Run, tmp_path: Path) -> None:
     draw = ("--mermaid", "a.md", "--perfetto", "a.json")
     expected = run("trace", "users.trace", *draw)
     drawn = [(tmp_path / name).read_bytes() for name in ("a.md", "a.json")]
+    for name in ("a.md", "a.json"):
+        (tmp_path / name).unlink()
     done = subprocess.run([*command, "-", *draw], cwd=tmp_path, input=content, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.decode() == expected.stdout.replace("users.trace", "-")
     assert [(tmp_path / name).read_bytes() for name in ("a.md", "a.json")] == drawn
     done = subprocess.run(

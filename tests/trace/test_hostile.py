@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import tracemalloc
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -34,6 +36,42 @@ def test_every_change_of_a_trace_is_judged_or_refused(lines: list[str]) -> None:
     assert len(refused) < 300
     assert as_mermaid(read).replace("\n", "").isprintable()
     json.dumps(as_perfetto(read), allow_nan=False)
+
+
+HEADER, STEP = base()[:2]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (STEP | {"now": 10**400}, "now=1000"),
+        (STEP | {"now": 2**63}, "now=9223372036854775808 is no integer of 64 bits"),
+        (STEP | {"now": str(2**63)}, "now=9223372036854775808 is no integer"),
+        (STEP | {"now": "1_0"}, "now='1_0' is no integer"),
+        (STEP | {"now": "\N{ARABIC-INDIC DIGIT ONE}"}, "is no integer"),
+        (STEP | {"now": 1.5}, r"now=1\.5 is no integer"),
+        (STEP | {"now": True}, "now=True is no integer"),
+        (STEP | {"now": math.inf}, "Infinity is no number"),
+        (STEP | {"nobody": math.nan}, "NaN is no number"),
+        (STEP | {"owner": {}}, "owner=an object is no text"),
+        (STEP | {"owner": []}, "owner=a list is no text"),
+        (STEP | {"key": None}, "key=None is no text"),
+        (STEP | {"before": []}, "before=a list is no object"),
+        (STEP | {"effects": {}}, "effects=an object is no list"),
+        (STEP | {"effects": [[]]}, "effects=a list is no object"),
+        (HEADER | {"policy": HEADER["policy"] | {"ttl": 10**400}}, "ttl=1000"),
+        (HEADER | {"policy": HEADER["policy"] | {"max_waiters": "x"}}, "max_waiters='x' is no integer"),
+        (HEADER | {"policy": HEADER["policy"] | {"jitter": 10**400}}, "jitter=1000"),
+        (HEADER | {"policy": HEADER["policy"] | {"jitter": True}}, "jitter=True is no number"),
+        (HEADER | {"herdless_trace": True}, "herdless_trace=True"),
+        (HEADER | {"herdless_trace": {}}, "herdless_trace='an object'"),
+        (HEADER | {"is_durable": 1}, "is_durable=1 is neither true nor false"),
+    ],
+)
+def test_other_kinds_are_refused_by_name(line: dict[str, Any], says: str) -> None:
+    """Before anything computes with them: an integer of a thousand digits has no seconds, and an object no hash."""
+    with pytest.raises(NotATrace, match=f"line 2 .*{says}"):
+        list(read_trace([json.dumps(HEADER), json.dumps(line) + "\n"]))
 
 
 @given(st.binary(max_size=40) | st.text(max_size=40).map(str.encode))
