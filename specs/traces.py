@@ -29,7 +29,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, final
 
@@ -151,7 +151,8 @@ def _by_key(lines: Iterable[Line]) -> dict[tuple[Section, str], list[Recorded]]:
     steps: dict[tuple[Section, str], list[Recorded]] = {}
     for line in lines:
         if isinstance(line, Recorded):
-            steps.setdefault((line.section, line.key), []).append(line)
+            dated = replace(line, step=replace(line.step, now=line.at))  # the specification has one clock for all
+            steps.setdefault((line.section, line.key), []).append(dated)
     return steps
 
 

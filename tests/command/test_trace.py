@@ -18,7 +18,7 @@ from hypothesis import given
 from herdless.__main__ import main
 from herdless.trace import Recorded as RecordedLine
 from herdless.trace import TraceWriter, as_mermaid, as_perfetto, read_trace
-from herdless_core import Keyspace, Loaded, Policy, StartLoad
+from herdless_core import LONG_AGO, Keyspace, Loaded, Policy, StartLoad
 from tests.command.conftest import Run
 from tests.trace.hostile import mutated as hostile
 from tests.trace.mutants import as_text, base, mutated
@@ -225,6 +225,26 @@ def test_owners_are_told_apart(run_here: Run, tmp_path: Path) -> None:
     drawn = (tmp_path / "a.md").read_text(encoding="utf-8")
     for participant in ("MainThread", "MainThread of other", "'a'", "'a' of other"):
         assert f" as {participant}\n" in drawn
+
+
+@pytest.mark.usefixtures("tlc")
+def test_report_without_a_clock_takes_place_when_the_step_before_it_did(run_here: Run, tmp_path: Path) -> None:
+    """Where whoever ran a load is gone, no clock is asked: time has neither passed nor gone back."""
+    lines: list[str] = []
+    keyspace = Keyspace[str](Policy(ttl=60), observe=TraceWriter(lines.append))
+    keyspace.get("a", 5_000_000_000)
+    keyspace.restarted(1, LONG_AGO)
+    keyspace.put("a", "a", 6_000_000_000)
+    file = written(tmp_path, lines)
+    done = run_here("trace", file, "--ended", "--mermaid", "a.md", "--perfetto", "a.json", "--tlc")
+    assert done.stdout == (
+        "users.trace: 3 steps and 1 loads in 1 s are what the machine does\n"
+        "TLC: 1 of 1 keys are behaviours of the specification\n"
+    )
+    instants = re.findall(r"at (.*) s", (tmp_path / "a.md").read_text(encoding="utf-8"))
+    assert instants == ["0", "1"]
+    events = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["traceEvents"]
+    assert {event["ts"] for event in events if "ts" in event} == {0, 1_000_000}
 
 
 @pytest.mark.usefixtures("tlc")

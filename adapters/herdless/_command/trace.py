@@ -114,8 +114,8 @@ def _counted(source: Source, count: _Count) -> Iterator[Line]:
         if isinstance(line, Recorded):
             count.steps += 1
             count.flights += sum(isinstance(effect, StartLoad) for effect in line.step.effects)
-            began, _ = count.spans.get(line.section, (line.step.now, 0))
-            count.spans[line.section] = began, line.step.now
+            began, _ = count.spans.get(line.section, (line.at, 0))
+            count.spans[line.section] = began, line.at
         yield line
 
 

@@ -51,7 +51,7 @@ def as_mermaid(lines: Sequence[Recorded], *, remark: str = "") -> str:
 
     Instants are in seconds since the first of the steps, to the millisecond.
     """
-    drawing = _Drawing(lines[0].step.now if lines else 0)
+    drawing = _Drawing(lines[0].at if lines else 0)
     body = [drawn for line in lines for drawn in drawing.of(line)]
     if remark and drawing.entries:
         body.append(f"Note over {next(iter(drawing.entries.values()))}: {_text(remark)}")
@@ -83,7 +83,7 @@ class _Drawing:
     def of(self, line: Recorded) -> Iterator[str]:
         """What one step looks like."""
         entry = self.entries.setdefault((line.section, line.key), f"E{len(self.entries) + 1}")
-        at = f"at {(line.step.now - self._origin) / NANOSECONDS_PER_SECOND:.3f}".rstrip("0").rstrip(".") + " s"
+        at = f"at {(line.at - self._origin) / NANOSECONDS_PER_SECOND:.3f}".rstrip("0").rstrip(".") + " s"
         if at != self._said:
             self._said = at
             yield f"Note over {entry}: {at}"

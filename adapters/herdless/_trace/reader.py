@@ -15,7 +15,7 @@ from typing import BinaryIO, Final, TypeAlias, final
 
 from herdless._trace.plain import VERSION, Decoder, policy_from_plain
 from herdless._trace.strict import LINE_LIMIT, SHOWN, WrongLine, parsed, shown
-from herdless_core import Plain, Policy, PolicyError, Step
+from herdless_core import LONG_AGO, Plain, Policy, PolicyError, Step
 
 BEGINNINGS: Final = ('{"herdless_trace":', '{"owner":', '{"key":', '{"stored":')
 """How lines begin. None of them stands within a line: inner objects begin otherwise, and text escapes its quotes."""
@@ -55,6 +55,8 @@ class Recorded:
     by: str
     """The task or thread that took it; empty where the trace does not say."""
     step: Step
+    at: int
+    """When, in nanoseconds: the step's `now`; that of the step before it, where no clock was asked."""
 
 
 @final
@@ -123,6 +125,8 @@ class _Reading:
         self._decoder: Final = Decoder()
         self._cut_short: Final[dict[str | None, int]] = {}
         """The owners whose last line was cut short, and its number."""
+        self._at: Final[dict[Section, int]] = {}
+        """The last instant of each section."""
         self._unended: WrongLine | None = None
         """What is wrong with a line that must be the last one of all."""
 
@@ -179,7 +183,16 @@ class _Reading:
             raise WrongLine(f"goes on after line {self._cut_short[owner]}, which was cut short")
         if "stored" in plain:
             return Stored(number, section)
-        return _recorded(number, plain, section, self._decoder)
+        return self._recorded(number, plain, section)
+
+    def _recorded(self, number: int, plain: Plain, section: Section) -> Recorded:
+        try:
+            step = self._decoder.step(plain, section.policy)
+            at = step.now if step.now != LONG_AGO else self._at.get(section, 0)
+            self._at[section] = at
+            return Recorded(number, section, plain["key"], plain.get("by", ""), step, at)
+        except (KeyError, TypeError, ValueError) as error:
+            raise WrongLine(f"is not a step that herdless writes ({_said(error)})") from error
 
 
 def _section(plain: Plain, count: int) -> Section:
@@ -191,14 +204,6 @@ def _section(plain: Plain, count: int) -> Section:
         return Section(count, policy, plain["is_durable"], plain.get("owner"), plain.get("is_forked", False))
     except (KeyError, TypeError, ValueError, StopIteration, PolicyError) as error:
         raise WrongLine(f"is not a header that herdless writes ({_said(error)})") from error
-
-
-def _recorded(number: int, plain: Plain, section: Section, decoder: Decoder) -> Recorded:
-    try:
-        step = decoder.step(plain, section.policy)
-        return Recorded(number, section, plain["key"], plain.get("by", ""), step)
-    except (KeyError, TypeError, ValueError) as error:
-        raise WrongLine(f"is not a step that herdless writes ({_said(error)})") from error
 
 
 def _said(error: Exception) -> str:
