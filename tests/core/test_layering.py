@@ -43,13 +43,20 @@ TABLE: Final[Mapping[str, Row]] = {
     CORE: Row(frozenset()),
     "herdless": Row({CORE}),
     "herdless._lookup": Row(frozenset()),
-    "herdless._fork": Row(frozenset(), {"threading"}),
+    "herdless._fork": Row(frozenset()),
     "herdless._primitives": Row(frozenset(), {"threading"}),
     "herdless._observers": Row({CORE}),
-    "herdless._workers": Row({"herdless._primitives"}),
+    "herdless._workers": Row({"herdless._primitives"}, {"threading"}),
+    "herdless._awaiting": Row(frozenset(), {"asyncio"}),
+    "herdless._loop_thread": Row({"herdless._primitives"}, {"asyncio"}),
     "herdless._decorator": Row({CORE}, {"asyncio"}),  # for the mark of an async function before Python 3.12
-    CACHE: Row({CORE, "herdless._fork", "herdless._lookup", "herdless._observers", "herdless._primitives"}),
-    "herdless.asyncio": Row({CORE, CACHE, "herdless._decorator", "herdless._lookup"}, {"asyncio"}),
+    CACHE: Row(
+        {CORE, "herdless._fork", "herdless._lookup", "herdless._observers", "herdless._primitives"}, {"threading"}
+    ),
+    "herdless.asyncio": Row(
+        {CORE, CACHE, "herdless._awaiting", "herdless._decorator", "herdless._lookup", "herdless._loop_thread"},
+        {"asyncio", "threading"},
+    ),
     "herdless.trio": Row({CORE, CACHE, "herdless._decorator", "herdless._lookup"}, {"trio"}),
     "herdless.threads": Row(
         {CORE, CACHE, "herdless._decorator", "herdless._lookup", "herdless._primitives", "herdless._workers"},
@@ -59,7 +66,7 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless.durable_objects": Row({CORE, CACHE, "herdless._durable", "herdless._observers"}),
     "herdless._trace": Row({CORE}, {"asyncio", "threading", "trio"}),  # whose task it is, if they are there already
     "herdless.trace": Row({"herdless._trace"}),
-    "herdless._testing": Row({CORE, "herdless._trace", "herdless._primitives"}, {"asyncio", "threading"}),
+    "herdless._testing": Row({CORE, "herdless", "herdless._trace", "herdless._primitives"}, {"asyncio", "threading"}),
     "herdless._testing._trio": Row({CORE, "herdless._testing"}, {"trio"}),
     "herdless._testing._contract": Row({CORE, "herdless._testing"}, {"asyncio", "pytest"}),
     "herdless.testing": Row({"herdless._testing", "herdless._testing._trio"}),
