@@ -2,7 +2,8 @@
 
     python -m specs.traces FILE...
 
-The exit status is 0 when all are, 1 when one is not, and 2 for what is no trace or a tool that is missing.
+The exit status is 0 when all are, 1 when one is not, and 2 for what is no trace, has nothing in it that can be checked,
+or a tool that is missing.
 
 Every key of every trace becomes a sequence of moves of specs/TraceCacheEntry.tla. Traces of one policy go into one
 generated module and one run of TLC, so that hundreds of them take seconds. The mapping, per key:
@@ -15,7 +16,8 @@ generated module and one run of TLC, so that hundreds of them take seconds. The 
     other keys     are left out: generations are the cache's, all else is the key's own
 
 What the specification does not know is left out, with the reason: a value with a lifetime of its own, by
-`Loaded(ttl=...)` or jitter, and a cache that could cancel its loads at one time and not at another.
+`Loaded(ttl=...)` or jitter, a cache that could cancel its loads at one time and not at another, and a key of which a
+forked process had a value from its parent.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, final
 
@@ -35,7 +37,8 @@ from rich.console import Console
 
 from herdless._trace.judge import describe
 from herdless._trace.reader import Line, NotATrace, Recorded, Section, read_trace
-from herdless_core import NEVER, WaiterLeft
+from herdless._trace.strict import escaped
+from herdless_core import ABSENT, NEVER, WaiterLeft
 
 from .configurations import FOLDER
 from .moves import Moves
@@ -148,11 +151,14 @@ def _by_key(lines: Iterable[Line]) -> dict[tuple[Section, str], list[Recorded]]:
     steps: dict[tuple[Section, str], list[Recorded]] = {}
     for line in lines:
         if isinstance(line, Recorded):
-            steps.setdefault((line.section, line.key), []).append(line)
+            dated = replace(line, step=replace(line.step, now=line.at))  # the specification has one clock for all
+            steps.setdefault((line.section, line.key), []).append(dated)
     return steps
 
 
-def _setting(section: Section, steps: Iterable[Recorded], scale: Scale) -> _Setting:
+def _setting(section: Section, steps: Sequence[Recorded], scale: Scale) -> _Setting:
+    if section.is_forked and steps[0].step.before != ABSENT:
+        raise OutsideOfSpecification("a forked process began with what its parent had, which its lines do not tell")
     can_cancel = {line.step.event.can_cancel for line in steps if isinstance(line.step.event, WaiterLeft)}
     if len(can_cancel) > 1:
         raise OutsideOfSpecification("loads can be cancelled at one time and not at another")
@@ -271,10 +277,13 @@ def main() -> int:
         console.print(f"python -m specs.traces: {error}")
         return 2
     for reason in validation.left_out:
-        console.print(f"left out: {reason}")
+        console.print(f"left out: {escaped(reason)}")
     for departed in validation.departed:
         console.print(str(departed))
     keys = validation.followed + len(validation.departed)
+    if keys == 0:
+        console.print("python -m specs.traces: all keys are left out, so that nothing was checked")
+        return 2
     console.print(
         f"{validation.followed} of {keys} keys in {len(arguments.files)} traces are behaviours of the specification: "
         f"{validation.moves:,} moves in {validation.runs} runs of TLC"

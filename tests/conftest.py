@@ -8,6 +8,7 @@ the contract suite that cannot apply to a runtime.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Generator
@@ -41,8 +42,11 @@ def is_exempt(item: pytest.Item) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Make the marker known, and interrupts heard."""
     config.addinivalue_line("markers", "pure(why): not for the compiled library, and why")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # Inherited, as under nohup or in the background of a script; so would every process that a test starts.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:

@@ -20,11 +20,12 @@ from contextvars import ContextVar
 from threading import get_ident
 from time import monotonic_ns
 from types import CoroutineType
-from typing import Any, Final, Generic, NoReturn, TypeAlias, TypeVar, Unpack, final
+from typing import Any, Final, Generic, NoReturn, TypeAlias, TypeVar, Unpack
 
 from herdless import _primitives
 from herdless._fork import survive_forks
 from herdless._lookup import How, Lookup
+from herdless._observers import Observers, guarded
 from herdless_core import (
     LONG_AGO,
     NANOSECONDS_PER_SECOND,
@@ -40,7 +41,6 @@ from herdless_core import (
     LoadCancelled,
     Loaded,
     MisuseError,
-    Observer,
     Outcome,
     Policy,
     PolicyError,
@@ -52,7 +52,6 @@ from herdless_core import (
     Settle,
     StartLoad,
     Stats,
-    Step,
     TooManyWaiters,
     Value,
     reply_of,
@@ -90,10 +89,10 @@ class CacheOptions(PolicyOptions, total=False):
     for its turn, until its `load_timeout` (TooManyLoads). None: any number. Loads inside of loads take no turn."""
     clock: Clock
     """A callable that returns integer nanoseconds, from any origin; `time.monotonic_ns` by default."""
-    observe: Observer | None
-    """Called with the key and the `herdless_core.Step` at every step, inside the lock: it must not call the cache.
+    observe: Observers | None
+    """One observer, or several: called with the key and the `herdless_core.Step` at every step, inside the lock.
 
-    A hit takes no step.
+    It must not call the cache. A hit takes no step.
     """
     policy: Policy | None
 
@@ -120,7 +119,7 @@ class BaseCache(ABC, Generic[K, V, F]):
         maxsize: int | None = None,
         max_loads: int | None = None,
         clock: Clock = monotonic_ns,
-        observe: Observer | None = None,
+        observe: Observers | None = None,
         policy: Policy | None = None,
         **options: Unpack[PolicyOptions],
     ) -> None:
@@ -142,7 +141,7 @@ class BaseCache(ABC, Generic[K, V, F]):
             policy or Policy(**options),
             maxsize=maxsize,
             max_loads=max_loads,
-            observe=None if observe is None else Guarded(observe),
+            observe=guarded(observe),
             board=self._board,
         )
         # Entries, of which only those before their `hit_until` are read here, and these have a value.
@@ -626,17 +625,3 @@ def value_of_reply(key: object, reply: Answer | Refuse) -> Value:
     if isinstance(reply, Answer):
         return value_of(reply.outcome)
     raise TooManyWaiters(f"max_waiters={reply.max_waiters} callers wait for the load of {key!r} already")
-
-
-@final
-class Guarded:
-    """An observer that cannot break a step: what it raises is logged."""
-
-    def __init__(self, observe: Observer) -> None:
-        self._observe: Final = observe
-
-    def __call__(self, key: Any, step: Step) -> None:
-        try:
-            self._observe(key, step)
-        except Exception:
-            LOGGER.exception("the observer %r failed", self._observe)

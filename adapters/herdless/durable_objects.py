@@ -20,7 +20,7 @@ import time
 from dataclasses import asdict
 from typing import Any, ClassVar, Final
 
-from herdless._cache import LOADING, Guarded
+from herdless._cache import LOADING
 from herdless._durable import wire
 from herdless._durable.client import CALL_SECONDS, CacheClient, call
 from herdless._durable.entry import DurableEntry
@@ -28,6 +28,7 @@ from herdless._durable.flights import Flights
 from herdless._durable.runtime import DurableObject, object_storage
 from herdless._durable.storage import EntryStorage
 from herdless._durable.wire import Body, ObjectUnreachable, Reply, ValueTooLarge
+from herdless._observers import Guarded
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     Answer,

@@ -10,14 +10,17 @@ the reader (`read_trace`), the judge (`departure`), and two ways to look at it (
 is described in herdless/_trace/plain.py.
 """
 
+from herdless._trace.file import TraceFile
 from herdless._trace.judge import Departure, departure
 from herdless._trace.mermaid import as_mermaid
 from herdless._trace.perfetto import as_perfetto
 from herdless._trace.plain import RecordedError, RecordedLoadError, RecordedValue
 from herdless._trace.reader import Line, NotATrace, Recorded, Section, Stored, read_trace, steps_of
-from herdless._trace.writer import TraceFile, TraceWriter, current_task_or_thread
+from herdless._trace.strict import LINE_LIMIT
+from herdless._trace.writer import TraceWriter, current_task_or_thread
 
 __all__ = [
+    "LINE_LIMIT",
     "Departure",
     "Line",
     "NotATrace",

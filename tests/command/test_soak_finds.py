@@ -13,7 +13,7 @@ import herdless.asyncio
 import herdless.threads
 import herdless.trio
 from herdless._soak.oracle import Made
-from herdless._soak.run import soak
+from herdless._soak.run import LEAST_LOOKUPS, LEAST_ROUNDS, soak
 from tests.schedules.no_lock import NoLock
 
 Break: TypeAlias = Callable[[pytest.MonkeyPatch, Any], None]
@@ -195,8 +195,10 @@ def _forget() -> Iterator[None]:
 
 WAITS = "callers still wait|close.* did not end"
 LEAKS = "blocks more than before"
-ENOUGH_SECONDS, UNTIL_MEMORY_IS_JUDGED = 60.0, 3.0
-"""A soak ends by the first violation, so a slow machine needs more of the first; memory is judged at the end alone."""
+ENOUGH_ROUNDS, UNTIL_MEMORY_IS_JUDGED = 150, LEAST_ROUNDS
+"""Rounds, and not seconds, which are worth less on a busy machine. A soak ends by the first violation, so most need a
+few of the first; memory is judged at the end alone.
+"""
 STORM_SECONDS = 0.4
 ANYTHING = "."
 """What goes wrong first without a lock depends on the switches."""
@@ -235,8 +237,9 @@ ANYTHING = "."
 def test_broken_adapter_is_found(monkeypatch: pytest.MonkeyPatch, runtime: str, broken: Break, complaint: str) -> None:
     """A soak that finds nothing in an adapter that is wrong would say nothing of one that is right."""
     broken(monkeypatch, CACHES[runtime])
-    seconds = UNTIL_MEMORY_IS_JUDGED if complaint == LEAKS else ENOUGH_SECONDS
-    soaked = soak(runtime, seconds, 1, patience=0.5 if complaint == WAITS else 20.0, storm_seconds=STORM_SECONDS)
+    rounds = UNTIL_MEMORY_IS_JUDGED if complaint == LEAKS else ENOUGH_ROUNDS
+    patience = 0.5 if complaint == WAITS else 20.0
+    soaked = soak(runtime, 0.0, 1, patience=patience, storm_seconds=STORM_SECONDS, least_rounds=rounds)
     assert soaked.violations > 0
     assert re.search(complaint, str(soaked.first_violation)), soaked.first_violation
 
@@ -244,5 +247,14 @@ def test_broken_adapter_is_found(monkeypatch: pytest.MonkeyPatch, runtime: str, 
 def test_the_first_violation_says_under_which_policy(monkeypatch: pytest.MonkeyPatch) -> None:
     """That, the seed and the round are what a search for the cause begins with."""
     invalidation_is_forgotten(monkeypatch, CACHES["threads"])
-    soaked = soak("threads", ENOUGH_SECONDS, 1, storm_seconds=STORM_SECONDS)
+    soaked = soak("threads", 0.0, 1, storm_seconds=STORM_SECONDS, least_rounds=ENOUGH_ROUNDS)
     assert re.match(r"round \d+ \(ttl=.*, maxsize=.*; closed in the ", str(soaked.first_violation))
+
+
+@pytest.mark.parametrize("runtime", CACHES)
+def test_no_soak_is_too_short_to_judge(runtime: str) -> None:
+    """On a machine that is too busy to do anything in the time given, it takes longer, and judges all the same."""
+    soaked = soak(runtime, 0.0, 1, storm_seconds=0.001)
+    assert soaked.violations == 0, soaked.first_violation
+    assert soaked.rounds >= LEAST_ROUNDS
+    assert soaked.lookups >= LEAST_LOOKUPS

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
 
+from herdless.__main__ import main
 from herdless.trace import Recorded as RecordedLine
 from herdless.trace import TraceWriter, as_mermaid, as_perfetto, read_trace
-from herdless_core import Keyspace, Policy, StartLoad
+from herdless_core import LONG_AGO, Keyspace, Loaded, Policy, StartLoad
 from tests.command.conftest import Run
+from tests.trace.hostile import mutated as hostile
 from tests.trace.mutants import as_text, base, mutated
 from tests.trace.runs import POLICIES, RUNS, recorded
 
@@ -74,15 +81,16 @@ def test_what_only_the_whole_shows(run_here: Run, tmp_path: Path) -> None:
         ("", "is empty: a trace begins with its header"),
         ("hello\n", "line 1 is not JSON: 'hello'"),
         ("[1, 2]\n", "line 1 is not a JSON object"),
-        (STEP, "line 1: the first line of a trace is missing"),
-        ('{"herdless_trace": 2}\n', "line 1: herdless_trace=2 is not accepted: this herdless reads 1"),
+        (STEP, "line 1 has no header before it"),
+        ('{"herdless_trace": 2}\n', "line 1 says herdless_trace=2, which is not accepted: this herdless reads 1"),
         ('{"herdless_trace": 1, "policy": {}}\n', "line 1 is not a header that herdless writes"),
         (HEADER.replace('"ttl": 4000000000', '"ttl": -1'), "ttl=-1e-09 is not accepted"),
         (HEADER + "half a li\n" + STEP, "line 2 is not JSON"),
-        (HEADER + "half a li", ""),
+        (HEADER + STEP + "half a li", ""),
+        (HEADER, "holds no step, so there is nothing to judge"),
         (HEADER + STEP.replace('"Get"', '"Got"'), "line 2 is not a step that herdless writes (KeyError('Got'))"),
         (HEADER + STEP.replace('"leads": true', '"leads": 1'), "1 is neither true nor false"),
-        (HEADER + '{"owner": "new", "stored": true}\n', "line 2: a header of the owner 'new' is missing"),
+        (HEADER + '{"owner": "new", "stored": true}\n', "line 2 has no header before it, of the owner 'new'"),
         ("\N{SNOWMAN}" * 100 + "\n", "line 1 is not JSON"),
         (b"\xff\xfe\x00", "is not text"),
     ],
@@ -114,6 +122,158 @@ def test_what_cannot_be_written_or_found_is_one_line(run_here: Run, tmp_path: Pa
         assert done.returncode == 2
         assert says in done.stderr
         assert len(done.stderr.splitlines()) == 1
+
+
+HOSTILE = "\N{SNOWMAN} \x1b]0;title\x07 \x9b2J \u202e \ud800 \n"
+
+
+def hostile_lines() -> list[str]:
+    """A right trace of which all texts are what a terminal would obey, or has no code for."""
+    lines: list[str] = []
+    recorder = TraceWriter(lines.append, key=str, by=lambda: HOSTILE, value=lambda _: HOSTILE, owner=HOSTILE)
+    keyspace = Keyspace[str](Policy(ttl=60), observe=recorder)
+    keyspace.get(HOSTILE, 0)
+    keyspace.load_succeeded(1, "value", 1)
+    keyspace.get(HOSTILE + "2", 2)
+    keyspace.load_failed(2, ValueError(HOSTILE), 3)
+    keyspace.load_succeeded(1, Loaded("value", ttl=1), 4)
+    return lines
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_no_escape_sequence_reaches_the_terminal(run: Run, tmp_path: Path, encoding: str) -> None:
+    """A key may come from the other side of the network: it is shown, and not obeyed; nor does it end the command."""
+    lines = hostile_lines()
+    departs = [line.replace('"Save"', '"Forget"') for line in lines]
+    for content, status in ((lines, 0), (departs, 1), ([*lines, lines[-1].replace(":1", ":2")], 1)):
+        file = written(tmp_path, content)
+        done = run("trace", file, "--mermaid", "a.md", "--perfetto", "a.json", PYTHONIOENCODING=encoding)
+        assert (done.returncode, done.stderr) == (status, "")
+        drawn = "".join((tmp_path / name).read_text(encoding="utf-8") for name in ("a.md", "a.json"))
+        assert (done.stdout + drawn).replace("\n", "").isprintable()
+    done = run("trace", file, "--mermaid", "a.md", "--key", HOSTILE[:9], PYTHONIOENCODING=encoding)
+    assert (done.returncode, done.stderr.rstrip("\n").isprintable()) == (2, True)
+
+
+@given(hostile())
+def test_whatever_is_in_a_trace_the_command_ends_in_good_order(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[str]
+) -> None:
+    """A verdict, or one line and status 2: no traceback, whatever was written into any place of it."""
+    path = tmp_path_factory.getbasetemp() / "mutated.trace"
+    path.write_text("".join(lines), encoding="utf-8", errors="surrogatepass")
+    with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+        status = main(["trace", str(path), "--ended"])
+    assert (out.getvalue() + err.getvalue()).replace("\n", "").isprintable()
+    told = {0: (1, 0), 1: (2, 0), 2: (0, 1)}
+    assert (out.getvalue().count("\n"), err.getvalue().count("\n")) == told[status]
+
+
+def test_trace_of_a_pipe(run: Run, tmp_path: Path) -> None:
+    """Rotated, compressed, from another machine: what cannot be read twice is drawn and checked all the same."""
+    content = "".join(as_text(base())).encode()
+    written(tmp_path, as_text(base()))
+    command = [sys.executable, "-m", "herdless", "trace"]
+    draw = ("--mermaid", "a.md", "--perfetto", "a.json")
+    expected = run("trace", "users.trace", *draw)
+    drawn = [(tmp_path / name).read_bytes() for name in ("a.md", "a.json")]
+    for name in ("a.md", "a.json"):
+        (tmp_path / name).unlink()
+    done = subprocess.run([*command, "-", *draw], cwd=tmp_path, input=content, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode() == expected.stdout.replace("users.trace", "-")
+    assert [(tmp_path / name).read_bytes() for name in ("a.md", "a.json")] == drawn
+    done = subprocess.run(
+        [*command, "/dev/stdin", *draw], cwd=tmp_path, input=content + b"x\n", capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (2, b"herdless trace: FILE /dev/stdin: line 15 is not JSON: 'x'\n")
+
+
+@pytest.mark.parametrize("link", ["users.trace", "./users.trace", "symlink", "hardlink"])
+@pytest.mark.parametrize("option", ["--mermaid", "--perfetto"])
+def test_drawing_does_not_take_the_place_of_the_trace(run: Run, tmp_path: Path, link: str, option: str) -> None:
+    """By whatever name: the trace is what cannot be had again."""
+    file = tmp_path / written(tmp_path, as_text(base()))
+    (tmp_path / "symlink").symlink_to(file)
+    (tmp_path / "hardlink").hardlink_to(file)
+    done = run("trace", "users.trace", option, link)
+    says = f"herdless trace: {option} {link}: it is the trace itself: give another name\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", says)
+    with file.open("rb") as trace:
+        command = [sys.executable, "-m", "herdless", "trace", "-", option, link]
+        piped = subprocess.run(command, cwd=tmp_path, stdin=trace, capture_output=True, text=True, check=False)
+    assert (piped.returncode, piped.stderr) == (2, says)
+    assert file.read_text(encoding="utf-8") == "".join(as_text(base()))
+
+
+def test_two_drawings_need_two_names(run_here: Run, tmp_path: Path) -> None:
+    """The second would take the place of the first."""
+    done = run_here("trace", written(tmp_path, as_text(base())), "--mermaid", "a", "--perfetto", "./a")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "herdless trace: --perfetto ./a: --mermaid names it, too: give another name\n"
+
+
+def test_owners_are_told_apart(run_here: Run, tmp_path: Path) -> None:
+    """Of two processes in one file the verdict says so, and the time is that of the longer one."""
+    lines: list[str] = []
+    for owner, last in (("one", 2), ("other", 5)):
+        keyspace = Keyspace[str](Policy(), observe=TraceWriter(lines.append, owner=owner))
+        for now in (1, last):
+            keyspace.put("a", "a", now * 1_000_000_000)
+    done = run_here("trace", written(tmp_path, lines), "--mermaid", "a.md")
+    assert done.stdout == "users.trace: 4 steps and 0 loads of 2 owners in 4 s are what the machine does\n"
+    drawn = (tmp_path / "a.md").read_text(encoding="utf-8")
+    for participant in ("MainThread", "MainThread of other", "'a'", "'a' of other"):
+        assert f" as {participant}\n" in drawn
+
+
+@pytest.mark.usefixtures("tlc")
+def test_report_without_a_clock_takes_place_when_the_step_before_it_did(run_here: Run, tmp_path: Path) -> None:
+    """Where whoever ran a load is gone, no clock is asked: time has neither passed nor gone back."""
+    lines: list[str] = []
+    keyspace = Keyspace[str](Policy(ttl=60), observe=TraceWriter(lines.append))
+    keyspace.get("a", 5_000_000_000)
+    keyspace.restarted(1, LONG_AGO)
+    keyspace.put("a", "a", 6_000_000_000)
+    file = written(tmp_path, lines)
+    done = run_here("trace", file, "--ended", "--mermaid", "a.md", "--perfetto", "a.json", "--tlc")
+    assert done.stdout == (
+        "users.trace: 3 steps and 1 loads in 1 s are what the machine does\n"
+        "TLC: 1 of 1 keys are behaviours of the specification\n"
+    )
+    instants = re.findall(r"at (.*) s", (tmp_path / "a.md").read_text(encoding="utf-8"))
+    assert instants == ["0", "1"]
+    events = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["traceEvents"]
+    assert {event["ts"] for event in events if "ts" in event} == {0, 1_000_000}
+
+
+@pytest.mark.usefixtures("tlc")
+def test_tlc_leaves_out_what_a_forked_child_has_from_its_parent(run_here: Run, tmp_path: Path) -> None:
+    """The specification begins with nothing, and would refuse a child that is right."""
+    lines: list[str] = []
+    recorder = TraceWriter(lines.append, owner="child", is_forked=True)
+    forked = False
+    keyspace = Keyspace[str](Policy(ttl=60), observe=lambda key, step: recorder(key, step) if forked else None)
+    keyspace.put("a", "a", 0)
+    forked = True
+    keyspace.invalidate("a", 1)
+    done = run_here("trace", written(tmp_path, lines), "--tlc")
+    assert "1 steps and 0 loads in 0 s are what the machine does" in done.stdout
+    assert "key 'a' of section 1: a forked process began with what its parent had" in done.stdout
+    assert done.returncode == 2
+
+
+@pytest.mark.usefixtures("tlc")
+def test_tlc_that_checked_nothing_is_no_success(run_here: Run, tmp_path: Path) -> None:
+    """No key is of the kind that the specification knows: nothing speaks for the trace then."""
+    lines: list[str] = []
+    keyspace = Keyspace[str](Policy(ttl=60), observe=TraceWriter(lines.append))
+    keyspace.put("a\n", Loaded("a", ttl=3), 0)
+    done = run_here("trace", written(tmp_path, lines), "--tlc")
+    assert done.returncode == 2
+    assert len(done.stdout.splitlines()) == 2
+    assert "TLC: left out: users.trace, key 'a\\n': a value has a lifetime of its own" in done.stdout
+    assert done.stderr == "herdless trace: --tlc: all keys are left out, so that nothing was checked\n"
 
 
 def test_tlc_that_is_not_installed_is_said(run: Run, tmp_path: Path) -> None:

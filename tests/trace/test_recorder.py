@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -189,31 +188,12 @@ def test_file_holds_every_step_of_a_process_that_was_killed(tmp_path: Path) -> N
 def test_file_goes_on_where_it_was(tmp_path: Path) -> None:
     """A service that is started again adds to its trace; what it records then is another cache."""
     path = tmp_path / "service.trace"
-    for append in (False, True, True):
-        with TraceFile(path, append=append) as trace:
+    for _ in range(3):
+        with TraceFile(path) as trace:
             assert Cache(str.upper, observe=trace).get("a") == "A"
     lines = list(read_trace(path))
     assert [line.section.number for line in lines] == [1, 1, 2, 2, 3, 3]
     assert departure(lines) is None
-    with TraceFile(path) as trace:
-        Cache(str.upper, observe=trace).put("a", "A")
-    assert len(list(read_trace(path))) == 1
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no os.fork")
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # other tests' threads may still be there
-def test_nothing_is_recorded_in_a_forked_child(tmp_path: Path) -> None:
-    """Parent and child would write into one file, and neither trace would be right."""
-    with TraceFile(tmp_path / "forked.trace") as trace:
-        cache = Cache(str.upper, observe=trace)
-        cache.get("a")
-        child = os.fork()
-        if child == 0:
-            cache.get("b")
-            os._exit(0)
-        assert os.waitpid(child, 0)[1] == 0
-        cache.get("c")
-    assert [key for key, _ in steps_of(read_trace(tmp_path / "forked.trace"))] == ["'a'", "'a'", "'c'", "'c'"]
 
 
 def test_nothing_of_it_is_imported_unless_asked_for() -> None:

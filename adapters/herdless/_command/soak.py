@@ -62,7 +62,7 @@ def add_arguments(subparsers: argparse._SubParsersAction[Any]) -> None:
         type=seconds(LEAST_SECONDS, MOST_SECONDS),
         default=DEFAULT_SECONDS,
         metavar="N",
-        help=f"for how long (default: {DEFAULT_SECONDS:g})",
+        help=f"for how long at least (default: {DEFAULT_SECONDS:g})",
     )
     add("--seed", type=seed, default=None, metavar="N", help="what to draw from (default: another one in each run)")
     add("--json", action="store_true", help="print the figures as JSON, memory in bytes")

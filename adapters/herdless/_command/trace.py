@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, final
 
 from herdless._command._errors import CommandError
+from herdless._command._source import Source, is_same_file, opened
+from herdless._command._terminal import printable, say
 from herdless._trace.judge import Departure, departure
 from herdless._trace.mermaid import as_mermaid
 from herdless._trace.perfetto import as_perfetto
-from herdless._trace.reader import Line, NotATrace, Recorded, read_trace
+from herdless._trace.reader import Line, Recorded, Section
 from herdless._verify.findings import INSTALL
 from herdless._verify.specs import specs
 from herdless_core import NANOSECONDS_PER_SECOND, StartLoad
@@ -38,7 +39,8 @@ unless --limit says otherwise. What is left out is said in the drawing.
 leaves out, with the reason, what the specification does not know of.
 
 Exit status: 0 the trace is right; 1 it departs, and the line is printed; 2 for
-bad input: no such file, not a trace, or one of an unknown version.
+bad input: no such file, not a trace, one of an unknown version, or one of which
+nothing can be judged.
 """
 
 
@@ -52,7 +54,7 @@ def add_arguments(subparsers: argparse._SubParsersAction[Any]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("file", metavar="FILE", help="the trace")
+    add("file", metavar="FILE", help="the trace; - for standard input")
     add("--mermaid", metavar="OUT.md", help="write a sequence diagram: callers, entries, loads")
     add("--perfetto", metavar="OUT.json", help="write a file for ui.perfetto.dev or chrome://tracing")
     add("--tlc", action="store_true", help="check it against the TLA+ specification as well")
@@ -65,18 +67,31 @@ def add_arguments(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Replay, report and draw; 1 if the trace departs."""
-    count = _Count()
-    found = departure(_counted(args.file, count), has_ended=args.ended, maxsize=args.maxsize)
-    sys.stdout.write(_verdict(args.file, count, found))
-    if args.mermaid is not None:
-        lines, remark = _window(args, found, args.limit or DRAWN_IN_MERMAID)
-        _write("--mermaid", args.mermaid, f"```mermaid\n{as_mermaid(lines, remark=remark)}```\n")
-    if args.perfetto is not None:
-        lines, remark = _window(args, found, args.limit or DRAWN_IN_PERFETTO)
-        _write("--perfetto", args.perfetto, json.dumps(as_perfetto(lines, remark=remark)) + "\n")
-    if args.tlc and not _is_right_by_tlc(args.file):
-        return 1
+    with opened(args.file) as source:
+        _require_other_files(args, source)
+        count = _Count()
+        found = departure(_counted(source, count), has_ended=args.ended, maxsize=args.maxsize)
+        if count.steps == 0:
+            raise source.refused("holds no step, so there is nothing to judge")
+        say(_verdict(source.name, count, found))
+        if args.mermaid is not None:
+            lines, remark = _window(args, source, found, args.limit or DRAWN_IN_MERMAID)
+            _write("--mermaid", args.mermaid, f"```mermaid\n{as_mermaid(lines, remark=remark)}```\n")
+        if args.perfetto is not None:
+            lines, remark = _window(args, source, found, args.limit or DRAWN_IN_PERFETTO)
+            _write("--perfetto", args.perfetto, json.dumps(as_perfetto(lines, remark=remark)) + "\n")
+        if args.tlc and not _is_right_by_tlc(source):
+            return 1
     return 0 if found is None else 1
+
+
+def _require_other_files(args: argparse.Namespace, source: Source) -> None:
+    """A drawing that took the place of the trace, or of the other drawing, would be no drawing of anything."""
+    for option, path in (("--mermaid", args.mermaid), ("--perfetto", args.perfetto)):
+        if path is not None and source.is_same(path):
+            raise CommandError(f"{option} {printable(path)}: it is the trace itself: give another name")
+    if args.mermaid is not None and args.perfetto is not None and is_same_file(args.mermaid, args.perfetto):
+        raise CommandError(f"--perfetto {printable(args.perfetto)}: --mermaid names it, too: give another name")
 
 
 @final
@@ -86,41 +101,40 @@ class _Count:
 
     steps: int = 0
     flights: int = 0
-    began: int | None = None
-    ended: int = 0
+    spans: dict[Section, tuple[int, int]] = field(default_factory=dict)
+    """The first and the last instant of each section."""
+
+    def seconds(self) -> float:
+        """The time from the first to the last step: that of the owner for whom it is longest."""
+        return max(last - first for first, last in self.spans.values()) / NANOSECONDS_PER_SECOND
 
 
-def _counted(file: str, count: _Count) -> Iterator[Line]:
-    for line in _read(file):
+def _counted(source: Source, count: _Count) -> Iterator[Line]:
+    for line in source.lines():
         if isinstance(line, Recorded):
             count.steps += 1
             count.flights += sum(isinstance(effect, StartLoad) for effect in line.step.effects)
-            count.began = line.step.now if count.began is None else count.began
-            count.ended = line.step.now
+            began, _ = count.spans.get(line.section, (line.at, 0))
+            count.spans[line.section] = began, line.at
         yield line
-
-
-def _read(file: str) -> Iterator[Line]:
-    """The lines. Raises CommandError where they cannot be read."""
-    try:
-        yield from read_trace(file)
-    except OSError as error:
-        raise CommandError(f"FILE {file}: {error.strerror}") from error
-    except NotATrace as error:
-        raise CommandError(f"FILE {file}: {error}") from error
 
 
 def _verdict(file: str, count: _Count, found: Departure | None) -> str:
     if found is not None:
-        return f"{file} departs at {found}\n"
-    seconds = (count.ended - (count.began or 0)) / NANOSECONDS_PER_SECOND
-    return f"{file}: {count.steps:,} steps and {count.flights:,} loads in {seconds:g} s are what the machine does\n"
+        return f"{file} departs at {found}"
+    owners = f" of {len(count.spans):,} owners" if len(count.spans) > 1 else ""
+    return (
+        f"{file}: {count.steps:,} steps and {count.flights:,} loads{owners} in {count.seconds():g} s "
+        "are what the machine does"
+    )
 
 
-def _window(args: argparse.Namespace, found: Departure | None, limit: int) -> tuple[list[Recorded], str]:
+def _window(
+    args: argparse.Namespace, source: Source, found: Departure | None, limit: int
+) -> tuple[list[Recorded], str]:
     """The steps to draw, and what is to be said of the others."""
     steps = (
-        line for line in _read(args.file) if isinstance(line, Recorded) and (args.key is None or line.key == args.key)
+        line for line in source.lines() if isinstance(line, Recorded) and (args.key is None or line.key == args.key)
     )
     if found is None:
         window = list(islice(steps, limit))
@@ -129,29 +143,31 @@ def _window(args: argparse.Namespace, found: Departure | None, limit: int) -> tu
     else:
         before = [line.line for line in steps if line.line <= found.line]
         wanted = set(before[-limit:])
-        window = [line for line in _read(args.file) if isinstance(line, Recorded) and line.line in wanted]
+        window = [line for line in source.lines() if isinstance(line, Recorded) and line.line in wanted]
         left_out = len(before) - len(window)
         remark = f"departs at line {found.line}" + (f", {left_out:,} earlier steps are left out" if left_out else "")
     if not window:
-        raise CommandError(f"--key {args.key}: no step of {args.file} is about it" if args.key else "nothing to draw")
+        raise CommandError(f"--key {printable(args.key)}: no step of {source.name} is about it")
     return window, remark
 
 
-def _is_right_by_tlc(file: str) -> bool:
+def _is_right_by_tlc(source: Source) -> bool:
     """Check every key of the trace against the specification, and report."""
     try:
         traces, toolbox = specs("traces"), specs("toolbox")
-        validation = traces.validate({file: _read(file)})
+        validation = traces.validate({source.name: source.lines()})
     except ModuleNotFoundError as error:
         raise CommandError(f"--tlc: {error}: {INSTALL}") from error
     except toolbox.ToolMissing as missing:
         raise CommandError(f"--tlc: {missing}") from missing
     for reason in validation.left_out:
-        sys.stdout.write(f"TLC: left out: {reason}\n")
+        say(printable(f"TLC: left out: {reason}"))
     for departed in validation.departed:
-        sys.stdout.write(f"TLC: {departed}\n")
+        say(f"TLC: {departed}")
     keys = validation.followed + len(validation.departed)
-    sys.stdout.write(f"TLC: {validation.followed} of {keys} keys are behaviours of the specification\n")
+    if keys == 0:
+        raise CommandError("--tlc: all keys are left out, so that nothing was checked")
+    say(f"TLC: {validation.followed} of {keys} keys are behaviours of the specification")
     return not validation.departed
 
 
@@ -159,7 +175,7 @@ def _write(option: str, path: str, text: str) -> None:
     try:
         Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise CommandError(f"{option} {path}: {error.strerror}") from error
+        raise CommandError(f"{option} {printable(path)}: {error.strerror}") from error
 
 
 def _count(text: str) -> int:

@@ -20,7 +20,8 @@ from herdless._soak.scene import Scene
 PATIENCE_SECONDS: Final = 30.0
 STORM_SECONDS: Final = 1.0
 LEAST_ROUNDS: Final = 8
-"""A short run has short storms, or its memory could not be judged."""
+LEAST_LOOKUPS: Final = 1_000
+"""No run has less, however slow the machine: its memory could not be judged. So a short run has short storms."""
 
 
 class Play(Protocol):
@@ -41,19 +42,25 @@ def soak(
     seed: int,
     *,
     patience: float = PATIENCE_SECONDS,
-    storm_seconds: float = STORM_SECONDS,
+    storm_seconds: float | None = None,
+    least_rounds: int = LEAST_ROUNDS,
 ) -> Soaked:
-    """Run rounds for about so many seconds, or until a promise is broken. patience: seconds in which a round must come
-    to its end.
+    """Run rounds for about so many seconds, but at least so many rounds, or until a promise is broken.
+
+    patience: seconds in which a round must come to its end.
+    storm_seconds: how long callers come in each round; None: what fits into the time of the run.
     """
     play, findings, gauge = play_on(runtime), Findings(), MemoryGauge()
-    storm_seconds = min(storm_seconds, seconds / LEAST_ROUNDS)
+    if storm_seconds is None:
+        storm_seconds = min(STORM_SECONDS, seconds / LEAST_ROUNDS)
     began = monotonic()
     rounds = flights = callers = left = 0
     with _quiet(), _no_thread_dies(findings):
         gc.collect()
         before = living_flights()
-        while not findings.violations and monotonic() - began < seconds:
+        while not findings.violations and (
+            rounds < least_rounds or findings.counts["lookups"] < LEAST_LOOKUPS or monotonic() - began < seconds
+        ):
             rounds += 1
             flights, callers, left = _round(play, Scene(plan_round(seed, rounds, storm_seconds), findings, patience))
             gauge.sample()

@@ -19,6 +19,7 @@ from typing import Any, Final, final
 from herdless._trace.reader import Line, Recorded, Section
 from herdless_core import (
     ABSENT,
+    LONG_AGO,
     Absent,
     CancelLoad,
     Effect,
@@ -80,7 +81,8 @@ def departure(lines: Iterable[Line], *, has_ended: bool = False, maxsize: int | 
         if line.section not in judges:
             if line.section.owner is None:
                 judges.clear()  # the one before it has ended
-            judges[line.section] = Judge(maxsize, storage if line.section.is_durable else None)
+            durable = storage if line.section.is_durable else None
+            judges[line.section] = Judge(maxsize, durable, is_forked=line.section.is_forked)
         complaint = judges[line.section].complaint(line.key, line.step)
         if complaint is not None:
             return Departure(line.line, describe(line.key, line.step), complaint)
@@ -151,9 +153,11 @@ class Judge:
     ever.
     """
 
-    def __init__(self, maxsize: int | None, storage: Storage | None = None) -> None:
+    def __init__(self, maxsize: int | None, storage: Storage | None = None, *, is_forked: bool = False) -> None:
         self._maxsize: Final = maxsize
         self._storage: Final = storage
+        self._known: Final[set[Any] | None] = set() if is_forked else None
+        """In a forked child: the keys of which a step was seen. What the others hold, it has from its parent."""
         self._now: int | None = None
         self._entries: Final[dict[Any, Entry]] = {}
         self._held: Final[set[Any]] = set()
@@ -199,6 +203,8 @@ class Judge:
         return None if is_as_done else f"is not what the machine does: {done}"
 
     def _of_time(self, step: Step) -> str | None:
+        if isinstance(step.event, Restarted) and step.now == LONG_AGO:
+            return None  # where the runner of a load is gone, no clock may be asked any more
         before, self._now = self._now, step.now
         if before is not None and step.now < before:
             return f"goes back in time from {before} ns: the clock is to be read inside the lock"
@@ -226,6 +232,8 @@ class Judge:
             self._place(key, step.after)
         if self._storage is not None:
             self._storage.write(key, step)
+        if self._known is not None and not isinstance(step.before, Evicted):
+            self._known.add(key)
         return None
 
     def _place(self, key: Any, entry: Entry) -> None:
@@ -241,12 +249,21 @@ class Judge:
     def _may_begin(self, key: Any, step: Step, expected: Entry | None) -> bool:
         if self._storage is not None and isinstance(step.event, Restarted):
             return self._storage.found(key, step.before)
-        if step.before == expected:
+        if step.before == expected or self._is_inherited(key, step):
             return True
         if self._storage is None or isinstance(step.before, Evicted):
             return False
         # An alarm may have aged the entry in between, which is no step.
         return expected is not None and age(step.before, step.now) == age(expected, step.now)
+
+    def _is_inherited(self, key: Any, step: Step) -> bool:
+        """Whether the parent may have left the entry. Of its flights the child says first that they are gone."""
+        if self._known is None:
+            return False
+        flight = step.before.flight
+        if isinstance(step.before, Evicted):
+            return isinstance(step.event, Restarted) and flight is not None and flight.generation not in self._waiters
+        return key not in self._known and (flight is None or isinstance(step.event, Restarted))
 
     def _of_flights(self, step: Step) -> str | None:
         event = step.event

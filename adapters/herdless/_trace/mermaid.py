@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, assert_never, final
 
 from herdless._trace.reader import Recorded, Section
+from herdless._trace.strict import escaped
 from herdless._trace.waiting import Waiting
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
@@ -50,7 +51,7 @@ def as_mermaid(lines: Sequence[Recorded], *, remark: str = "") -> str:
 
     Instants are in seconds since the first of the steps, to the millisecond.
     """
-    drawing = _Drawing(lines[0].step.now if lines else 0)
+    drawing = _Drawing(lines[0].at if lines else 0)
     body = [drawn for line in lines for drawn in drawing.of(line)]
     if remark and drawing.entries:
         body.append(f"Note over {next(iter(drawing.entries.values()))}: {_text(remark)}")
@@ -75,14 +76,14 @@ class _Drawing:
         for name, column in self._callers.items():
             yield f"participant {column} as {_text(name)}"
         for (section, key), column in self.entries.items():
-            yield f"participant {column} as {_text(_entry_name(section, key))}"
+            yield f"participant {column} as {_text(_of_section(section, key))}"
             if _loads(column) in self._loading:
                 yield f"participant {_loads(column)} as {_text(f'loads of {key}')}"
 
     def of(self, line: Recorded) -> Iterator[str]:
         """What one step looks like."""
         entry = self.entries.setdefault((line.section, line.key), f"E{len(self.entries) + 1}")
-        at = f"at {(line.step.now - self._origin) / NANOSECONDS_PER_SECOND:.3f}".rstrip("0").rstrip(".") + " s"
+        at = f"at {(line.at - self._origin) / NANOSECONDS_PER_SECOND:.3f}".rstrip("0").rstrip(".") + " s"
         if at != self._said:
             self._said = at
             yield f"Note over {entry}: {at}"
@@ -104,17 +105,17 @@ class _Drawing:
             case Evict() | DeadlinePassed() | Restarted():
                 return f"Note over {entry}: {_request(event)}"
             case Get() | Put() | Invalidate() | Expire() | Refresh() | WaiterLeft():
-                return f"{self._caller(line.by)}->>{entry}: {_text(_request(event))}"
+                return f"{self._caller(line, line.by)}->>{entry}: {_text(_request(event))}"
         assert_never(event)
 
     def _effect(self, effect: Effect, line: Recorded, entry: str) -> Iterator[str]:
         match effect:
             case Answer():
-                yield f"{entry}-->>{self._caller(line.by)}: {_text(_outcome(effect.outcome))}"
+                yield f"{entry}-->>{self._caller(line, line.by)}: {_text(_outcome(effect.outcome))}"
             case Join():
                 yield f"Note left of {entry}: {_text(line.by or 'a caller')} waits for load {effect.generation}"
             case Refuse():
-                yield f"{entry}--x{self._caller(line.by)}: refused, {effect.max_waiters} wait already"
+                yield f"{entry}--x{self._caller(line, line.by)}: refused, {effect.max_waiters} wait already"
             case StartLoad():
                 yield f"{entry}->>{self._load(entry)}: start load {effect.generation}"
             case CancelLoad():
@@ -129,14 +130,15 @@ class _Drawing:
     def _settled(self, settle: Settle, line: Recorded, entry: str) -> Iterator[str]:
         waiters = self._waiting.of(line, settle.generation)
         for name in waiters[:ARROWS]:
-            yield f"{entry}-->>{self._caller(name)}: {_text(_outcome(settle.outcome))}"
+            yield f"{entry}-->>{self._caller(line, name)}: {_text(_outcome(settle.outcome))}"
         if len(waiters) > ARROWS:
             yield f"Note over {entry}: and {len(waiters) - ARROWS} more are told the same"
 
-    def _caller(self, name: str) -> str:
+    def _caller(self, line: Recorded, name: str) -> str:
+        name = _of_section(line.section, name or "a caller")
         if name not in self._callers and len(self._callers) >= CALLERS:
             name = OTHERS
-        return self._callers.setdefault(name or "a caller", f"C{len(self._callers) + 1}")
+        return self._callers.setdefault(name, f"C{len(self._callers) + 1}")
 
     def _load(self, entry: str) -> str:
         self._loading.add(_loads(entry))
@@ -147,8 +149,8 @@ def _loads(entry: str) -> str:
     return f"L{entry[1:]}"
 
 
-def _entry_name(section: Section, key: str) -> str:
-    return key if section.number == 1 else f"{key} of {section.owner or f'cache {section.number}'}"
+def _of_section(section: Section, name: str) -> str:
+    return name if section.number == 1 else f"{name} of {section.owner or f'cache {section.number}'}"
 
 
 def _request(event: Event) -> str:
@@ -175,4 +177,5 @@ def _outcome(outcome: Outcome) -> str:
 
 def _text(text: str) -> str:
     """What Mermaid takes for text: one line, its special characters as codes."""
-    return re.sub(r"[#;:<>%{}\\\"]", lambda special: f"#{ord(special[0])};", " ".join(text.split())) or "(empty)"
+    line = escaped(" ".join(text.split()))
+    return re.sub(r"[#;:<>%{}\\\"]", lambda special: f"#{ord(special[0])};", line) or "(empty)"

@@ -20,7 +20,7 @@ NANOSECONDS_PER_MICROSECOND: Final = 1_000
 
 def as_perfetto(lines: Sequence[Recorded], *, remark: str = "") -> Plain:
     """The steps as one JSON object. Instants count from the first step; `remark` is kept with the metadata."""
-    drawing = _Drawing(lines[0].step.now if lines else 0)
+    drawing = _Drawing(lines[0].at if lines else 0)
     events = [event for line in lines for event in drawing.of(line)]
     events += drawing.unfinished()
     return {"traceEvents": [*drawing.rows(), *events], "displayTimeUnit": "ms", "otherData": {"remark": remark}}
@@ -55,7 +55,7 @@ class _Drawing:
 
     def of(self, line: Recorded) -> Iterator[Plain]:
         """The events of one step."""
-        self._last = line.step.now
+        self._last = line.at
         self._row(line.section, line.key, 0)
         yield self._instant(line)
         waiters = {generation: list(self._waiting.of(line, generation)) for generation in _generations(line)}
@@ -64,13 +64,13 @@ class _Drawing:
             if isinstance(effect, Settle | CancelLoad):
                 yield from self._ended(line, effect.generation, waiters[effect.generation])
             elif isinstance(effect, StartLoad):
-                self._flights[line.section, effect.generation] = _Flight(self._lane(line), line.step.now, line.by)
+                self._flights[line.section, effect.generation] = _Flight(self._lane(line), line.at, line.by)
         if _waiters(line.step.before) != _waiters(line.step.after):
             yield {
                 "ph": "C",
                 "name": f"waiters of {line.key}",
                 "pid": line.section.number,
-                "ts": self._microseconds(line.step.now),
+                "ts": self._microseconds(line.at),
                 "args": {"waiters": 0 if isinstance(line.step.after, Evicted) else _waiters(line.step.after)},
             }
 
@@ -105,7 +105,7 @@ class _Drawing:
             "cat": "step",
             "pid": line.section.number,
             "tid": self._row(line.section, line.key, 0),
-            "ts": self._microseconds(line.step.now),
+            "ts": self._microseconds(line.at),
             "args": {"line": line.line, "by": line.by, "ordered": named(line.step.effects)},
         }
 

@@ -2,12 +2,19 @@
 
 A trace is text, one JSON object a line, of three kinds:
 
-    {"herdless_trace": 1, "policy": {...}, "is_durable": false, "owner": null}
-        opens what one owner recorded: a cache, or one instance of a Durable Object. Others may follow in the same file.
-    {"key": "'a'", "now": 12, "by": "Task-1", "event": {...}, "before": {...}, "after": {...}, "effects": [...]}
-        one step, in its order. `by`: the task or thread that took it. `owner`, where the header names one: the same.
-    {"stored": true}
+    {"herdless_trace": 1, "owner": "812-5ac1e0d3", "policy": {...}, "is_durable": false}
+        opens what one owner recorded: a cache of one process, or one instance of a Durable Object. Others may write
+        into the same file, by turns. `is_forked`, where it is there: true, the owner is a child process, whose cache
+        began with the values of its parent's.
+    {"owner": "812-5ac1e0d3", "key": "'a'", "by": "Task-1", "now": 12, "event": {...}, "before": {...}, "after": {...},
+     "effects": [...]}
+        one step, in its order, on one line. `by`: the task or thread that took it.
+    {"owner": "812-5ac1e0d3", "stored": true}
         durable entries only: all that was recorded up to here is on disk (see `TraceWriter.stored`).
+
+Where a writer was not told of an owner, no line names one. A line has at most 2**20 bytes; of longer texts a line has
+the beginning and a digest. A line may be cut short, if its writer was killed or the disk was full: then it is the last
+of its owner, and the next writer's begins where it ends. What stands in a line under other names is left alone.
 
 Entries are what `herdless_core.to_plain` makes of them; events, effects and policies have the names and the fields of
 their classes. Instants and durations are integer nanoseconds, as text where JavaScript would round them; in a policy,
@@ -17,12 +24,14 @@ line has the name of its class, its message, and whether `negative_ttl` may reme
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, Final, TypeAlias, cast, final
 from weakref import WeakValueDictionary
 
+from herdless._trace.strict import escaped
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     NEVER,
@@ -93,6 +102,12 @@ EFFECTS: Final[Mapping[str, type[Effect]]] = {
 
 _EXACT_IN_JAVASCRIPT: Final = 2**53
 
+TEXT_LIMIT: Final = 4_000
+"""So many characters has a text in a line at most: as JSON they may be twelve times as many bytes."""
+
+SHORT: Final = 1_000
+"""So many characters are kept of a text that is longer."""
+
 
 @final
 class RecordedValue:
@@ -104,7 +119,7 @@ class RecordedValue:
         self.name: Final = name
 
     def __repr__(self) -> str:
-        return f"value {self.name}"
+        return f"value {escaped(str(self.name))}"
 
 
 @final
@@ -133,8 +148,8 @@ def step_to_plain(step: Step, name: Callable[[Any], Name]) -> Plain:
     return {
         "now": _integer(step.now),
         "event": _fields("event", step.event, name),
-        "before": to_plain(step.before, name),
-        "after": to_plain(step.after, name),
+        "before": _entry(step.before, name),
+        "after": _entry(step.after, name),
         "effects": [_fields("effect", effect, name) for effect in step.effects],
     }
 
@@ -154,6 +169,21 @@ def policy_to_plain(policy: Policy) -> Plain:
         "refresh_backoff": _or_null(policy.refresh_backoff),
         "max_waiters": _or_null(policy.max_waiters),
     }
+
+
+def short(text: str) -> str:
+    """The text; of a long one its beginning and what tells it from others, so that a line stays within its limit."""
+    if len(text) <= TEXT_LIMIT:
+        return text
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{text[:SHORT]}... ({len(text):,} characters, sha256 {digest})"
+
+
+def _entry(entry: Entry, name: Callable[[Any], Name]) -> Plain:
+    plain = to_plain(entry, name)
+    if "error" in plain:
+        plain["error"]["message"] = short(plain["error"]["message"])
+    return plain
 
 
 def _fields(kind: str, of: Event | Effect, name: Callable[[Any], Name]) -> Plain:
@@ -184,7 +214,7 @@ def _outcome(outcome: Outcome, name: Callable[[Any], Name]) -> Plain:
 
 def _error(error: BaseException) -> Plain:
     kind, message = describe(error)
-    return {"kind": kind, "message": message, "is_memorable": is_memorable(error)}
+    return {"kind": kind, "message": short(message), "is_memorable": is_memorable(error)}
 
 
 def _or_null(duration: int) -> int | str | None:
@@ -200,10 +230,11 @@ def _integer(integer: int) -> int | str:
 
 @final
 class Decoder:
-    """Reads the steps of one trace: the same name is the same object again, an error too.
+    """Reads the steps of one trace, from lines that `strict` has parsed: the same name is the same object again, an
+    error too.
 
     Values are kept no longer than somebody else keeps them, so that a long trace needs no more memory than a short one.
-    Its methods raise KeyError, TypeError or ValueError for what this version did not write.
+    Its methods raise KeyError, TypeError or ValueError for what is missing.
     """
 
     def __init__(self) -> None:
@@ -241,21 +272,19 @@ class Decoder:
             case "outcome" if "error" in plain:
                 return self._failure(plain["error"])
             case "outcome":
-                return Value(self._value(plain["value"]), int(plain["loaded_at"]), _boolean(plain["is_stale"]))
+                return Value(self._value(plain["value"]), int(plain["loaded_at"]), plain["is_stale"])
             case "lifetime":
                 return Lifetime(*(int(plain[each.name]) for each in fields(Lifetime)))
             case "leads" | "can_cancel":
-                return _boolean(plain)
+                return plain
             case _:
                 return int(plain)
 
-    def _value(self, name: object) -> RecordedValue:
-        if isinstance(name, bool) or not isinstance(name, str | int):
-            raise TypeError(f"{name!r} stands for no value")
+    def _value(self, name: Name) -> RecordedValue:
         return self._values.setdefault(name, RecordedValue(name))
 
     def _failure(self, plain: Mapping[str, Any]) -> Failure:
-        kind, message, is_remembered = str(plain["kind"]), str(plain["message"]), _boolean(plain["is_memorable"])
+        kind, message, is_remembered = plain["kind"], plain["message"], plain["is_memorable"]
         error: BaseException
         if kind == LoadTimeout.__name__:
             error = LoadTimeout(message)  # the machine makes one itself
@@ -297,9 +326,3 @@ def _seconds(nanoseconds: int) -> float:
     near = nanoseconds / NANOSECONDS_PER_SECOND
     candidates = (near, math.nextafter(near, 0), math.nextafter(near, math.inf))
     return next(each for each in candidates if round(each * NANOSECONDS_PER_SECOND) == nanoseconds)
-
-
-def _boolean(plain: object) -> bool:
-    if not isinstance(plain, bool):
-        raise TypeError(f"{plain!r} is neither true nor false")
-    return plain

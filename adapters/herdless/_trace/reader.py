@@ -1,19 +1,27 @@
-"""Reading a trace: line by line, in memory that grows with the errors in it, but not with the steps."""
+"""Reading a trace: line by line, in memory that grows with the errors in it, but not with the steps.
+
+Several processes may have written into it, each of them whole lines under its owner. A line that one could not end, as
+it was killed, is left out: it is the last of its owner, and ends with the file or where another line begins.
+"""
 
 from __future__ import annotations
 
-import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias, final
+from typing import BinaryIO, Final, TypeAlias, final
 
 from herdless._trace.plain import VERSION, Decoder, policy_from_plain
-from herdless_core import Plain, Policy, PolicyError, Step
+from herdless._trace.strict import LINE_LIMIT, SHOWN, WrongLine, parsed, shown
+from herdless_core import LONG_AGO, Plain, Policy, PolicyError, Step
 
-SHOWN: Final = 60
-"""So many characters of a bad line are shown."""
+BEGINNINGS: Final = ('{"herdless_trace":', '{"owner":', '{"key":', '{"stored":')
+"""How lines begin. None of them stands within a line: inner objects begin otherwise, and text escapes its quotes."""
+
+_BEGINNING: Final = re.compile("|".join(f"(?={re.escape(each)})" for each in BEGINNINGS))
+_OWNER: Final = re.compile(r'\{"owner":("(?:[^"\\]|\\.)*")')
 
 
 class NotATrace(ValueError):
@@ -31,6 +39,8 @@ class Section:
     is_durable: bool
     """Whether the entries outlive their owner."""
     owner: str | None
+    is_forked: bool = False
+    """Whether it is of a child process, whose cache began with the values that its parent had."""
 
 
 @final
@@ -45,6 +55,8 @@ class Recorded:
     by: str
     """The task or thread that took it; empty where the trace does not say."""
     step: Step
+    at: int
+    """When, in nanoseconds: the step's `now`; that of the step before it, where no clock was asked."""
 
 
 @final
@@ -60,18 +72,27 @@ Line: TypeAlias = Recorded | Stored
 
 
 def read_trace(trace: str | os.PathLike[str] | Iterable[str]) -> Iterator[Line]:
-    """The lines of a trace, in a file or as text line by line. A last line that was cut short is left out.
+    """The lines of a trace, in a file or as text line by line. What was cut short is left out.
 
     Raises NotATrace at the first line that is none of a trace, OSError when the file cannot be read.
     """
-    if not isinstance(trace, str | os.PathLike):
+    if isinstance(trace, str | os.PathLike):
+        with Path(trace).open("rb") as file:
+            yield from _lines(text_lines(file))
+    else:
         yield from _lines(trace)
-        return
-    with Path(trace).open(encoding="utf-8") as lines:
+
+
+def text_lines(file: BinaryIO) -> Iterator[str]:
+    """The lines of an open file, none of them longer than the limit. Raises NotATrace for what is no text."""
+    number = 0
+    while line := file.readline(LINE_LIMIT + 1):
+        number += 1
         try:
-            yield from _lines(lines)
+            text = line.decode()
         except UnicodeDecodeError as error:
-            raise NotATrace(f"is not text: {error.reason}") from error
+            raise NotATrace(f"line {number} is not text: {error.reason}") from error
+        yield text
 
 
 def steps_of(lines: Iterable[Line]) -> Iterator[tuple[str, Step]]:
@@ -80,72 +101,112 @@ def steps_of(lines: Iterable[Line]) -> Iterator[tuple[str, Step]]:
 
 
 def _lines(lines: Iterable[str]) -> Iterator[Line]:
-    sections: dict[str | None, Section] = {}
-    decoder = Decoder()
-    number = count = 0
-    cut_short: NotATrace | None = None
-    for number, text in enumerate(lines, start=1):
-        if cut_short is not None:
-            raise cut_short  # it was not the last one
-        try:
-            plain = _plain(number, text)
-        except NotATrace as error:
-            if number == 1 or text.endswith("\n"):
-                raise
-            cut_short = error
-            continue
-        owner = plain.get("owner")
-        if "herdless_trace" in plain:
-            count += 1
-            sections[owner] = _section(number, plain, count)
-            continue
-        section = sections.get(owner)
-        if section is None:
-            expected = "the first line of a trace" if owner is None else f"a header of the owner {owner!r}"
-            raise NotATrace(f"line {number}: {expected} is missing: {_shown(text)}")
-        if "stored" in plain:
-            yield Stored(number, section)
-        else:
-            yield _recorded(number, plain, section, decoder)
+    reading = _Reading()
+    number = 0
+    try:
+        for number, text in enumerate(lines, start=1):
+            for plain in reading.records(number, text):
+                line = reading.line(number, plain)
+                if line is not None:
+                    yield line
+    except WrongLine as error:
+        raise NotATrace(f"line {number} {error}") from error
     if number == 0:
         raise NotATrace("is empty: a trace begins with its header")
 
 
-def _plain(number: int, text: str) -> Plain:
-    try:
-        plain = json.loads(text)
-    except ValueError as error:
-        raise NotATrace(f"line {number} is not JSON: {_shown(text)}") from error
-    if not isinstance(plain, dict):
-        raise NotATrace(f"line {number} is not a JSON object: {_shown(text)}")
-    return plain
+@final
+class _Reading:
+    """What was read so far, as far as it says what the next line means."""
+
+    def __init__(self) -> None:
+        self._sections: Final[dict[str | None, Section]] = {}
+        self._count = 0
+        self._decoder: Final = Decoder()
+        self._cut_short: Final[dict[str | None, int]] = {}
+        """The owners whose last line was cut short, and its number."""
+        self._at: Final[dict[Section, int]] = {}
+        """The last instant of each section."""
+        self._unended: WrongLine | None = None
+        """What is wrong with a line that must be the last one of all."""
+
+    def records(self, number: int, text: str) -> Iterator[Plain]:
+        """What stands in one line of the file: one record, or several, of which the first were cut short."""
+        if self._unended is not None:
+            raise self._unended
+        if len(text) > LINE_LIMIT:
+            raise WrongLine(f"is longer than {LINE_LIMIT:,} bytes: {shown(text)}")
+        try:
+            yield parsed(text)
+        except WrongLine as error:
+            first, *others = [each for each in _BEGINNING.split(text) if each] or [text]
+            has_no_end = not text.endswith("\n") and number > 1
+            if not others and has_no_end:
+                self._unended = error
+            elif not others or not first.startswith("{"):
+                raise
+            else:
+                yield from self._torn([first, *others], number, has_no_end)
+
+    def _torn(self, pieces: list[str], number: int, has_no_end: bool) -> Iterator[Plain]:
+        for at, piece in enumerate(pieces, start=1):
+            try:
+                plain = parsed(piece)
+            except WrongLine:
+                if at == len(pieces) and not has_no_end:
+                    raise
+                self._note_cut(piece, number)
+            else:
+                yield plain
+
+    def _note_cut(self, piece: str, number: int) -> None:
+        owner = _OWNER.match(piece)
+        if owner is not None:
+            self._cut_short[parsed(f'{{"owner":{owner[1]}}}')["owner"]] = number
+        elif piece.startswith(BEGINNINGS[2:]):
+            self._cut_short[None] = number
+
+    def line(self, number: int, plain: Plain) -> Line | None:
+        """What a record says; None where it is a header."""
+        owner = plain.get("owner")
+        if "herdless_trace" in plain:
+            self._count += 1
+            self._sections[owner] = _section(plain, self._count)
+            self._cut_short.pop(owner, None)
+            return None
+        section = self._sections.get(owner)
+        if section is None:
+            raise WrongLine(
+                f"has no header before it, of the owner {shown(owner)}" if owner else "has no header before it"
+            )
+        if owner in self._cut_short:
+            raise WrongLine(f"goes on after line {self._cut_short[owner]}, which was cut short")
+        if "stored" in plain:
+            return Stored(number, section)
+        return self._recorded(number, plain, section)
+
+    def _recorded(self, number: int, plain: Plain, section: Section) -> Recorded:
+        try:
+            step = self._decoder.step(plain, section.policy)
+            at = step.now if step.now != LONG_AGO else self._at.get(section, 0)
+            self._at[section] = at
+            return Recorded(number, section, plain["key"], plain.get("by", ""), step, at)
+        except (KeyError, TypeError, ValueError) as error:
+            raise WrongLine(f"is not a step that herdless writes ({_said(error)})") from error
 
 
-def _section(number: int, plain: Plain, count: int) -> Section:
+def _section(plain: Plain, count: int) -> Section:
     version = plain["herdless_trace"]
-    if version != VERSION:
-        raise NotATrace(f"line {number}: herdless_trace={version!r} is not accepted: this herdless reads {VERSION}")
+    if version != VERSION or isinstance(version, bool):
+        raise WrongLine(f"says herdless_trace={shown(version)}, which is not accepted: this herdless reads {VERSION}")
     try:
         policy = policy_from_plain(plain["policy"])
-        return Section(count, policy, bool(plain["is_durable"]), plain.get("owner"))
-    except (KeyError, TypeError, ValueError, AttributeError, StopIteration, PolicyError) as error:
-        raise NotATrace(f"line {number} is not a header that herdless writes ({error!r})") from error
-
-
-def _recorded(number: int, plain: Plain, section: Section, decoder: Decoder) -> Recorded:
-    try:
-        step = decoder.step(plain, section.policy)
-        return Recorded(number, section, str(plain["key"]), str(plain.get("by", "")), step)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise NotATrace(f"line {number} is not a step that herdless writes ({_said(error)})") from error
+        return Section(count, policy, plain["is_durable"], plain.get("owner"), plain.get("is_forked", False))
+    except (KeyError, TypeError, ValueError, StopIteration, PolicyError) as error:
+        raise WrongLine(f"is not a header that herdless writes ({_said(error)})") from error
 
 
 def _said(error: Exception) -> str:
     """The error in one line that is not too long."""
     said = repr(error)
     return said if len(said) <= 2 * SHOWN else said[: 2 * SHOWN] + "..."
-
-
-def _shown(text: Any) -> str:
-    text = str(text).rstrip("\n")
-    return repr(text if len(text) <= SHOWN else text[:SHOWN] + "...")

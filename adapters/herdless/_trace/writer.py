@@ -1,18 +1,19 @@
-"""Recording: an `observe=` that writes every step as a line."""
+"""Recording: an `observe=` that writes every step as a line.
+
+A trace with a hole in it would accuse a cache that is right. So a recorder that could not write one step writes none
+after it: what it has recorded up to then is the beginning of what happened, and true.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 import threading
-from collections.abc import Callable
-from pathlib import Path
-from types import TracebackType
+from collections.abc import Callable, Iterator
 from typing import Any, Final, final
 
-from herdless._trace.plain import VERSION, Name, policy_to_plain, step_to_plain
+from herdless._trace.plain import VERSION, Name, policy_to_plain, short, step_to_plain
 from herdless_core import Entry, Failure, Fresh, Plain, Policy, Stale, Step
 
 
@@ -25,7 +26,11 @@ class TraceWriter:
     value: what stands for a value, text or integer: the same for the same value. By default values are numbered.
     by: the name of the task or thread that takes a step.
     is_durable: whether entries outlive their owner. They may then be found again as they were saved, by another owner.
-    owner: the name of the instance, where several write into one file by turns.
+    owner: the name of the instance, where several write into one file by turns: another for each.
+    is_forked: whether it is a child process whose cache began with the values of its parent's.
+
+    What one of these functions raises is raised by the step's call, and ends the recording. Of texts over 4,000
+    characters a line has the beginning and a digest.
     """
 
     def __init__(
@@ -37,87 +42,63 @@ class TraceWriter:
         by: Callable[[], str] | None = None,
         is_durable: bool = False,
         owner: str | None = None,
+        is_forked: bool = False,
     ) -> None:
         self._write: Final = write
         self._key: Final = key
         self._value: Final = value
         self._by: Final = by or current_task_or_thread
-        self._is_durable: Final = is_durable
-        self._owner: Final[Plain] = {} if owner is None else {"owner": owner}
+        self._owner: Final[Plain] = {} if owner is None else {"owner": short(owner)}
+        self._nature: Final[Plain] = {"is_durable": is_durable} | ({"is_forked": True} if is_forked else {})
         self._numbers: Final = _Numbers()
         self._policy: Policy | None = None
+        self._has_ended = False
 
     def __call__(self, key: Any, step: Step) -> None:
         """Write a step; before the first one the header. Raises ValueError for a step of another cache."""
-        if self._policy is None:
-            self.open(step.policy)
-        elif step.policy is not self._policy:
+        if self._policy is not None and step.policy is not self._policy:
             raise ValueError("a trace is of one cache: give every cache a recorder of its own")
-        line = {"key": self._key(key), **self._owner, "by": self._by()}
-        self._line(line | step_to_plain(step, self._value or self._numbers.number))
-        if self._value is None:
-            self._numbers.follow(step.before, step.after)
+        if self._has_ended:
+            return
+        with self._all_or_no_more():
+            self.open(step.policy)
+            name = self._numbers.number if self._value is None else self._given_name
+            line = {**self._owner, "key": short(self._key(key)), "by": short(self._by())}
+            self._line(line | step_to_plain(step, name))
+            if self._value is None:
+                self._numbers.follow(step.before, step.after)
 
     def open(self, policy: Policy) -> None:
         """Write the header, unless it has been written."""
         if self._policy is None:
             self._policy = policy
             plain = policy_to_plain(policy)
-            self._line({"herdless_trace": VERSION, "policy": plain, "is_durable": self._is_durable, **self._owner})
+            self._line({"herdless_trace": VERSION, **self._owner, "policy": plain, **self._nature})
 
     def stored(self) -> None:
         """Say that all steps so far are on disk: from now on no owner may find the entry as it was before.
 
         For durable entries: call it when the platform has said so, as `put` and `invalidate` wait for it.
         """
-        self._line({"stored": True, **self._owner})
+        if not self._has_ended:
+            with self._all_or_no_more():
+                self._line({**self._owner, "stored": True})
+
+    @contextlib.contextmanager
+    def _all_or_no_more(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            self._has_ended = True
+            error.add_note("the recording of the trace has ended")
+            raise
+
+    def _given_name(self, value: Any) -> Name:
+        name = self._value(value) if self._value is not None else 0
+        return short(name) if isinstance(name, str) else name
 
     def _line(self, plain: Plain) -> None:
         self._write(json.dumps(plain, separators=(",", ":")) + "\n")
-
-
-@final
-class TraceFile:
-    """Records the steps of ONE cache in a file: give it as `observe=`, and close it after the cache.
-
-    A line is with the operating system before the step's lock is released: killing the process loses none. Nothing is
-    recorded in a forked child. `append`: go on in a file that holds traces already. The others are TraceWriter's.
-
-    Raises OSError when the file cannot be written.
-    """
-
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        append: bool = False,
-        key: Callable[[Any], str] = repr,
-        value: Callable[[Any], Name] | None = None,
-        by: Callable[[], str] | None = None,
-    ) -> None:
-        self._file: Final = Path(path).open("ab" if append else "wb", buffering=0)  # noqa: SIM115  # closed by `close`
-        self._writer: Final = TraceWriter(self._write, key=key, value=value, by=by)
-        self._process: Final = os.getpid()
-
-    def __call__(self, key: Any, step: Step) -> None:
-        """Write a step. One that comes after `close` is not recorded."""
-        if os.getpid() == self._process and not self._file.closed:
-            self._writer(key, step)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def __enter__(self) -> TraceFile:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _write(self, line: str) -> None:
-        self._file.write(line.encode("utf-8"))
 
 
 @final
