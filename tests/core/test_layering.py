@@ -55,7 +55,7 @@ TABLE: Final[Mapping[str, Row]] = {
     ),
     "herdless.asyncio": Row(
         {CORE, CACHE, "herdless._awaiting", "herdless._decorator", "herdless._lookup", "herdless._loop_thread"},
-        {"asyncio", "threading"},
+        {"asyncio"},
     ),
     "herdless.trio": Row({CORE, CACHE, "herdless._decorator", "herdless._lookup"}, {"trio"}),
     "herdless.threads": Row(

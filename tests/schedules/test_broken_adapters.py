@@ -49,14 +49,14 @@ def test_lost_wake_up_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A waiter looks whether its load has ended, and only then begins to listen for the end."""
     bells: dict[int, Any] = {}
 
-    def wait(_self: Any, flight: Any, _done: Any, _expires_at: int) -> Any:
-        if flight.outcome is None:
+    def wait(_self: Any, flight: Any, wait: Any, _expires_at: int) -> Any:
+        if wait.outcome is None:
             with bell_of(flight) as bell:
                 bell.wait()
-        return flight.outcome
+        return wait.outcome
 
     def settle(_self: Any, flight: Any, outcome: Any) -> None:
-        flight.outcome = outcome
+        flight.wait.outcome = outcome
         with bell_of(flight) as bell:
             bell.notify_all()
 
@@ -88,11 +88,14 @@ def test_waiter_registered_outside_the_lock_is_found(monkeypatch: pytest.MonkeyP
             boarded = self._carry_out(effects)
         reply = reply_of(effects)
         if boarded is not None:
-            self._run(key, boarded)
-            return boarded.outcome, "loaded"
+            wait = boarded.wait
+            self._run(boarded)
+            return wait.outcome, "loaded"
         if isinstance(reply, Join):
             flight = self._flights[reply.generation]
-            return self._wait(flight, flight.park(), NEVER), "joined"
+            wait = flight.wait
+            wait.park()
+            return self._wait(flight, wait, NEVER), "joined"
         assert isinstance(reply, Answer)
         return reply.outcome, "hit"
 
@@ -127,13 +130,15 @@ def test_check_outside_the_lock_is_found(monkeypatch: pytest.MonkeyPatch) -> Non
         with self._lock:
             leads = self._keyspace.entry(key).flight is None
         with self._lock:
-            asked, boarded = self._ask(key)
-            done = None if leads or isinstance(asked, Answer) else asked.park()
+            asked, boarded = self._ask(key, None)
+            wait = None if isinstance(asked, Answer) else asked.wait
+            if wait is not None and not leads:
+                wait.park()
         if isinstance(asked, Answer):
             return value_of(asked.outcome), "hit"
         if leads:
-            self._run(key, asked)
-        return value_of(self._wait(asked, done, NEVER)), "loaded" if asked is boarded else "joined"
+            self._run(asked)
+        return value_of(self._wait(asked, wait, NEVER)), "loaded" if asked is boarded else "joined"
 
     monkeypatch.setattr(Cache, "_answer", answer)
     run = partial(run_scene, scenes.two_callers)
@@ -147,8 +152,10 @@ def test_wake_before_commit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     succeeded = Cache._succeeded
 
     def wake_first(self: Any, flight: Any, value: object) -> None:
-        if not flight.has_ended:
-            self._settle(flight, Value(value, 0, is_stale=False))
+        if flight.wait is not None:
+            flight.wait.outcome = Value(value, 0, is_stale=False)
+            if flight.wait.done is not None:
+                flight.wait.done.set()
         succeeded(self, flight, value)
 
     monkeypatch.setattr(Cache, "_succeeded", wake_first)
@@ -179,6 +186,6 @@ def test_stale_value_after_invalidation_is_found(monkeypatch: pytest.MonkeyPatch
 
 def test_random_priorities_find_the_lost_wake_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """PCT meets a bug of depth two in few runs, where exploration would be too long."""
-    monkeypatch.setattr(Cache, "_settle", lambda _self, flight, outcome: setattr(flight, "outcome", outcome))
+    monkeypatch.setattr(Cache, "_settle", lambda _self, flight, outcome: setattr(flight.wait, "outcome", outcome))
     with pytest.raises(ScheduleFailed, match="no thread can go on"):
         sample(partial(run_scene, scenes.three_callers), seeds=range(100), switches=1)
