@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import contextvars
 import functools
+import sys
 from asyncio import Future
 from collections.abc import Awaitable, Callable, Iterable
 from threading import get_ident
@@ -338,26 +339,27 @@ class Cache(BaseCache[K, V, _Flight]):
                 task.cancel()  # it could not be before it was known
 
     async def _run(self, flight: _Flight) -> None:
+        handled = sys.exception()  # of the caller, on whose stack an eager task begins
         try:
             if flight.has_ended:
                 raise LoadCancelled("the load was superseded before it began")
             _set_loading(flight)
             value = await awaitable(self._load, self._load(flight.key))
         except Exception as error:  # noqa: BLE001  # it is told to the waiters
-            self._failed(flight, error)
+            self._failed(flight, error, handled)
         except asyncio.CancelledError as error:
             task = flight.task
             flight.was_cancelled = task is not None and task.cancelling() > 0
             if flight.was_cancelled:
                 self._dropped(flight)
             else:
-                self._failed(flight, error)
+                self._failed(flight, error, handled)
             raise
         except BaseException as error:
             if isinstance(error, GeneratorExit) and not flight.is_current():
                 self._dropped(flight)  # its loop is gone, and with it the coroutine
             else:
-                self._failed(flight, error)
+                self._failed(flight, error, handled)
             raise
         else:
             self._succeeded(flight, value)
