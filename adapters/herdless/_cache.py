@@ -323,7 +323,8 @@ class BaseCache(ABC, Generic[K, V, F]):
             except CacheClosed:
                 continue  # closed by the very step: nothing is left that could be changed
             except Exception:
-                LOGGER.exception("a change that was made inside the lock failed")
+                with contextlib.suppress(Exception):
+                    LOGGER.exception("a change that was made inside the lock failed")
                 continue
             if boarded is not None:
                 launches.append(boarded)
@@ -679,4 +680,5 @@ class Guarded:
         try:
             self._observe(key, step)
         except Exception:
-            LOGGER.exception("the observer %r failed", self._observe)
+            with contextlib.suppress(Exception):  # what a handler raises breaks no step either
+                LOGGER.exception("the observer %r failed", self._observe)
