@@ -24,6 +24,7 @@ from typing import Any, Final, Generic, NoReturn, TypeAlias, TypeVar, Unpack
 
 from herdless import _primitives
 from herdless._fork import survive_forks
+from herdless._log import FailureLog, is_unseen, write
 from herdless._lookup import How, Lookup
 from herdless._observers import Observers, guarded
 from herdless_core import (
@@ -40,6 +41,7 @@ from herdless_core import (
     Keyspace,
     LoadCancelled,
     Loaded,
+    LoadTimeout,
     MisuseError,
     Outcome,
     Policy,
@@ -50,12 +52,15 @@ from herdless_core import (
     RunningLoad,
     Save,
     Settle,
+    ShowKey,
+    Shown,
     StartLoad,
     Stats,
     TooManyWaiters,
     Value,
     reply_of,
 )
+from herdless_core._copies import give_back_context, kept_of
 
 NOTHING: Final[Effects] = ()
 
@@ -80,7 +85,7 @@ WAITS_FOR_TURN: Final = -1
 
 
 class CacheOptions(PolicyOptions, total=False):
-    """The keyword arguments that every cache takes: those of `Policy`, or `policy` itself, and four of its own."""
+    """The keyword arguments that every cache takes: those of `Policy`, or `policy` itself, and five of its own."""
 
     maxsize: int | None
     """How many values are held at most; None: any number."""
@@ -94,6 +99,10 @@ class CacheOptions(PolicyOptions, total=False):
 
     It must not call the cache. A hit takes no step.
     """
+    show_key: ShowKey
+    """A function from a key to the text that stands for it in logs and in messages of errors; by default
+    `repr`. The text is shortened, and where the function fails the key's type takes its place.
+    """
     policy: Policy | None
 
 
@@ -105,8 +114,8 @@ class Flight(RunningLoad):
     is_launched: bool = False
     """Whether somebody runs the load, and will report its end."""
     is_settled: bool = False
-    failed_unwatched: bool = False
-    """Whether its load failed while nobody waited: a refresh, of which only the log tells."""
+    failed_unseen: bool = False
+    """Whether its load failed and no caller was told: of a refresh only the log tells."""
 
 
 class BaseCache(ABC, Generic[K, V, F]):
@@ -120,6 +129,7 @@ class BaseCache(ABC, Generic[K, V, F]):
         max_loads: int | None = None,
         clock: Clock = monotonic_ns,
         observe: Observers | None = None,
+        show_key: ShowKey = repr,
         policy: Policy | None = None,
         **options: Unpack[PolicyOptions],
     ) -> None:
@@ -132,6 +142,8 @@ class BaseCache(ABC, Generic[K, V, F]):
             raise PolicyError(f"clock={clock!r} is not accepted: give a callable that returns integer nanoseconds")
         self._load: Final = load
         self._clock: Final = clock
+        self._shown: Final = Shown(show_key)
+        self._failures: Final = FailureLog()
         self._lock = _primitives.RLock()
         self._is_entered = False
         """Whether a thread is in the critical section."""
@@ -143,6 +155,7 @@ class BaseCache(ABC, Generic[K, V, F]):
             max_loads=max_loads,
             observe=guarded(observe),
             board=self._board,
+            shown=self._shown,
         )
         # Entries, of which only those before their `hit_until` are read here, and these have a value.
         self._hot: Final[dict[K, Any]] = self._keyspace.hot
@@ -311,7 +324,8 @@ class BaseCache(ABC, Generic[K, V, F]):
             except CacheClosed:
                 continue  # closed by the very step: nothing is left that could be changed
             except Exception:
-                LOGGER.exception("a change that was made inside the lock failed")
+                with contextlib.suppress(Exception):
+                    LOGGER.exception("a change that was made inside the lock failed")
                 continue
             if boarded is not None:
                 launches.append(boarded)
@@ -505,31 +519,35 @@ class BaseCache(ABC, Generic[K, V, F]):
                 self._mend(flight)
             raise
         del gone
+        if self._failures.is_failing:
+            self._log_success(flight)
 
-    def _failed(self, flight: F, error: BaseException) -> None:
+    def _failed(self, flight: F, error: BaseException, handled: BaseException | None = None) -> None:
         """The loader raised this. Where it is no `Exception` it stops the one that runs the load; the waiters get
         LoadCancelled.
+
+        handled: the exception that was being handled where the load began, which is no context of the loader's own.
         """
         if not isinstance(error, Exception):
-            cancelled = LoadCancelled(f"the load ended by {type(error).__name__}")
+            cancelled = LoadCancelled(f"the load of {self._shown(flight.key)} ended by {type(error).__name__}")
             cancelled.__cause__ = error
             error = cancelled
-        told = error
-        self._change(lambda now: self._fail(flight, told, now))
-        if flight.failed_unwatched:
-            with contextlib.suppress(Exception):  # a handler of the user's own, or the key's `repr`
-                LOGGER.warning("the refresh of %r failed", flight.key, exc_info=told)
+        told, kept = error, kept_of(error, self._keyspace.policy, handled)
+        self._change(lambda now: self._fail(flight, kept, now))
+        if flight.failed_unseen:
+            self._log_failure(flight, told)
 
-    def _fail(self, flight: F, error: Exception, now: int) -> Effects:
-        flight.failed_unwatched = self._keyspace.waiters(flight.generation) == 0
+    def _fail(self, flight: F, error: BaseException, now: int) -> Effects:
+        waiters = self._keyspace.waiters(flight.generation)
         effects = self._keyspace.load_failed(flight.generation, error, now)
+        flight.failed_unseen = is_unseen(waiters, effects)
         return effects + self._keyspace.load_over(flight, now) if self._has_turns else effects
 
-    def _broken_off(self, flight: F, error: BaseException) -> None:
+    def _broken_off(self, flight: F, error: BaseException, handled: BaseException | None = None) -> None:
         """Whoever ran the load was stopped, or its end could not be reported: it is over all the same."""
         try:
             if not isinstance(error, Exception) and not flight.has_ended:
-                self._failed(flight, error)
+                self._failed(flight, error, handled)
         finally:
             if not flight.has_ended or self._has_turns:
                 self._dropped(flight)
@@ -560,7 +578,29 @@ class BaseCache(ABC, Generic[K, V, F]):
 
     def _deadline_passed(self, flight: F) -> None:
         """The timer of this flight went off."""
-        self._change(lambda now: self._keyspace.deadline_passed(flight.generation, now))
+        self._change(lambda now: self._expire_flight(flight, now))
+        if flight.failed_unseen:
+            self._log_failure(flight, LoadTimeout("the load did not end within load_timeout"))
+
+    def _expire_flight(self, flight: F, now: int) -> Effects:
+        waiters = self._keyspace.waiters(flight.generation)
+        effects = self._keyspace.deadline_passed(flight.generation, now)
+        flight.failed_unseen = flight.failed_unseen or is_unseen(waiters, effects)
+        return effects
+
+    def _log_failure(self, flight: F, error: BaseException) -> None:
+        """Outside of the lock, for a handler may ask the cache; what anything in it raises does no harm."""
+        flight.failed_unseen = False  # waiters who look at the clock find it late one after the other
+        with contextlib.suppress(Exception):
+            report = self._failures.failed(flight.key, error, self._clock())
+            if report is not None:
+                write(report, self._shown(flight.key), error)
+
+    def _log_success(self, flight: F) -> None:
+        """The same, of a load that succeeded while others fail."""
+        with contextlib.suppress(Exception):
+            for report in self._failures.succeeded(flight.key, self._clock()):
+                write(report, self._shown(flight.key))
 
     def _left(self, flight: F, *, can_cancel: bool) -> None:
         """A caller stopped waiting; one whose flight was settled meanwhile did not leave, it was answered."""
@@ -599,9 +639,16 @@ class BaseCache(ABC, Generic[K, V, F]):
 
 
 def value_of(outcome: Outcome) -> Value:
-    """The value, or its load's exception raised."""
+    """The value, or a copy of its load's exception raised, whose context is the loader's and then the caller's."""
     if isinstance(outcome, Failure):
-        raise outcome.exception()
+        error = outcome.exception()
+        context = error.__context__
+        try:
+            raise error
+        finally:
+            if context is not None:
+                give_back_context(error, context)
+            del error, context  # of which this frame, which is in its traceback, would make a cycle
     return outcome
 
 
@@ -620,8 +667,8 @@ def not_awaitable(load: object, returned: Any) -> Any:
     return returned
 
 
-def value_of_reply(key: object, reply: Answer | Refuse) -> Value:
+def value_of_reply(key: object, reply: Answer | Refuse, shown: Shown) -> Value:
     """The value that a lookup is answered with at once; its load's exception raised, or TooManyWaiters."""
     if isinstance(reply, Answer):
         return value_of(reply.outcome)
-    raise TooManyWaiters(f"max_waiters={reply.max_waiters} callers wait for the load of {key!r} already")
+    raise TooManyWaiters(f"max_waiters={reply.max_waiters} callers wait for the load of {shown(key)} already")

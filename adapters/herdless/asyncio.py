@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import sys
 from asyncio import Future
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
@@ -119,7 +120,7 @@ class Cache(BaseCache[K, V, _Flight]):
         run in one loop of the cache's own, on a daemon thread; refreshes then end although callers' loops are short,
         and what the loader keeps (a pool of connections) belongs to that loop.
     options: those of `Policy` (ttl, stale_while_revalidate, stale_if_error, negative_ttl, early_refresh, jitter,
-        load_timeout, refresh_backoff, max_waiters) or `policy`, and maxsize, max_loads, clock, observe: see
+        load_timeout, refresh_backoff, max_waiters) or `policy`, and maxsize, max_loads, clock, observe, show_key: see
         `CacheOptions`.
 
     Look up by `get`, `lookup` and `peek`; change by `put`, `invalidate`, `expire`, `refresh` and `clear`; wait for
@@ -167,7 +168,7 @@ class Cache(BaseCache[K, V, _Flight]):
         while True:
             joined = self._join(key)
             if not isinstance(joined, tuple):
-                return value_of_reply(key, joined).value  # type: ignore[no-any-return]  # as above
+                return value_of_reply(key, joined, self._shown).value  # type: ignore[no-any-return]  # as above
             flight, waiting, _ = joined
             try:  # here and in `lookup`: a coroutine between would be a fifth of what joining costs
                 outcome = await waiting
@@ -182,7 +183,7 @@ class Cache(BaseCache[K, V, _Flight]):
         while True:
             joined = self._join(key)
             if not isinstance(joined, tuple):
-                return self._lookup((value_of_reply(key, joined), "hit"))
+                return self._lookup((value_of_reply(key, joined, self._shown), "hit"))
             flight, waiting, how = joined
             try:
                 outcome = await waiting
@@ -360,6 +361,7 @@ class Cache(BaseCache[K, V, _Flight]):
         flight.is_launched = True
 
     async def _run(self, flight: _Flight) -> None:
+        handled = sys.exception()  # of the caller, on whose stack an eager task begins
         try:
             try:
                 if flight.task is not None:
@@ -369,9 +371,9 @@ class Cache(BaseCache[K, V, _Flight]):
                 _set_loading(flight)
                 value = await awaitable(self._load, self._load(flight.key))
             except Exception as error:  # noqa: BLE001  # it is told to the waiters
-                self._failed(flight, error)
+                self._failed(flight, error, handled)
             except BaseException as error:
-                self._stopped(flight, error)
+                self._stopped(flight, error, handled)
                 raise
             else:
                 self._succeeded(flight, value)
@@ -383,7 +385,7 @@ class Cache(BaseCache[K, V, _Flight]):
                 self._tidy(flight)
             flight.task = None
 
-    def _stopped(self, flight: _Flight, error: BaseException) -> None:
+    def _stopped(self, flight: _Flight, error: BaseException, handled: BaseException | None) -> None:
         """The load's coroutine was made to end, or the loader raised such a thing itself."""
         task = flight.task
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0:
@@ -392,7 +394,7 @@ class Cache(BaseCache[K, V, _Flight]):
         elif isinstance(error, GeneratorExit) and not flight.is_current():
             self._dropped(flight)  # its loop is gone, and with it the coroutine
         else:
-            self._failed(flight, error)
+            self._failed(flight, error, handled)
 
     def _ended_unbegun(self, flight: _Flight, task: Future[None]) -> None:
         """The load's task has ended before its first step."""

@@ -39,6 +39,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Any, ClassVar, Final, TypeAlias, final
 
+from herdless_core._copies import copy_of
 from herdless_core._policy import LONG_AGO, Lifetime, after
 
 
@@ -57,16 +58,17 @@ class Flight:
 @final
 @dataclass(slots=True)
 class Failure:
-    """An exception that stands where a value could: how a load ended, or what `negative_ttl` remembers."""
+    """An exception that stands where a value could: how a load ended, or what `negative_ttl` remembers.
+
+    Nobody raises `error` itself: it is the cache's own (`_copies.kept_of`), and each caller has an `exception` of his.
+    """
 
     error: Final[BaseException]
     traceback: Final[TracebackType | None]
 
     def exception(self) -> BaseException:
-        """The exception with the traceback it had when the load ended, so that raising it in many waiters does not grow
-        it.
-        """
-        return self.error.with_traceback(self.traceback)
+        """A copy for one caller, with the traceback that the exception had when the load ended; see `_copies`."""
+        return BaseException.with_traceback(copy_of(self.error), self.traceback)
 
 
 class Cause(Enum):

@@ -184,7 +184,13 @@ def _numbered(operations: Sequence[Operation]) -> list[int]:
     distinct: list[Any] = []
     numbers = []
     for operation in operations:
-        if operation.value not in distinct:
-            distinct.append(operation.value)
-        numbers.append(distinct.index(operation.value))
+        value = _told(operation.value)
+        if value not in distinct:
+            distinct.append(value)
+        numbers.append(distinct.index(value))
     return numbers
+
+
+def _told(value: Any) -> Any:
+    """What a caller can tell of the value: of a load's error each gets a copy of its own."""
+    return (type(value), value.args) if isinstance(value, BaseException) else value
