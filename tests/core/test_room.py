@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 from typing import Final
 
@@ -180,6 +180,33 @@ def test_scans_do_not_flush_what_is_popular() -> None:
     hits = sum(_is_hit(cache, key) for key in lookups)
     assert hits > _hits_of_plain(lookups, 100, is_lru=True) * 1.1
     assert hits > _hits_of_plain(lookups, 100, is_lru=False) * 1.1
+
+
+@pytest.mark.parametrize(
+    ("ask", "stays"),
+    [
+        (lambda cache, key: cache.get(key, 0), True),
+        (lambda cache, key: cache.peek(key, 0), False),
+        (lambda cache, key: cache.entry(key), False),
+        (lambda cache, key: None, False),
+    ],
+    ids=["get", "peek", "entry", "nothing"],
+)
+def test_a_lookup_keeps_what_it_was_answered_with_and_a_peek_does_not(
+    ask: Callable[[Keyspace[str], str], object], stays: bool
+) -> None:
+    """What is looked up again and again stays, through any scan; to look at a cache from outside must not change what
+    it holds.
+    """
+    cache = Keyspace[str](Policy(), maxsize=20)
+    popular = ["a", "b", "c"]
+    for key in popular:
+        cache.put(key, "value", 0)
+    for number in range(200):
+        for key in popular:
+            ask(cache, key)
+        cache.put(f"{number}", "value", 0)
+    assert [cache.peek(key, 0) is not None for key in popular] == [stays] * 3
 
 
 def test_a_loop_larger_than_the_room_still_hits() -> None:
