@@ -221,11 +221,6 @@ class S3Fifo(Generic[K]):
         """A step was broken off: every ghost has its place in the order in which they are forgotten."""
         self._ghosts.intersection_update(self._ghost_order)
 
-    def clear(self) -> None:
-        """Every key has gone; the ghosts stay."""
-        self.small.clear()
-        self.main.clear()
-
     def _next_queue(self) -> Queue | None:
         main = len(self.main.passed) + len(self.main.ahead)
         small = len(self.small.passed) + len(self.small.ahead)
