@@ -49,7 +49,7 @@ from herdless_core._effects import (
     StartLoad,
     Value,
 )
-from herdless_core._errors import CacheClosed, ReentrantLoad, TooManyLoads
+from herdless_core._errors import CacheClosed, LoadCancelled, ReentrantLoad, TooManyLoads
 from herdless_core._events import (
     DeadlinePassed,
     Event,
@@ -81,7 +81,9 @@ Observer: TypeAlias = Callable[[Any, Step], None]
 class Stats:
     """What a cache has done since it was made, and what it holds now.
 
-    The first four count lookups by their outcome and are disjoint.
+    hits + stale_hits + joins + misses + refusals are the lookups; each counts once. One that raised before it was
+    answered (ReentrantLoad, CacheClosed, an unhashable key) counts nothing. Every load has ended by a value, or is
+    counted as a failure, a timeout or a cancellation, or is in flight. Threads without the GIL may lose some hits.
     """
 
     hits: Final[int]
@@ -92,6 +94,8 @@ class Stats:
     """Flights started: misses and refreshes."""
     load_failures: Final[int]
     load_timeouts: Final[int]
+    load_cancellations: Final[int]
+    """Loads given up before their end: the last waiter left, or a put, a removal or a closing came first."""
     refusals: Final[int]
     """Lookups refused because `max_waiters` waited already."""
     evictions: Final[int]
@@ -115,6 +119,7 @@ class Keyspace(Generic[K]):
         "_hits",
         "_is_torn",
         "_joins",
+        "_load_cancellations",
         "_load_failures",
         "_load_timeouts",
         "_max_loads",
@@ -162,7 +167,8 @@ class Keyspace(Generic[K]):
         self._closed = False
         self._generation = self._skipped = 0
         self._hits = self._stale_hits = self._joins = self._misses = 0
-        self._load_failures = self._load_timeouts = self._refusals = self._evictions = 0
+        self._load_failures = self._load_timeouts = self._load_cancellations = 0
+        self._refusals = self._evictions = 0
 
     # Requests
 
@@ -328,7 +334,7 @@ class Keyspace(Generic[K]):
 
     def load_failed(self, generation: int, error: BaseException, now: int) -> Effects:
         """The loader ended by an exception, of whatever kind."""
-        if self.is_in_flight(generation):
+        if self.is_in_flight(generation) and not isinstance(error, LoadCancelled):
             self._load_failures += 1
         return self._report(generation, LoadFailed(generation, error), now)
 
@@ -393,6 +399,7 @@ class Keyspace(Generic[K]):
         for generation, running in list(self.flights.items()):
             is_lost = running.evicted is None and not self._store.is_stray(generation)
             if generation not in attached and (is_lost or running.has_ended):
+                self._load_cancellations += 1
                 self._end(generation)
         self._is_torn = False
 
@@ -410,6 +417,7 @@ class Keyspace(Generic[K]):
         """
         replaced = self._store.entry(key)
         if replaced.flight is not None:
+            self._load_cancellations += 1
             self._end(replaced.flight.generation)
         restored, effects = transition(entry, Restarted(), now, self.policy)
         if self._observe is not None:
@@ -466,6 +474,7 @@ class Keyspace(Generic[K]):
             loads=self._generation - self._skipped,
             load_failures=self._load_failures,
             load_timeouts=self._load_timeouts,
+            load_cancellations=self._load_cancellations,
             refusals=self._refusals,
             evictions=self._evictions,
             size=self._store.size,
@@ -533,7 +542,7 @@ class Keyspace(Generic[K]):
             running.evicted = after
         else:
             self._end(running.generation)
-            self._load_timeouts += isinstance(event, DeadlinePassed)
+            self._count_end(event)
         return effects
 
     def _commit(self, key: K, before: Entry, event: Event, now: int, after: Entry, effects: Effects) -> Effects:
@@ -569,8 +578,7 @@ class Keyspace(Generic[K]):
         old, new = before.flight, after.flight
         if old is not None and (new is None or new.generation != old.generation):
             self._end(old.generation)
-            if isinstance(event, (DeadlinePassed, Get)):
-                self._load_timeouts += 1
+            self._count_end(event)
         if new is None:
             return
         if isinstance(after, Evicted):
@@ -578,6 +586,18 @@ class Keyspace(Generic[K]):
         elif old is None or old.generation != new.generation:
             self._generation = new.generation
             self.flights[new.generation] = self._board(key, new.generation, new.due_at)
+
+    def _count_end(self, event: Event) -> None:
+        """A flight ended by this event. Its failure was counted when it was reported."""
+        match event:
+            case DeadlinePassed() | Get():
+                self._load_timeouts += 1
+            case LoadSucceeded():
+                pass
+            case LoadFailed():
+                self._load_cancellations += isinstance(event.error, LoadCancelled)
+            case _:
+                self._load_cancellations += 1
 
     def _end(self, generation: int) -> None:
         ended = self.ended[generation] = self.flights[generation]

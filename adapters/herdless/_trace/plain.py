@@ -303,7 +303,7 @@ def policy_from_plain(plain: Mapping[str, Any]) -> Policy:
         stale_while_revalidate=_seconds(_or_never(plain["stale_while_revalidate"])),
         stale_if_error=_seconds(_or_never(plain["stale_if_error"])),
         negative_ttl=_seconds(_or_never(plain["negative_ttl"])),
-        remember_timeouts=_boolean(plain.get("remember_timeouts", False)),
+        remember_timeouts=plain.get("remember_timeouts", False),
         # Half a nanosecond more, so that the fraction cannot fall below it.
         early_refresh=(early + 0.5) / ttl if early < ttl < NEVER else None,
         jitter=plain["jitter"],
