@@ -172,11 +172,12 @@ def event_of(kind: type[Event], n: Numbers) -> Event:
 def policy_of(n: Numbers) -> Policy:
     """The policy, made without its constructor, which takes seconds."""
     policy = Policy.__new__(Policy)
-    numbers = {
+    numbers: dict[str, object] = {
         "load_timeout": LOAD_TIMEOUT if n.has_load_timeout else NEVER,
         "max_waiters": n.max_waiters,
         "refresh_backoff": n.refresh_backoff,
         "negative_lifetime": Lifetime(n.negative_ttl, n.negative_ttl, 0, 0),
+        "remember_timeouts": False,
     }
     for name, value in numbers.items():
         setattr(policy, name, value)

@@ -170,7 +170,10 @@ class BaseCache(ABC, Generic[K, V, F]):
     # Requests that never wait
 
     def peek(self, key: K, default: T | None = None) -> V | T | None:
-        """The value that a lookup would be answered with at once, a stale one included, or `default`; loads nothing."""
+        """The value that a lookup would be answered with at once, a stale one included, or `default`.
+
+        Loads nothing, counts nothing, and keeps nothing from eviction: a key that is only peeked at goes.
+        """
         outcome = self._look(lambda: self._keyspace.peek(key, self._clock()))
         return outcome.value if isinstance(outcome, Value) else default
 

@@ -13,7 +13,7 @@ keyspace, through a function. One bit of looked-up takes the place of the paper'
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from typing import Final, Generic, TypeVar, assert_never, final
 
@@ -30,6 +30,8 @@ class Standing(Enum):
     """Removed since; the queue's mention of it is void."""
     EXPIRED = "expired"
     """Still there, but of no use to anybody any more."""
+    RELOADED = "reloaded"
+    """Expired, and being loaded again: the value may go, the key stays."""
     HELD = "held"
     """Callers wait for its flight: it may not go (PendingIsNoVictim)."""
     VISITED = "visited"
@@ -54,6 +56,8 @@ class Verdict(Enum):
     WAIT = "wait"
     """To the end of the same queue, unchanged."""
     EVICT = "evict"
+    EVICT_AND_WAIT = "evict and wait"
+    """Its value is evicted, its key goes to the main queue's end."""
     EVICT_AND_REMEMBER = "evict and remember"
     """Evicted, and remembered as a ghost."""
 
@@ -65,6 +69,8 @@ def verdict(queue: Queue, standing: Standing) -> Verdict:
             return Verdict.DROP
         case Standing.EXPIRED:
             return Verdict.EVICT
+        case Standing.RELOADED:
+            return Verdict.EVICT_AND_WAIT
         case Standing.HELD:
             return Verdict.WAIT
         case Standing.VISITED:
@@ -85,98 +91,145 @@ class Victim(Generic[K]):
 
 
 @final
-class S3Fifo(Generic[K]):
-    """The queues. `standing(key, now)` is asked at the head of a queue; `unvisit(key)` is told when the hand passes a
-    visited key.
+class Line(Generic[K]):
+    """Keys in the order in which they came, and a hand that looks at one after the other and changes no order.
+
+    The order is that of `passed` and then `ahead`; the hand stands between them.
     """
 
-    __slots__ = ("_ghost_order", "_ghosts", "_main", "_small", "_small_share", "_standing", "_unvisit", "maxsize")
+    __slots__ = ("ahead", "passed")
 
-    def __init__(self, maxsize: int, standing: Callable[[K, int], Standing], unvisit: Callable[[K], None]) -> None:
+    def __init__(self) -> None:
+        self.passed: deque[K] = deque()
+        """Those at which the hand has looked since it last began at the front."""
+        self.ahead: deque[K] = deque()
+
+    def __len__(self) -> int:
+        return len(self.passed) + len(self.ahead)
+
+    def pop(self) -> K:
+        """The key that came first, taken off. The line MUST NOT be empty."""
+        return self.passed.popleft() if self.passed else self.ahead.popleft()
+
+    def rewind(self) -> None:
+        """The hand, which has looked at all, goes back to the front."""
+        self.ahead, self.passed = self.passed, self.ahead
+
+    def take_off(self, key: K) -> Sequence[K]:
+        """The key as it stands in the line, taken off; nothing where it is not there. Raises what its comparison
+        raises. This takes time for each key in the line.
+        """
+        for part in (self.passed, self.ahead):
+            if key in part:
+                index = part.index(key)
+                found = part[index]
+                del part[index]
+                return (found,)
+        return ()
+
+    def replace(self, keys: Iterable[K]) -> None:
+        """These are the keys in the line; the hand goes back to the front."""
+        self.passed = deque()
+        self.ahead = deque(keys)
+
+    def clear(self) -> None:
+        """Every key has gone."""
+        self.passed.clear()
+        self.ahead.clear()
+
+
+@final
+class S3Fifo(Generic[K]):
+    """The queues. `standing(key, now)` is asked at the head of a queue; `unvisit(key)` is told when the hand passes a
+    visited key, and `let_go(key)` when a key is taken off for good.
+    """
+
+    __slots__ = (
+        "_ghost_order",
+        "_ghosts",
+        "_let_go",
+        "_small_share",
+        "_standing",
+        "_unvisit",
+        "main",
+        "maxsize",
+        "small",
+    )
+
+    def __init__(
+        self,
+        maxsize: int,
+        standing: Callable[[K, int], Standing],
+        unvisit: Callable[[K], None],
+        let_go: Callable[[K], None],
+    ) -> None:
         self.maxsize: Final = maxsize
+        self.small: Final = Line[K]()
+        self.main: Final = Line[K]()
         self._small_share: Final = max(1, maxsize // SMALL_SHARE)
         self._standing: Final = standing
         self._unvisit: Final = unvisit
-        self._small: deque[K] = deque()
-        self._main: deque[K] = deque()
-        self._ghosts: Final[set[K]] = set()
-        self._ghost_order: Final[deque[K]] = deque()
+        self._let_go: Final = let_go
+        self._ghosts: Final[set[int]] = set()
+        """Hashes, so that no key is kept for its ghost; two keys of one hash cost a promotion, and no more."""
+        self._ghost_order: Final[deque[int]] = deque()
 
-    def add(self, key: K, now: int) -> None:
-        """A key that has just got a value."""
-        if key in self._ghosts:
-            self._ghosts.discard(key)
-            self._main.append(key)
-        else:
-            self._small.append(key)
-        if len(self._small) + len(self._main) > 2 * self.maxsize + SMALL_SHARE:
-            self._compact(now)
+    def add(self, key: K) -> None:
+        """A key that has just got a value. Raises what its hash raises."""
+        ghosts = self._ghosts
+        if ghosts:
+            ghost = hash(key)
+            if ghost in ghosts:
+                ghosts.discard(ghost)
+                self.main.ahead.append(key)
+                return
+        self.small.ahead.append(key)
 
     def victim(self, now: int) -> Victim[K] | None:
         """The key to evict, taken off its queue; None when callers wait for every one."""
         held = 0
-        while held <= len(self._small) + len(self._main):
+        while True:
             queue = self._next_queue()
             if queue is None:
                 return None
-            keys = self._small if queue is Queue.SMALL else self._main
-            key = keys.popleft()
+            key = self.small.pop() if queue is Queue.SMALL else self.main.pop()
             decision = verdict(queue, self._standing(key, now))
             match decision:
                 case Verdict.DROP:
-                    continue
+                    self._let_go(key)
                 case Verdict.WAIT:
                     held += 1
-                    self._main.append(key)
+                    self.main.ahead.append(key)
+                    if held > len(self.small) + len(self.main):
+                        return None
                 case Verdict.KEEP:
                     held = 0  # another round: this one may go at its end
                     self._unvisit(key)
-                    self._main.append(key)
-                case Verdict.EVICT:
+                    self.main.ahead.append(key)
+                case Verdict.EVICT_AND_WAIT:
+                    self.main.ahead.append(key)
                     return Victim(key)
-                case Verdict.EVICT_AND_REMEMBER:
-                    self._remember(key)
+                case Verdict.EVICT | Verdict.EVICT_AND_REMEMBER:
+                    if decision is Verdict.EVICT_AND_REMEMBER:
+                        self._remember(hash(key))
+                    self._let_go(key)
                     return Victim(key)
                 case _:
                     assert_never(decision)
-        return None
 
-    def clear(self) -> None:
-        """Every key has gone; the ghosts stay."""
-        self._small.clear()
-        self._main.clear()
-
-    def rebuild(self, resident: Iterable[K]) -> None:
-        """These are the keys that have a value: each gets one mention, where it had one in the same queue and order."""
-        missing = dict.fromkeys(resident)
-        main = [key for key in dict.fromkeys(self._main) if key in missing]
-        for key in main:
-            del missing[key]
-        small = [key for key in dict.fromkeys(self._small) if key in missing]
-        for key in small:
-            del missing[key]
-        self._main = deque(main)
-        self._small = deque([*small, *missing])
+    def mend(self) -> None:
+        """A step was broken off: every ghost has its place in the order in which they are forgotten."""
         self._ghosts.intersection_update(self._ghost_order)
 
     def _next_queue(self) -> Queue | None:
-        if self._small and (len(self._small) >= self._small_share or not self._main):
+        main = len(self.main.passed) + len(self.main.ahead)
+        small = len(self.small.passed) + len(self.small.ahead)
+        if small and (small >= self._small_share or not main):
             return Queue.SMALL
-        return Queue.MAIN if self._main else None
+        return Queue.MAIN if main else None
 
-    def _remember(self, key: K) -> None:
-        self._ghosts.add(key)
-        self._ghost_order.append(key)
+    def _remember(self, ghost: int) -> None:
+        self._ghosts.add(ghost)
+        self._ghost_order.append(ghost)
         if len(self._ghost_order) > self.maxsize:
             self._ghosts.discard(self._ghost_order.popleft())
-
-    def _compact(self, now: int) -> None:
-        """Forget void mentions: a key that was removed and came back stands in a queue twice."""
-        resident = [key for key in dict.fromkeys(self._main) if self._standing(key, now) is not Standing.GONE]
-        self._main = deque(resident)
-        known = set(resident)
-        self._small = deque(
-            key
-            for key in dict.fromkeys(self._small)
-            if key not in known and self._standing(key, now) is not Standing.GONE
-        )

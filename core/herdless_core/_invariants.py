@@ -26,7 +26,7 @@ from herdless_core._effects import (
     StartLoad,
     Value,
 )
-from herdless_core._errors import LoadTimeout, RemoteLoadError, is_memorable
+from herdless_core._errors import LoadTimeout, is_memorable
 from herdless_core._events import (
     DeadlinePassed,
     Evict,
@@ -40,7 +40,7 @@ from herdless_core._events import (
     WaiterLeft,
 )
 from herdless_core._machine import Step, age, transition
-from herdless_core._policy import LONG_AGO, NEVER, after
+from herdless_core._policy import LONG_AGO, NEVER, Policy, after
 from herdless_core._states import Absent, Entry, Evicted, Failure, Flight, Fresh, Pending, Stale
 
 Invariant: TypeAlias = Callable[[Step], bool]
@@ -50,7 +50,7 @@ def well_formed(step: Step) -> bool:
     """An entry says of itself nothing that contradicts itself, before and after; the only error it remembers is the
     loader's own.
     """
-    return _is_well_formed(step.before) and _is_well_formed(step.after)
+    return all(_is_well_formed(entry, step.policy) for entry in (step.before, step.after))
 
 
 def single_flight(step: Step) -> bool:
@@ -92,6 +92,8 @@ def no_stale_read(step: Step) -> bool:
     for effect in step.effects:
         if isinstance(effect, Answer):
             given = effect.outcome.value if isinstance(effect.outcome, Value) else effect.outcome
+            if _is_timeout_of_this_step(step, given):
+                continue  # it says that the key is not known: nothing was read
             if given is not held or held is _NO_VALUE:
                 return False
     return True
@@ -251,7 +253,8 @@ def time_shift(step: Step) -> bool:
     """Adding a constant to every instant changes nothing: here, one hour."""
     by = 3_600_000_000_000
     shifted, effects = transition(shift(step.before, by), step.event, step.now + by, step.policy)
-    return shifted == shift(step.after, by) and _shapes(effects) == _shapes(step.effects)
+    after = shift(step.after, by)
+    return _shape(shifted) == _shape(after) and _shapes(effects) == _shapes(step.effects)
 
 
 INVARIANTS: Final[Mapping[str, Invariant]] = {
@@ -382,6 +385,15 @@ def _is_explained(step: Step, outcome: Outcome) -> bool:
             return False
 
 
+def _is_timeout_of_this_step(step: Step, given: object) -> bool:
+    """Whether a lookup that gave up the load past its deadline is answered with that, where it is remembered."""
+    if not step.policy.remember_timeouts or not isinstance(given, Failure) or not isinstance(step.after, Fresh):
+        return False
+    flight = step.before.flight
+    is_late = flight is not None and step.now >= flight.due_at
+    return is_late and isinstance(given.error, LoadTimeout) and given is step.after.value
+
+
 def _is_stale_hit_allowed(step: Step) -> bool:
     before, entry = _before(step), step.after
     if not isinstance(before, Stale) or not isinstance(entry, Stale) or step.now >= before.kept_until:
@@ -390,7 +402,7 @@ def _is_stale_hit_allowed(step: Step) -> bool:
     return (step.now < before.stale_until or backing_off) and (entry.flight is not None or backing_off)
 
 
-def _is_well_formed(entry: Entry) -> bool:
+def _is_well_formed(entry: Entry, policy: Policy) -> bool:
     if entry.flight is not None and entry.flight.waiters < 0:
         return False
     match entry:
@@ -398,7 +410,8 @@ def _is_well_formed(entry: Entry) -> bool:
             end = after(entry.loaded_at, entry.lifetime.ttl)
             if isinstance(entry.value, Failure):
                 error = entry.value.error  # one from before a restart, or from elsewhere, was memorable there
-                return entry.hit_until == LONG_AGO and (is_memorable(error) or isinstance(error, RemoteLoadError))
+                is_remembered = is_memorable(error) or (policy.remember_timeouts and isinstance(error, LoadTimeout))
+                return entry.hit_until == LONG_AGO and is_remembered
             return entry.hit_until == min(end, entry.refresh_at if entry.flight is None else entry.flight.due_at)
         case Stale():
             return entry.stale_until <= entry.kept_until
@@ -412,6 +425,14 @@ def _shifted(instant: int, by: int) -> int:
 
 def _shifted_flight(flight: Flight, by: int) -> Flight:
     return Flight(flight.generation, _shifted(flight.started_at, by), _shifted(flight.due_at, by), flight.waiters)
+
+
+def _shape(entry: Entry) -> Entry:
+    """The entry with the class of a remembered error, which may have been made on the way."""
+    if not isinstance(entry, Fresh) or not isinstance(entry.value, Failure):
+        return entry
+    kind = type(entry.value.error)
+    return Fresh(kind, entry.loaded_at, entry.lifetime, entry.refresh_at, entry.flight, entry.hit_until)
 
 
 def _shapes(effects: tuple[Effect, ...]) -> list[object]:

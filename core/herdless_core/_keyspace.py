@@ -49,7 +49,7 @@ from herdless_core._effects import (
     StartLoad,
     Value,
 )
-from herdless_core._errors import CacheClosed, ReentrantLoad, TooManyLoads
+from herdless_core._errors import CacheClosed, LoadCancelled, ReentrantLoad, TooManyLoads
 from herdless_core._events import (
     DeadlinePassed,
     Event,
@@ -82,7 +82,9 @@ Observer: TypeAlias = Callable[[Any, Step], None]
 class Stats:
     """What a cache has done since it was made, and what it holds now.
 
-    The first four count lookups by their outcome and are disjoint.
+    hits + stale_hits + joins + misses + refusals are the lookups; each counts once. One that raised before it was
+    answered (ReentrantLoad, CacheClosed, an unhashable key) counts nothing. Every load has ended by a value, or is
+    counted as a failure, a timeout or a cancellation, or is in flight. Threads without the GIL may lose some hits.
     """
 
     hits: Final[int]
@@ -93,6 +95,8 @@ class Stats:
     """Flights started: misses and refreshes."""
     load_failures: Final[int]
     load_timeouts: Final[int]
+    load_cancellations: Final[int]
+    """Loads given up before their end: the last waiter left, or a put, a removal or a closing came first."""
     refusals: Final[int]
     """Lookups refused because `max_waiters` waited already."""
     evictions: Final[int]
@@ -116,6 +120,7 @@ class Keyspace(Generic[K]):
         "_hits",
         "_is_torn",
         "_joins",
+        "_load_cancellations",
         "_load_failures",
         "_load_timeouts",
         "_max_loads",
@@ -166,7 +171,8 @@ class Keyspace(Generic[K]):
         self._closed = False
         self._generation = self._skipped = 0
         self._hits = self._stale_hits = self._joins = self._misses = 0
-        self._load_failures = self._load_timeouts = self._refusals = self._evictions = 0
+        self._load_failures = self._load_timeouts = self._load_cancellations = 0
+        self._refusals = self._evictions = 0
 
     # Requests
 
@@ -257,9 +263,11 @@ class Keyspace(Generic[K]):
         """Every key is invalidated, those being loaded included."""
         self._check_open()
         effects: list[CancelLoad] = []
-        for key in list(self):
-            effects += _cancellations(self._step(key, self._store.entry(key), Invalidate(), now))
-        self._store.clear()
+        event = Invalidate()
+        self._is_torn = True
+        for key, before in self._store.take_all():
+            effects += _cancellations(self._take_out(key, before, event, now))
+        self._is_torn = False
         return tuple(effects)
 
     def close(self, now: int) -> Effects:
@@ -304,10 +312,13 @@ class Keyspace(Generic[K]):
         if flight.has_ended or policy.jitter or isinstance(value, Loaded):
             return None
         key, table = flight.key, self.hot
-        before = table.get(key)
-        if before is None:
-            table = self._store.newcomers
-            before = table.get(key, ABSENT)
+        try:
+            before = table.get(key)
+            if before is None:
+                table = self._store.newcomers
+                before = table.get(key, ABSENT)
+        except Exception:  # noqa: BLE001  # the key's own, of any kind: it cannot be found any more
+            return None
         after = fill(before, flight.generation, value, policy.lifetime)
         if after is None or (not before.holds_value and self._store.is_full()):
             return None
@@ -320,17 +331,14 @@ class Keyspace(Generic[K]):
         flight.has_ended = True
         del self.flights[flight.generation]
         table[key] = after
-        if before.holds_value:
-            self.leaving.append(before)
-        else:
-            for expired in self._store.admit(key, after, now):
-                self._evict(expired, now)  # orders nothing: what has expired has no load that only it would cancel
+        for expired in self._store.admit(key, before, after, now):
+            self._evict(expired, now)  # orders nothing: what has expired has no load that only it would cancel
         self._is_torn = False
         return outcome
 
     def load_failed(self, generation: int, error: BaseException, now: int) -> Effects:
         """The loader ended by an exception, of whatever kind."""
-        if self.is_in_flight(generation):
+        if self.is_in_flight(generation) and not isinstance(error, LoadCancelled):
             self._load_failures += 1
         return self._report(generation, LoadFailed(generation, error), now)
 
@@ -390,9 +398,12 @@ class Keyspace(Generic[K]):
             if running is not None and not running.has_ended:
                 attached.add(flight.generation)
             else:
-                self._store.place(key, entry, transition(entry, Restarted(), LONG_AGO, self.policy)[0])
+                restarted = transition(entry, Restarted(), LONG_AGO, self.policy)[0]
+                self._store.place(key, entry, restarted, LONG_AGO)
         for generation, running in list(self.flights.items()):
-            if generation not in attached and (running.evicted is None or running.has_ended):
+            is_lost = running.evicted is None and not self._store.is_stray(generation)
+            if generation not in attached and (is_lost or running.has_ended):
+                self._load_cancellations += 1
                 self._end(generation)
         self._is_torn = False
 
@@ -412,11 +423,13 @@ class Keyspace(Generic[K]):
         """
         replaced = self._store.entry(key)
         if replaced.flight is not None:
+            self._load_cancellations += 1
             self._end(replaced.flight.generation)
         restored, effects = transition(entry, Restarted(), now, self.policy)
         if self._observe is not None:
             self._observe(key, Step(entry, Restarted(), now, self.policy, restored, effects))
-        self._store.place(key, replaced, restored)
+        for expired in self._store.place(key, replaced, restored, now):
+            self._evict(expired, now)
 
     def skip_to(self, generation: int) -> None:
         """The next flight has this generation, or a later one: those before may be another process's."""
@@ -425,6 +438,11 @@ class Keyspace(Generic[K]):
         self._skipped += skipped
 
     # Questions
+
+    @property
+    def inconsistent(self) -> type | None:
+        """The type of the first key that changed its hash or equality while it was in the cache, if one did."""
+        return self._store.inconsistent
 
     def is_in_flight(self, generation: int) -> bool:
         """Whether the end of this flight is still awaited."""
@@ -435,8 +453,8 @@ class Keyspace(Generic[K]):
         running = self.flights.get(generation)
         if running is None:
             return None
-        flight = (self._store.entry(running.key) if running.evicted is None else running.evicted).flight
-        return None if flight is None or flight.generation != generation else flight.waiters
+        entry = running.evicted or self._store.entry_of(running.key, generation) or self._stray(generation)
+        return None if entry.flight is None else entry.flight.waiters
 
     def running_load(self, generation: int) -> RunningLoad:
         """The node of this flight, for the context in which its loader is called."""
@@ -462,6 +480,7 @@ class Keyspace(Generic[K]):
             loads=self._generation - self._skipped,
             load_failures=self._load_failures,
             load_timeouts=self._load_timeouts,
+            load_cancellations=self._load_cancellations,
             refusals=self._refusals,
             evictions=self._evictions,
             size=self._store.size,
@@ -484,12 +503,42 @@ class Keyspace(Generic[K]):
             return transition(ABSENT, event, now, self.policy)[1]
         if running.evicted is not None:
             return self._step_evicted(running, running.evicted, event, now)
-        return self._step(running.key, self._store.entry(running.key), event, now)
+        before = self._store.entry_of(running.key, generation)
+        if before is not None:
+            return self._step(running.key, before, event, now)
+        self._detach(running, now)
+        return self._report(generation, event, now)
+
+    def _stray(self, generation: int) -> Entry:
+        """The entry of this flight, whose key changed, so that it is not found by it any more."""
+        was_torn, self._is_torn = self._is_torn, True
+        entry = self._store.stray(generation)
+        self._is_torn = was_torn
+        return entry
+
+    def _detach(self, running: RunningLoad, now: int) -> None:
+        """The key of this flight changed: only its waiters are left of its entry, as of one that was invalidated."""
+        was_torn, self._is_torn = self._is_torn, True
+        stray = self._store.stray(running.generation)
+        # A cancellation would come too late: what follows is a report on the load.
+        self._take_out(running.key, stray, Invalidate(), now)
+        if running.evicted is None and not running.has_ended:
+            self._end(running.generation)
+        self._store.forget_stray(running.generation)
+        self._is_torn = was_torn
 
     def _step(self, key: K, before: Entry, event: Event, now: int) -> Effects:
         after, effects = transition(before, event, now, self.policy)
         more = self._commit(key, before, event, now, after, effects)
         return effects + more if more else effects
+
+    def _take_out(self, key: K, before: Entry, event: Invalidate, now: int) -> Effects:
+        """One step of an entry that is in no table any more."""
+        after, effects = transition(before, event, now, self.policy)
+        if self._observe is not None:
+            self._observe(key, Step(before, event, now, self.policy, after, effects))
+        self._follow_flight(key, before, event, after)
+        return effects
 
     def _step_evicted(self, running: RunningLoad, before: Evicted, event: Event, now: int) -> Effects:
         after, effects = transition(before, event, now, self.policy)
@@ -499,7 +548,7 @@ class Keyspace(Generic[K]):
             running.evicted = after
         else:
             self._end(running.generation)
-            self._load_timeouts += isinstance(event, DeadlinePassed)
+            self._count_end(event)
         return effects
 
     def _commit(self, key: K, before: Entry, event: Event, now: int, after: Entry, effects: Effects) -> Effects:
@@ -516,7 +565,7 @@ class Keyspace(Generic[K]):
     def _place(self, key: K, before: Entry, event: Event, now: int, after: Entry) -> Effects:
         self._follow_flight(key, before, event, after)
         if not after.holds_value:
-            self._store.place(key, before, after)
+            self._store.place(key, before, after, now)
             return NOTHING
         cancellations = NOTHING if before.holds_value else self._make_room(now)
         if not before.holds_value and self._store.is_full():
@@ -527,8 +576,7 @@ class Keyspace(Generic[K]):
                     key, Step(after, Evict(), now, self.policy, *transition(after, Evict(), now, self.policy))
                 )
             after = ABSENT
-        self._store.place(key, before, after)
-        for expired in self._store.note(key, before, after, now):
+        for expired in self._store.place(key, before, after, now):
             cancellations += self._evict(expired, now)
         return cancellations
 
@@ -536,8 +584,7 @@ class Keyspace(Generic[K]):
         old, new = before.flight, after.flight
         if old is not None and (new is None or new.generation != old.generation):
             self._end(old.generation)
-            if isinstance(event, (DeadlinePassed, Get)):
-                self._load_timeouts += 1
+            self._count_end(event)
         if new is None:
             return
         if isinstance(after, Evicted):
@@ -545,6 +592,18 @@ class Keyspace(Generic[K]):
         elif old is None or old.generation != new.generation:
             self._generation = new.generation
             self.flights[new.generation] = self._board(key, new.generation, new.due_at)
+
+    def _count_end(self, event: Event) -> None:
+        """A flight ended by this event. Its failure was counted when it was reported."""
+        match event:
+            case DeadlinePassed() | Get():
+                self._load_timeouts += 1
+            case LoadSucceeded():
+                pass
+            case LoadFailed():
+                self._load_cancellations += isinstance(event.error, LoadCancelled)
+            case _:
+                self._load_cancellations += 1
 
     def _end(self, generation: int) -> None:
         ended = self.ended[generation] = self.flights[generation]

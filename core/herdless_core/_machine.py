@@ -282,7 +282,8 @@ def _load_failed(entry: Entry, generation: int, error: BaseException, now: int, 
         return entry, (Settle(generation, failure),)
     match entry:
         case Pending():
-            if policy.negative_lifetime.ttl > 0 and is_memorable(error):
+            is_remembered = is_memorable(error) or (policy.remember_timeouts and isinstance(error, LoadTimeout))
+            if policy.negative_lifetime.ttl > 0 and is_remembered:
                 # From now, not from the start of the load: a slow failure needs the rest as much as a quick one.
                 return _fresh(failure, now, policy.negative_lifetime), (SAVE, Settle(generation, failure))
             return ABSENT, (Settle(generation, failure),)

@@ -58,6 +58,7 @@ class PolicyOptions(TypedDict, total=False):
     stale_while_revalidate: Duration
     stale_if_error: Duration
     negative_ttl: Duration
+    remember_timeouts: bool
     early_refresh: float | None
     jitter: float
     load_timeout: Duration | None
@@ -70,9 +71,13 @@ class Policy:
     """What the entries of a cache may do. Durations are seconds (int or float) or `timedelta`.
 
     ttl: how long a value is a hit, from the start of its load; None: until it is removed. A value older is stale.
+        What counts by the ttl (the two stale windows, early_refresh, jitter) is refused without one, since it would do
+        nothing: give `math.inf` where it is the loader who gives each value its ttl, or `expire` that ends it.
     stale_while_revalidate: how long past its ttl a value is still answered while it is refreshed (RFC 5861, section 3).
     stale_if_error: how long past its ttl a value is still answered when loading it again fails (RFC 5861, section 4).
     negative_ttl: how long a loader's exception is remembered and raised without a new load; 0: not at all.
+    remember_timeouts: whether negative_ttl holds for `LoadTimeout` too, so that a key whose loads hang is not loaded
+        again by every caller. Not so by default: a timeout says nothing of the key.
     early_refresh: fraction of the ttl, in ]0, 1[, after which a hit starts a refresh; None: only stale hits do.
     jitter: fraction of the ttl, in [0, 1[, by which a value's ttl is shortened at random, so that keys loaded together
         do not expire together. Never lengthened: a hit stays younger than `ttl`.
@@ -91,6 +96,7 @@ class Policy:
         "max_waiters",
         "negative_lifetime",
         "refresh_backoff",
+        "remember_timeouts",
     )
 
     def __init__(
@@ -100,6 +106,7 @@ class Policy:
         stale_while_revalidate: Duration = 0,
         stale_if_error: Duration = 0,
         negative_ttl: Duration = 0,
+        remember_timeouts: bool = False,
         early_refresh: float | None = None,
         jitter: float = 0.0,
         load_timeout: Duration | None = None,
@@ -117,9 +124,15 @@ class Policy:
         negative_ttl_ns = _nanoseconds("negative_ttl", negative_ttl)
         self.negative_lifetime: Final = Lifetime(negative_ttl_ns, negative_ttl_ns, 0, 0)
         """Of a remembered error: never stale, never refreshed early."""
-        self.load_timeout: Final = _nanoseconds_or_never("load_timeout", load_timeout)
+        self.remember_timeouts: Final = _remember_timeouts(remember_timeouts, negative_ttl_ns)
+        self.load_timeout: Final = NEVER if load_timeout is None else _load_timeout(load_timeout)
         self.refresh_backoff: Final = _nanoseconds("refresh_backoff", refresh_backoff)
         self.max_waiters: Final = NEVER if max_waiters is None else check_count("max_waiters", max_waiters, least=1)
+        if ttl is None:
+            _refuse_without_ttl("stale_while_revalidate", stale_while_revalidate, self.lifetime.stale_while_revalidate)
+            _refuse_without_ttl("stale_if_error", stale_if_error, self.lifetime.stale_if_error)
+            _refuse_without_ttl("early_refresh", early_refresh, early_refresh)
+            _refuse_without_ttl("jitter", jitter, jitter)
 
     def lifetime_for(self, loaded: object, luck: float) -> Lifetime:
         """The lifetime of what a loader returned or a caller put; `luck` in [0, 1[ is the jitter's random number."""
@@ -170,14 +183,40 @@ def check_count(argument: str, value: object, *, least: int) -> int:
 
 
 def _nanoseconds_or_never(argument: str, duration: object) -> int:
-    return NEVER if duration is None else _nanoseconds(argument, duration, "None, ")
+    return NEVER if duration is None else _nanoseconds(argument, duration, f"None, {_DURATION}")
 
 
-def _nanoseconds(argument: str, duration: object, also: str = "") -> int:
+def _nanoseconds(argument: str, duration: object, accepted: str = _DURATION) -> int:
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
     if not _is_number(seconds) or not seconds >= 0:  # written so that NaN is refused
-        raise PolicyError(f"{argument}={duration!r} is not accepted: give {also}{_DURATION}")
+        raise PolicyError(f"{argument}={duration!r} is not accepted: give {accepted}")
     return round(seconds * NANOSECONDS_PER_SECOND) if seconds < NEVER // NANOSECONDS_PER_SECOND else NEVER
+
+
+def _load_timeout(duration: object) -> int:
+    accepted = "None, a number of seconds > 0 or a timedelta > 0"
+    nanoseconds = _nanoseconds("load_timeout", duration, accepted)
+    if not nanoseconds:
+        raise PolicyError(f"load_timeout={duration!r} is not accepted, no load can end in no time: give {accepted}")
+    return nanoseconds
+
+
+def _remember_timeouts(remembers: object, negative_ttl: int) -> bool:
+    if not isinstance(remembers, bool):
+        raise PolicyError(f"remember_timeouts={remembers!r} is not accepted: give True or False")
+    if remembers and not negative_ttl:
+        raise PolicyError(
+            "remember_timeouts=True is not accepted without negative_ttl, which says how long: give negative_ttl > 0"
+        )
+    return remembers
+
+
+def _refuse_without_ttl(argument: str, given: object, effect: object) -> None:
+    if effect:
+        raise PolicyError(
+            f"{argument}={given!r} is not accepted without ttl, by which it counts: give ttl=..., or ttl=math.inf if "
+            "Loaded(value, ttl=...) or expire() is what ends a value"
+        )
 
 
 def _early_refresh_fraction(fraction: object) -> float | None:

@@ -1,40 +1,74 @@
-"""Where the entries of a keyspace are kept, and which of them go to make room.
+"""Where the entries of a keyspace are kept, which of them go to make room, and what is let go of.
 
 Two tables. In a bounded store `hot` holds the entries that were looked up since the eviction hand last passed, so that
 membership IS the visited bit of S3-FIFO and a hit neither writes nor allocates; the others are in the cold table until
-their next lookup. In an unbounded one `hot` holds all, and what has expired is swept out little by little, when
-something new comes in: memory follows what is alive, without a timer.
+their next lookup. In an unbounded one `hot` holds all.
 
 A reader without the lock may look at `hot`: a key is written to its new table BEFORE it leaves the old one, so at worst
 it is not found, and asked for again under the lock.
+
+MENTIONS. Besides the tables, keys stand in lines: those of S3-FIFO in a bounded store, and in an unbounded one a line
+of the values that have an end. Each is mentioned once while its key has an entry. With every newcomer that has an end a
+hand goes on to the next mention that is alive, and what has expired on its way is removed: memory follows what is
+alive, without a timer. A removed key's mention is void, and cannot be found by its key; so void mentions are counted,
+and all are dropped at once when there are more than one for each SLACK_SHARE that are not. For a key that is removed
+this costs a constant on average, and a mention costs eight bytes, where a line in which it could be found would cost
+about fifty. Up to STRICT mentions, none that is void is kept.
+
+KEYS THAT CHANGE. A key whose hash or equality changes, or raises, while it is in a table cannot be found there any
+more: a flaw of its class, which costs its users their entries, but must not cost the cache its room. It is noticed
+where an entry should be found and is not: mentions are missing, a removal removes nothing, a flight's entry is not at
+the flight's key. Then the tables are put together again without what cannot be found, and `inconsistent` says what
+type the key was.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Final, Generic, TypeVar, final
 
-from herdless_core._eviction import S3Fifo, Standing, Victim
+from herdless_core._eviction import Line, S3Fifo, Standing, Victim
 from herdless_core._machine import age
 from herdless_core._policy import NEVER
 from herdless_core._shown import Shown, shown
-from herdless_core._states import ABSENT, Entry, Fresh, Stale
+from herdless_core._states import ABSENT, Entry, Fresh, Pending, Stale
 
 K = TypeVar("K")
 
 SWEPT_AT_ONCE: Final = 8
 """At most so many expired entries are removed for one that comes in."""
 
-SWEEP_SLACK: Final = 64
-"""How many void mentions the sweep's queue may hold beside two for each entry, before they are dropped."""
+STRICT: Final = 128
+"""Up to so many mentions, one that is void is dropped at once."""
+
+SLACK_SHARE: Final = 16
+"""Above, one mention may be void for each so many that are not; and so many entries be unreachable."""
 
 
 @final
 class Store(Generic[K]):
-    """The entries by key. `size` counts those that hold a value, expired or not."""
+    """The entries by key. `size` counts those that hold a value, expired or not.
 
-    __slots__ = ("_order", "_shown", "_sweep", "cold", "hot", "leaving", "maxsize", "newcomers", "size")
+    What leaves is added to `leaving`: values, and keys that are mentioned no more. The adapter empties it, and lets go
+    of what was in it AFTER its lock is released, so that no finalizer runs inside.
+    """
+
+    __slots__ = (
+        "_hand",
+        "_lines",
+        "_order",
+        "_reloading",
+        "_shown",
+        "_strays",
+        "_voids",
+        "cold",
+        "hot",
+        "inconsistent",
+        "leaving",
+        "maxsize",
+        "newcomers",
+        "size",
+    )
 
     def __init__(self, maxsize: int | None, shown: Shown = shown) -> None:
         self.maxsize: Final = maxsize
@@ -43,10 +77,23 @@ class Store(Generic[K]):
         self.cold: Final[dict[K, Entry]] = {}
         self.newcomers: Final = self.hot if maxsize is None else self.cold
         """The table in which keys begin."""
-        self._order: Final = None if maxsize is None else S3Fifo[K](maxsize, self._standing, self._unvisit)
-        self._sweep: deque[K] = deque()
         self.leaving: Final[list[object]] = []
-        """What was removed, until whoever drives the keyspace lets it go."""
+        self.inconsistent: type | None = None
+        """The type of the first key that changed while it was in a table."""
+        self._order: Final = (
+            None if maxsize is None else S3Fifo[K](maxsize, self._standing, self._unvisit, self._let_go)
+        )
+        self._lines: Final[tuple[Line[K], ...]] = (
+            (Line[K](),) if self._order is None else (self._order.main, self._order.small)
+        )
+        self._hand = 0
+        """The line whose hand goes on."""
+        self._voids = 0
+        """How many mentions there are beside one for each entry that is to be mentioned; less than none are missing."""
+        self._reloading: Final[set[int]] = set()
+        """The flights, by generation, of keys that are mentioned since they had a value before."""
+        self._strays: Final[dict[int, tuple[K, Entry]]] = {}
+        """By generation, what was taken out of a table since its key changed, with a flight that still runs."""
         self.size = 0
 
     def entry(self, key: K) -> Entry:
@@ -56,24 +103,45 @@ class Store(Generic[K]):
         except TypeError as error:
             raise TypeError(f"the key {self._shown(key)} cannot be looked up: {error}") from error
 
+    def entry_of(self, key: K, generation: int) -> Entry | None:
+        """The entry of the key that this flight is loading; None where the key does not lead to it any more."""
+        entry = self._find(key)
+        flight = entry.flight
+        return None if flight is None or flight.generation != generation else entry
+
+    def stray(self, generation: int) -> Entry:
+        """The entry of this flight, where the key does not lead to it: it is taken out of its table."""
+        if generation not in self._strays:
+            self._heal(None)
+        return self._strays[generation][1] if generation in self._strays else ABSENT
+
+    def is_stray(self, generation: int) -> bool:
+        """Whether the entry of this flight was taken out of its table, since its key did not lead to it."""
+        return generation in self._strays
+
+    def forget_stray(self, generation: int) -> None:
+        """The entry of this flight is not the store's business any more."""
+        self._strays.pop(generation, None)
+
+    def take_all(self) -> Sequence[tuple[K, Entry]]:
+        """Every entry with its key; the store is empty, and mentions none."""
+        taken = [*self.hot.items(), *self.cold.items(), *self._strays.values()]
+        self.leaving.append(taken)
+        self.hot.clear()
+        self.cold.clear()
+        self._strays.clear()
+        self._reloading.clear()
+        self.size = self._voids = 0
+        for line in self._lines:
+            self.leaving.extend(line.passed)
+            self.leaving.extend(line.ahead)
+            line.clear()
+        return taken
+
     def __iter__(self) -> Iterator[K]:
         """The keys that have an entry."""
         yield from self.hot
         yield from self.cold
-
-    def place(self, key: K, before: Entry, after: Entry) -> None:
-        """`after` takes the place of `before`."""
-        if after.holds_value is not before.holds_value:
-            self.size += 1 if after.holds_value else -1
-        if before.holds_value:
-            self.leaving.append(before)
-        if not after.is_reachable:
-            self.hot.pop(key, None)
-            self.cold.pop(key, None)
-        elif key in self.hot:
-            self.hot[key] = after
-        else:
-            self.newcomers[key] = after
 
     def visit(self, key: K) -> None:
         """The key was looked up, and answered."""
@@ -82,22 +150,101 @@ class Store(Generic[K]):
             self.hot[key] = entry
             del self.cold[key]
 
-    def clear(self) -> None:
-        """Every entry has gone: forget the queues' mentions of them."""
-        self._sweep.clear()
+    # Placing
+
+    def place(self, key: K, before: Entry, after: Entry, now: int) -> Sequence[K]:
+        """`after` takes the place of `before`. Returns the keys of what has expired: they are to be evicted."""
+        if after.is_reachable:
+            table = self.hot if key in self.hot else self.newcomers
+            table[key] = after
+        elif before.is_reachable and not self._remove(key):
+            self._heal(before)
+            return ()
+        return self.note(key, before, after, now)
+
+    def note(self, key: K, before: Entry, after: Entry, now: int) -> Sequence[K]:
+        """Take note of what was placed, AFTER it was. Returns the keys of what has expired: they are to be evicted."""
+        was_due = self._leave(before, after)
+        if after.holds_value:
+            if not was_due:
+                return self._admit(key, after, now)
+            self.size += 1
+            if self._order is not None or _has_end(after):
+                self._voids -= 1
+                return ()
+        elif was_due and isinstance(after, Pending):
+            self._voids -= 1
+            self._reloading.add(after.flight.generation)
+            return ()
+        if was_due and self._voids > 0:
+            self._drop_voids(key)
+        return ()
+
+    def admit(self, key: K, before: Entry, newcomer: Fresh, now: int) -> Sequence[K]:
+        """`note` of what a first load gave, which a busy cache does most."""
+        if before.holds_value or self._reloading:
+            return self.note(key, before, newcomer, now)
+        if self._order is None and newcomer.lifetime.ttl >= NEVER:
+            self.size += 1
+            return ()
+        return self._admit(key, newcomer, now)
+
+    def _admit(self, key: K, newcomer: Entry, now: int) -> Sequence[K]:
+        """A value whose key is not mentioned yet."""
+        self.size += 1
+        has_end = _has_end(newcomer)
+        expired = self._expired(now) if has_end else ()
         if self._order is not None:
-            self._order.clear()
+            self._order.add(key)
+        elif has_end:
+            self._lines[0].ahead.append(key)
+        return expired
+
+    def _leave(self, before: Entry, after: Entry) -> bool:
+        """`before` is counted off; whether it was mentioned."""
+        if before.holds_value:
+            self.size -= 1
+            if not after.holds_value or _value(before) is not _value(after):
+                self.leaving.append(before)
+            if self._order is None and not _has_end(before):
+                return False
+        elif self._reloading and isinstance(before, Pending) and before.flight.generation in self._reloading:
+            self._reloading.discard(before.flight.generation)
+        else:
+            return False
+        self._voids += 1
+        return True
+
+    def _remove(self, key: K) -> bool:
+        """Whether the key was there, and could be removed."""
+        try:
+            return self.hot.pop(key, None) is not None or self.cold.pop(key, None) is not None
+        except Exception:  # noqa: BLE001  # what the key's hash or comparison raises, of any kind
+            return False
 
     def rebuild(self) -> None:
         """A step was broken off: a key has one entry again, every value one mention, and `size` is their number."""
+        self._heal(None)
         for key in list(self.hot):
             self.cold.pop(key, None)
-        values = [key for key in self if self.entry(key).holds_value]
-        self.size = len(values)
+        entries = {**self.hot, **self.cold}
+        loading = {entry.flight.generation for entry in entries.values() if isinstance(entry, Pending)}
+        self._reloading.intersection_update(loading)
+        missing = dict.fromkeys(key for key, entry in entries.items() if self._is_due(entry))
+        for line in self._lines:
+            kept: list[K] = []
+            for key in (*line.passed, *line.ahead):
+                if self._find(key) is not ABSENT and key in missing:
+                    del missing[key]
+                    kept.append(key)
+                else:
+                    self.leaving.append(key)
+            line.replace(kept)
+        self._lines[-1].ahead.extend(missing)
+        self.size = sum(entry.holds_value for entry in entries.values())
+        self._voids = 0
         if self._order is not None:
-            self._order.rebuild(values)
-        else:
-            self._sweep = deque(key for key in values if _has_end(self.entry(key)))
+            self._order.mend()
 
     # Room
 
@@ -106,38 +253,24 @@ class Store(Generic[K]):
         return self.maxsize is not None and self.size >= self.maxsize
 
     def victim(self, now: int) -> Victim[K] | None:
-        """The key to evict next; None when callers wait for every one."""
-        return None if self._order is None else self._order.victim(now)
-
-    def admit(self, key: K, newcomer: Fresh, now: int) -> Sequence[K]:
-        """Count a value that was placed where none was, and note it. Returns what has expired."""
-        self.size += 1
-        if self._order is not None:
-            self._order.add(key, now)
-        elif newcomer.lifetime.ttl < NEVER:
-            self._sweep.append(key)
-            return self._expired(now)
-        return ()
-
-    def note(self, key: K, before: Entry, after: Entry, now: int) -> Sequence[K]:
-        """Take note of what was placed, AFTER it was: the queues forget keys without an entry. Returns what has
-        expired.
-        """
-        if self._order is not None:
-            if after.holds_value and not before.holds_value:
-                self._order.add(key, now)
-        elif _has_end(after) and not _has_end(before):
-            self._sweep.append(key)
-            return self._expired(now)
-        return ()
+        """The key to evict next; None when callers wait for every one, or when there is room now."""
+        if self._order is None:
+            return None
+        victim = self._order.victim(now)
+        if self._voids < 0:
+            self._miss(() if victim is None else (victim.key,), is_stuck=victim is None)
+        return victim
 
     def _standing(self, key: K, now: int) -> Standing:
-        entry = self.entry(key)
+        entry = self._find(key)
+        if isinstance(entry, Pending):
+            return Standing.HELD if entry.flight.generation in self._reloading else Standing.GONE
         if not entry.holds_value:
             return Standing.GONE
+        flight = entry.flight
         if not age(entry, now).holds_value:
-            return Standing.EXPIRED
-        if entry.flight is not None and entry.flight.waiters > 0:
+            return Standing.EXPIRED if flight is None else Standing.RELOADED
+        if flight is not None and flight.waiters > 0:
             return Standing.HELD
         return Standing.VISITED if key in self.hot else Standing.IDLE
 
@@ -146,23 +279,153 @@ class Store(Generic[K]):
         del self.hot[key]
 
     def _expired(self, now: int) -> Sequence[K]:
-        """Look at the oldest mentions up to the first that is alive, which goes to the end.
+        """Let the hand go on, over what has expired, up to the next mention that is alive.
 
-        So each newcomer costs one look while all are alive; where half of them are not, as many go as come.
+        So each newcomer costs one look while all are alive; where half of them are not, as many go as come. In a line
+        whose order is kept it is the second that is alive: newcomers are ahead of the hand, and it must overtake them.
         """
         expired: list[K] = []
-        sweep = self._sweep
-        while len(expired) < SWEPT_AT_ONCE and sweep:
-            key = sweep.popleft()
-            entry = self.entry(key)
-            if now < entry.hit_until or age(entry, now).holds_value:
-                sweep.append(key)
-                break
-            if entry.holds_value:
+        keeps_order = self._order is not None
+        looks = 2 if keeps_order else 1
+        while looks and len(expired) < SWEPT_AT_ONCE:
+            line = self._lines[self._hand]
+            if not line.ahead:
+                line.rewind()
+                self._hand = (self._hand + 1) % len(self._lines)
+                line = self._lines[self._hand]
+                if not line.ahead:
+                    break
+            key = line.ahead.popleft()
+            entry = self._find(key)
+            is_alive = now < entry.hit_until or age(entry, now).holds_value
+            if is_alive or entry.flight is not None:  # of an expired one with a flight the value goes, the key stays
+                (line.passed if keeps_order else line.ahead).append(key)
+                looks -= 1
+            else:
+                self._let_go(key)
+            if entry.holds_value and not is_alive:
                 expired.append(key)
-        if len(sweep) > 2 * self.size + SWEEP_SLACK:
-            self._sweep = deque(k for k in dict.fromkeys(sweep) if self.entry(k).holds_value)
+        if self._voids < 0:
+            self._miss(expired)
         return expired
+
+    # Mentions
+
+    def _mentions(self) -> int:
+        return sum(len(line) for line in self._lines)
+
+    def _let_go(self, key: K) -> None:
+        """A mention was taken off its line."""
+        self._voids -= 1
+        self.leaving.append(key)
+
+    def _drop_voids(self, removed: K) -> None:
+        """Drop the mention of the key that was removed, where the lines are short; all that are void, where these are
+        too many.
+        """
+        due = self._mentions() - self._voids
+        if due <= STRICT:
+            self._take_off(removed)
+        if self._voids > _slack(due):
+            self._drop_all_voids()
+
+    def _take_off(self, key: K) -> None:
+        try:
+            for line in self._lines:
+                for found in line.take_off(key):
+                    self._let_go(found)
+                    return
+        except Exception:  # noqa: BLE001  # what the key's comparison raises, of any kind
+            return
+
+    def _drop_all_voids(self) -> None:
+        """And the second mentions of a key."""
+        seen: set[K] = set()
+        for line in self._lines:
+            for part in (line.passed, line.ahead):
+                kept: list[K] = []
+                for key in part:
+                    if self._is_due(self._find(key)) and key not in seen:
+                        seen.add(key)
+                        kept.append(key)
+                    else:
+                        self._let_go(key)
+                if len(kept) < len(part):
+                    part.clear()
+                    part.extend(kept)
+
+    def _is_due(self, entry: Entry) -> bool:
+        """Whether the entry is to be mentioned."""
+        if entry.holds_value:
+            return self._order is not None or _has_end(entry)
+        return isinstance(entry, Pending) and entry.flight.generation in self._reloading
+
+    # Keys that change
+
+    def _find(self, key: K) -> Entry:
+        """The entry of a key that was found once; Absent also where its hash or comparison raises by now."""
+        try:
+            return self.hot.get(key) or self.cold.get(key) or ABSENT
+        except Exception:  # noqa: BLE001  # the key's own, of any kind
+            return ABSENT
+
+    def _miss(self, taken_off: Sequence[K], *, is_stuck: bool = False) -> None:
+        """Look whether mentions are missing, beside those just taken off: their entries cannot be found."""
+        missing = -self._voids - len(taken_off)
+        if missing > 0 and (is_stuck or missing > _slack(self._mentions())):
+            self._heal(None)
+            if -self._voids > len(taken_off):
+                self._mention_again(taken_off)
+
+    def _mention_again(self, taken_off: Sequence[K]) -> None:
+        """Mention what is found by the key in its table, and was not by an equal one in a line: these are equal no
+        more.
+        """
+        mentioned: set[K] = set(taken_off)
+        for line in self._lines:
+            for part in (line.passed, line.ahead):
+                mentioned.update(key for key in part if self._find(key) is not ABSENT)
+        for key in list(self):
+            if key not in mentioned and self._is_due(self._find(key)):
+                self._lines[-1].ahead.append(key)
+                self._voids += 1
+                self.inconsistent = self.inconsistent or type(key)
+
+    def _heal(self, gone: Entry | None) -> None:
+        """Take out of the tables `gone`, and every entry that is not found by its key."""
+        for table in (self.hot, self.cold):
+            kept: list[tuple[K, Entry]] = []
+            lost: list[tuple[K, Entry]] = []
+            for key, entry in list(table.items()):
+                (kept if entry is not gone and _is_found(table, key, entry) else lost).append((key, entry))
+            if lost:
+                table.clear()
+                table.update(kept)
+            for key, entry in lost:
+                self._lose(key, entry, is_stray=entry is not gone)
+
+    def _lose(self, key: K, entry: Entry, *, is_stray: bool) -> None:
+        self._leave(entry, ABSENT)
+        self.leaving.append(key)
+        self.inconsistent = self.inconsistent or type(key)
+        if is_stray and entry.flight is not None:
+            self._strays[entry.flight.generation] = (key, entry)
+
+
+def _is_found(table: dict[K, Entry], key: K, entry: Entry) -> bool:
+    try:
+        return table.get(key) is entry
+    except Exception:  # noqa: BLE001  # the key's own, of any kind
+        return False
+
+
+def _slack(count: int) -> int:
+    """How many may be void beside so many that are not."""
+    return 0 if count <= STRICT else count // SLACK_SHARE
+
+
+def _value(entry: Entry) -> object:
+    return entry.value if isinstance(entry, (Fresh, Stale)) else None
 
 
 def _has_end(entry: Entry) -> bool:

@@ -52,7 +52,7 @@ TABLE: Final[Mapping[State, Mapping[type[Event], Next]]] = {
         Restarted: _to(Absent),
     },
     Pending: {
-        Get: _to(Pending),
+        Get: _to(Pending, Fresh),
         Put: _to(Fresh),
         Invalidate: _to(Evicted),
         Expire: _to(Pending),
@@ -60,7 +60,7 @@ TABLE: Final[Mapping[State, Mapping[type[Event], Next]]] = {
         Evict: _to(Pending),
         LoadSucceeded: _to(Pending, Fresh),
         LoadFailed: _to(Pending, Absent, Fresh),
-        DeadlinePassed: _to(Pending, Absent),
+        DeadlinePassed: _to(Pending, Absent, Fresh),
         WaiterLeft: _to(Pending, Absent),
         Restarted: _to(Absent),
     },

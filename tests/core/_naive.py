@@ -6,6 +6,7 @@ load with the list of who waits for it. What it says is compared with what the m
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
@@ -38,7 +39,7 @@ class Rules:
             return timedelta(microseconds=microseconds)
 
         return Policy(
-            ttl=None if self.ttl is None else duration(self.ttl),
+            ttl=math.inf if self.ttl is None else duration(self.ttl),
             stale_while_revalidate=duration(self.stale_while_revalidate),
             stale_if_error=duration(self.stale_if_error),
             negative_ttl=duration(self.negative_ttl),

@@ -46,7 +46,8 @@ MICROSECOND: Final = timedelta(microseconds=1)
 POLICIES: Final = (
     Policy(),
     Policy(ttl=MICROSECOND, max_waiters=2, load_timeout=MICROSECOND, negative_ttl=MICROSECOND),
-    Policy(ttl=0, refresh_backoff=0, load_timeout=0, max_waiters=1, stale_if_error=MICROSECOND),
+    Policy(load_timeout=MICROSECOND, negative_ttl=MICROSECOND, remember_timeouts=True),
+    Policy(ttl=0, refresh_backoff=0, load_timeout=MICROSECOND, max_waiters=1, stale_if_error=MICROSECOND),
 )
 
 ATTACHED: Final = 7
@@ -93,7 +94,7 @@ def events() -> Iterator[Event]:
     for generation in (ATTACHED, SUPERSEDED):
         yield LoadSucceeded(generation, "loaded", LIFETIMES[1])
         yield LoadFailed(generation, ValueError("failed"))
-        yield LoadFailed(generation, LoadTimeout("never remembered"))
+        yield LoadFailed(generation, LoadTimeout("seldom remembered"))
         yield DeadlinePassed(generation)
         yield from (WaiterLeft(generation, can_cancel=can_cancel) for can_cancel in (True, False))
 

@@ -7,7 +7,28 @@ from collections import defaultdict
 
 import pytest
 
-from herdless_core import Absent, Answer, Evict, Evicted, Fresh, Get, Pending, Stale, Step, age, peek, read, transition
+from herdless_core import (
+    Absent,
+    Answer,
+    DeadlinePassed,
+    Evict,
+    Evicted,
+    Failure,
+    Flight,
+    Fresh,
+    Get,
+    Join,
+    LoadTimeout,
+    Pending,
+    Policy,
+    Settle,
+    Stale,
+    Step,
+    age,
+    peek,
+    read,
+    transition,
+)
 from herdless_core._invariants import violated
 from herdless_core._table import AGEING, EVENTS, STATES, TABLE, State
 from tests.core import _product
@@ -99,3 +120,20 @@ def test_evict_is_refused_while_callers_wait(steps: list[Step]) -> None:
     ]
     assert {type(step.after) for step in spared} == {Pending, Fresh, Stale, Evicted}
     assert all(step.effects == () for step in spared)
+
+
+def test_a_timeout_is_remembered_where_that_was_asked_for() -> None:
+    """A key whose loads hang would else be loaded, and waited for, by one caller after the other."""
+    now = 10**9
+    loading = Pending(Flight(1, 0, now, 2))
+    for asked in (False, True):
+        policy = Policy(negative_ttl=5, remember_timeouts=asked, load_timeout=1)
+        after, effects = transition(loading, DeadlinePassed(1), now, policy)
+        assert isinstance(after, Fresh) is asked
+        settle = next(effect for effect in effects if isinstance(effect, Settle))
+        assert isinstance(settle.outcome, Failure)
+        assert isinstance(settle.outcome.error, LoadTimeout)
+        answer = transition(after, Get(2), now + 5 * 10**9 - 1, policy)[1][0]
+        assert answer == (Answer(settle.outcome) if asked else Join(2, leads=True))
+        assert isinstance(transition(after, Get(2), now + 5 * 10**9, policy)[1][0], Join)
+        assert not violated(Step(loading, DeadlinePassed(1), now, policy, after, effects))

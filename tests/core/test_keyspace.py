@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any, Final
 
 import pytest
@@ -15,9 +16,11 @@ from herdless_core import (
     Failure,
     Join,
     Keyspace,
+    LoadCancelled,
     Loaded,
     LoadTimeout,
     Policy,
+    ReentrantLoad,
     Refuse,
     Settle,
     StartLoad,
@@ -341,3 +344,55 @@ def test_effects_without_a_reply_are_refused() -> None:
     """Only those of a lookup have one; a mistaken adapter is told so."""
     with pytest.raises(ValueError, match=r"^no reply is the first of \(\)$"):
         reply_of(())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_sums_of_the_counters_agree(seed: int) -> None:
+    """Each lookup is counted once by its outcome, and each load once by its end: a dashboard's shares add up."""
+    rng = random.Random(seed)
+    policy = Policy(ttl=5, stale_while_revalidate=5, load_timeout=3, max_waiters=2, negative_ttl=1)
+    cache = Keyspace[int](policy, maxsize=3)
+    now = lookups = gave_a_value = 0
+    for _ in range(2_000):
+        now += rng.choice((0, SECOND // 2))
+        key = rng.randrange(6)
+        flights = list(cache.flights)
+        match rng.randrange(9):
+            case 0:
+                cache.put(key, "value", now)
+            case 1:
+                cache.invalidate(key, now)
+            case 2:
+                cache.refresh(key, now)
+            case 3 if flights:
+                cache.load_failed(rng.choice(flights), rng.choice((ValueError(), LoadCancelled())), now)
+            case 4 if flights:
+                cache.load_succeeded(rng.choice(flights), "value", now)
+                gave_a_value += 1
+            case 5 if flights:
+                cache.waiter_left(rng.choice(flights), now, can_cancel=True)
+            case 6 if flights:
+                cache.deadline_passed(rng.choice(flights), now)
+            case _:
+                lookups += 1
+                if cache.enter(key, now) is None:
+                    cache.get(key, now)
+    if seed:
+        cache.clear(now)
+        cache.abort(LoadCancelled(), now)
+        assert cache.stats().in_flight == 0
+    stats = cache.stats()
+    assert stats.hits + stats.stale_hits + stats.joins + stats.misses + stats.refusals == lookups
+    ended = gave_a_value + stats.load_failures + stats.load_timeouts + stats.load_cancellations
+    assert stats.loads == ended + stats.in_flight
+    assert min(stats.refusals, stats.load_failures, stats.load_timeouts, stats.load_cancellations) > 0
+
+
+def test_a_refused_lookup_inside_its_own_load_counts_nothing() -> None:
+    """It was not answered; the load that asked goes on."""
+    cache = Keyspace[str](Policy())
+    cache.get("a", 0)
+    with pytest.raises(ReentrantLoad):
+        cache.get("a", 0, cache.flights[1])
+    stats = cache.stats()
+    assert (stats.misses, stats.joins, stats.refusals) == (1, 0, 0)

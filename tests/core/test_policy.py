@@ -45,8 +45,11 @@ def test_what_is_no_duration_is_refused(argument: str, value: Any) -> None:
     """One line says which argument it was, what was given and what is accepted."""
     with pytest.raises(PolicyError) as caught:
         Policy(**{argument: value})
-    accepted = "None, a number of seconds >= 0" if argument in OPTIONAL else "a number of seconds >= 0"
-    assert str(caught.value) == f"{argument}={value!r} is not accepted: give {accepted} or a timedelta >= 0"
+    least = "> 0" if argument == "load_timeout" else ">= 0"
+    accepted = f"a number of seconds {least} or a timedelta {least}"
+    if argument in OPTIONAL:
+        accepted = f"None, {accepted}"
+    assert str(caught.value) == f"{argument}={value!r} is not accepted: give {accepted}"
 
 
 @pytest.mark.parametrize("argument", sorted(set(DURATIONS) - OPTIONAL))
@@ -123,7 +126,7 @@ def test_durations_become_integer_nanoseconds(given_: Any, nanoseconds: int) -> 
     """The machine only adds and compares integers; what is longer than it can count does not end."""
     assert Policy(ttl=given_).lifetime.ttl == nanoseconds
     assert Loaded("value", ttl=given_).ttl == nanoseconds
-    assert Policy(load_timeout=given_).load_timeout == nanoseconds
+    assert not nanoseconds or Policy(load_timeout=given_).load_timeout == nanoseconds
     assert Policy(negative_ttl=given_).negative_lifetime.ttl == nanoseconds
 
 
@@ -134,19 +137,20 @@ def test_what_is_left_out_is_the_safe_choice() -> None:
     assert policy.negative_lifetime == Lifetime(0, 0, 0, 0)
     assert (policy.load_timeout, policy.max_waiters, policy.refresh_backoff) == (NEVER, NEVER, SECOND)
     assert policy.jitter == 0
+    assert not policy.remember_timeouts
 
 
 def test_a_value_is_kept_for_the_longer_of_the_two_stale_windows() -> None:
     """Each window alone must be able to keep it."""
-    assert Policy(stale_while_revalidate=1, stale_if_error=2).lifetime.kept == 2 * SECOND
-    assert Policy(stale_while_revalidate=2, stale_if_error=1).lifetime.kept == 2 * SECOND
+    assert Policy(ttl=1, stale_while_revalidate=1, stale_if_error=2).lifetime.kept == 2 * SECOND
+    assert Policy(ttl=1, stale_while_revalidate=2, stale_if_error=1).lifetime.kept == 2 * SECOND
 
 
 def test_early_refresh_is_a_share_of_the_ttl() -> None:
     """Half of the ttl is half of the ttl; a value that never expires is never refreshed early."""
     assert Policy(ttl=10, early_refresh=0.5).lifetime.early_refresh == 5 * SECOND
     assert Policy(ttl=10).lifetime.early_refresh == 10 * SECOND
-    assert Policy(ttl=None, early_refresh=0.5).lifetime.early_refresh == NEVER
+    assert Policy(ttl=math.inf, early_refresh=0.5).lifetime.early_refresh == NEVER
 
 
 def test_loaded_overrides_the_policy_for_its_value_alone() -> None:
@@ -161,6 +165,66 @@ def test_loaded_overrides_the_policy_for_its_value_alone() -> None:
     assert of("v", 0.0) is policy.lifetime
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"stale_while_revalidate": 60},
+        {"stale_if_error": timedelta(minutes=1)},
+        {"early_refresh": 0.5},
+        {"jitter": 0.1},
+    ],
+    ids=str,
+)
+def test_what_counts_by_the_ttl_is_refused_without_one(option: Any) -> None:
+    """It would do nothing, and whoever wrote it would find out in the next outage."""
+    ((argument, value),) = option.items()
+    without: tuple[Any, ...] = ({}, {"ttl": None})
+    for left_out in without:
+        with pytest.raises(PolicyError) as caught:
+            Policy(**option, **left_out)
+        assert str(caught.value) == (
+            f"{argument}={value!r} is not accepted without ttl, by which it counts: give ttl=..., or ttl=math.inf if "
+            "Loaded(value, ttl=...) or expire() is what ends a value"
+        )
+    for ttl in (0, 60, math.inf):
+        assert Policy(**option, ttl=ttl).lifetime.ttl == Policy(ttl=ttl).lifetime.ttl
+
+
+def test_what_is_switched_off_needs_no_ttl() -> None:
+    """Options that are passed on from somewhere else are often all there, and off."""
+    off: Any = {"stale_while_revalidate": 0, "stale_if_error": timedelta(0), "early_refresh": None, "jitter": 0.0}
+    assert Policy(**off).lifetime == Policy().lifetime
+
+
+def test_the_loaders_own_ttl_counts() -> None:
+    """`ttl=math.inf` says that the loader gives it: all that counts by the ttl counts by that one."""
+    policy = Policy(ttl=math.inf, stale_if_error=60, early_refresh=0.5, jitter=0.5)
+    lifetime = policy.lifetime_for(Loaded("v", ttl=10), 0.5)
+    assert lifetime.ttl == 7.5 * SECOND
+    assert lifetime.early_refresh == 3.75 * SECOND
+    assert lifetime.stale_if_error == 60 * SECOND
+
+
+@pytest.mark.parametrize("nothing", [0, 0.0, 1e-10, timedelta(0)], ids=repr)
+def test_no_time_at_all_is_no_load_timeout(nothing: Any) -> None:
+    """Every load would be late. Who wants none wants None."""
+    with pytest.raises(PolicyError) as caught:
+        Policy(load_timeout=nothing)
+    assert str(caught.value) == (
+        f"load_timeout={nothing!r} is not accepted, no load can end in no time: give None, a number of seconds > 0 "
+        "or a timedelta > 0"
+    )
+
+
+def test_remembered_timeouts_need_to_know_for_how_long() -> None:
+    """It would do nothing without negative_ttl."""
+    with pytest.raises(PolicyError, match=r"^remember_timeouts=True is not accepted without negative_ttl"):
+        Policy(remember_timeouts=True, load_timeout=1)
+    anything: Any = "yes"
+    with pytest.raises(PolicyError, match=r"^remember_timeouts='yes' is not accepted: give True or False$"):
+        Policy(remember_timeouts=anything, negative_ttl=1)
+
+
 def test_luck_changes_nothing_without_jitter() -> None:
     """The lifetime is shared by all values, so that nothing is allocated for it."""
     policy = Policy(ttl=10)
@@ -169,7 +233,7 @@ def test_luck_changes_nothing_without_jitter() -> None:
 
 def test_jitter_has_nothing_to_shorten_in_what_never_expires() -> None:
     """A share of for ever is no number."""
-    assert Policy(ttl=None, jitter=0.5).lifetime_for("value", 0.5).ttl == NEVER
+    assert Policy(ttl=math.inf, jitter=0.5).lifetime_for("value", 0.5).ttl == NEVER
 
 
 @given(

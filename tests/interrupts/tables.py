@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from herdless._cache import BaseCache
-from herdless_core._store import _has_end
 
 
 def assert_tables_agree(cache: BaseCache[Any, Any, Any]) -> None:
@@ -31,10 +30,9 @@ def assert_tables_agree(cache: BaseCache[Any, Any, Any]) -> None:
     assert not cache._postponed, "a change is not carried out"
     assert not cache._is_entered, "somebody is inside"
 
+    mentions = [key for line in store._lines for part in (line.passed, line.ahead) for key in part]
+    due = {key for key, entry in entries.items() if store._is_due(entry)}
+    assert due <= set(mentions), f"{due - set(mentions)} can never be evicted, or swept out"
+    assert store._voids == len(mentions) - len(due), f"{store._voids} mentions are void of {mentions}, for {due}"
     if store._order is not None:
-        queued = {*store._order._small, *store._order._main}
-        assert values <= queued, f"{values - queued} can never be evicted"
         assert store._order._ghosts <= set(store._order._ghost_order), "a ghost is remembered for ever"
-    else:
-        ending = {key for key in values if _has_end(entries[key])}
-        assert ending <= set(store._sweep), f"{ending - set(store._sweep)} are never swept out"

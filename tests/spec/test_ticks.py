@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,16 +33,16 @@ def boundaries(policy: Policy) -> list[int]:
 
 
 @given(
-    ttl=st.none() | DURATIONS,
+    ttl=st.just(math.inf) | DURATIONS,
     swr=DURATIONS,
     sie=DURATIONS,
     negative_ttl=DURATIONS,
     early=st.sampled_from([None, 0.25, 0.9]),
-    load_timeout=st.none() | DURATIONS,
+    load_timeout=st.none() | DURATIONS.filter(lambda seconds: seconds >= 1e-9),
     backoff=DURATIONS,
 )
 def test_order_of_boundaries_is_kept(
-    ttl: float | None,
+    ttl: float,
     swr: float,
     sie: float,
     negative_ttl: float,

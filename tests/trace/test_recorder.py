@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -54,17 +55,17 @@ def test_what_was_recorded_is_read_again(runtime: str, policy: str) -> None:
 
 
 @given(
-    ttl=st.none() | DURATIONS,
+    ttl=st.just(math.inf) | DURATIONS,
     swr=DURATIONS,
     sie=DURATIONS,
     negative_ttl=DURATIONS,
     early=st.none() | st.floats(0.01, 0.99),
-    load_timeout=st.none() | DURATIONS,
+    load_timeout=st.none() | DURATIONS.filter(lambda seconds: seconds >= 1e-9),
     backoff=DURATIONS,
     max_waiters=st.none() | st.integers(1, 10),
 )
 def test_policy_is_read_again_to_the_nanosecond(
-    ttl: float | None,
+    ttl: float,
     swr: float,
     sie: float,
     negative_ttl: float,
@@ -109,7 +110,7 @@ def test_no_value_is_in_a_trace() -> None:
 def test_same_value_has_the_same_number() -> None:
     """That all waiters got the same, and that it is what is stored, shows in the numbers."""
     lines: list[str] = []
-    keyspace = Keyspace[str](Policy(stale_while_revalidate=60), observe=TraceWriter(lines.append))
+    keyspace = Keyspace[str](Policy(ttl=math.inf, stale_while_revalidate=60), observe=TraceWriter(lines.append))
     shared, other = ["shared"], ["other"]
     for key, value in (("a", shared), ("b", other), ("c", shared)):
         keyspace.put(key, value, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, final
@@ -105,7 +106,7 @@ class Visit:
 def plan_round(seed: int, number: int, storm_seconds: float) -> RoundPlan:
     """The conditions of one round."""
     dice = random.Random(f"{seed}, {number}")
-    ttl = dice.choice([0.005, 0.02, 0.1, 0.1, None])
+    ttl = dice.choice([0.005, 0.02, 0.1, 0.1, math.inf])
     policy: PolicyOptions = {
         "ttl": ttl,
         "stale_while_revalidate": dice.choice([0.0, 0.02]),

@@ -163,6 +163,7 @@ def policy_to_plain(policy: Policy) -> Plain:
         "stale_while_revalidate": _or_null(lifetime.stale_while_revalidate),
         "stale_if_error": _or_null(lifetime.stale_if_error),
         "negative_ttl": _or_null(policy.negative_lifetime.ttl),
+        "remember_timeouts": policy.remember_timeouts,
         "early_refresh": _integer(lifetime.early_refresh) if is_early else None,
         "jitter": policy.jitter,
         "load_timeout": _or_null(policy.load_timeout),
@@ -298,10 +299,11 @@ def policy_from_plain(plain: Mapping[str, Any]) -> Policy:
     ttl, early = _or_never(plain["ttl"]), _or_never(plain["early_refresh"])
     max_waiters = _or_never(plain["max_waiters"])
     return Policy(
-        ttl=_seconds_or_none(ttl),
+        ttl=_seconds(ttl),
         stale_while_revalidate=_seconds(_or_never(plain["stale_while_revalidate"])),
         stale_if_error=_seconds(_or_never(plain["stale_if_error"])),
         negative_ttl=_seconds(_or_never(plain["negative_ttl"])),
+        remember_timeouts=plain.get("remember_timeouts", False),
         # Half a nanosecond more, so that the fraction cannot fall below it.
         early_refresh=(early + 0.5) / ttl if early < ttl < NEVER else None,
         jitter=plain["jitter"],

@@ -166,7 +166,10 @@ KINDS: Final[Mapping[str, Callable[[str, Any], object]]] = {
         ),
         _integer_or_null,
     ),
-    **dict.fromkeys(("leads", "can_cancel", "is_stale", "is_memorable", "is_durable", "is_forked", "stored"), _boolean),
+    **dict.fromkeys(
+        ("leads", "can_cancel", "is_stale", "is_memorable", "is_durable", "is_forked", "stored", "remember_timeouts"),
+        _boolean,
+    ),
     **dict.fromkeys(("key", "by", "state", "cause", "effect", "kind", "message"), _text),
     "owner": _text_or_null,
     **dict.fromkeys(("policy", "before", "after", "lifetime", "outcome", "error"), _an_object),

@@ -70,7 +70,7 @@ def policy_of_ticks(
         # Half a nanosecond more, so that the rounding of the fraction cannot fall below the tick.
         fraction = (early_refresh * TICK + 0.5) / (ttl * TICK)
     return Policy(
-        ttl=ttl,
+        ttl=_duration(ttl),
         early_refresh=fraction,
         stale_while_revalidate=_duration(stale_while_revalidate),
         stale_if_error=_duration(stale_if_error),

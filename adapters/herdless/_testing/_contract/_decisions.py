@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -178,7 +179,7 @@ async def test_expire_without_a_stale_window_removes(w: World) -> None:
 
 async def test_expire_lets_a_load_go_on(w: World) -> None:
     """What is being loaded is newer than what was expired."""
-    cache = await w.open(stale_while_revalidate=10)
+    cache = await w.open(ttl=math.inf, stale_while_revalidate=10)
     await w.fill("k", 1)
     cache.refresh("k")
     await w.settle()
@@ -291,7 +292,7 @@ async def test_none_is_a_value(w: World) -> None:
 
 async def test_false_and_empty_are_values(w: World) -> None:
     """Nothing is decided by the truth of a value."""
-    cache = await w.open(stale_while_revalidate=10)
+    cache = await w.open(ttl=math.inf, stale_while_revalidate=10)
     values: tuple[object, ...] = (0, "", False, [])
     for value in values:
         cache.put("k", value)
