@@ -37,6 +37,8 @@ INTERPRETED: Final = {
     "testing": "see above",
     "trace": "see above",
     "durable_objects": "it runs in Pyodide, which has no compiled wheel",
+    "_copies": "it goes through the fields of foreign exceptions, as only Python can",
+    "_frames": "compiled code has no frames of which others could be made",
     "_invariants": "the checkers read it",
     "_plain": "only durable_objects uses it",
     "_table": "only checkers and documents read it",

@@ -7,9 +7,24 @@ The loader's own exception is in neither: it reaches the callers as it is.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class HerdlessError(Exception):
-    """The root of every error that herdless itself raises."""
+    """The root of every error that herdless itself raises.
+
+    All of them can be copied and pickled with their attributes, whatever their constructor asks for.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Made again without the constructor."""
+        return _restored, (type(self), self.args), vars(self) or None
+
+
+def _restored(kind: type[HerdlessError], args: tuple[Any, ...]) -> HerdlessError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 class MisuseError(HerdlessError):

@@ -39,6 +39,8 @@ from enum import Enum
 from types import TracebackType
 from typing import Any, ClassVar, Final, TypeAlias, final
 
+from herdless_core._copies import copy_of
+from herdless_core._frames import standing_in
 from herdless_core._policy import LONG_AGO, Lifetime, after
 
 
@@ -57,16 +59,25 @@ class Flight:
 @final
 @dataclass(slots=True)
 class Failure:
-    """An exception that stands where a value could: how a load ended, or what `negative_ttl` remembers."""
+    """An exception that stands where a value could: how a load ended, or what `negative_ttl` remembers.
+
+    Nobody raises `error` itself: each caller raises an `exception` of its own.
+    """
 
     error: Final[BaseException]
     traceback: Final[TracebackType | None]
 
     def exception(self) -> BaseException:
-        """The exception with the traceback it had when the load ended, so that raising it in many waiters does not grow
-        it.
-        """
-        return self.error.with_traceback(self.traceback)
+        """A copy for one caller, with the traceback that the exception had when the load ended; see `_copies`."""
+        return BaseException.with_traceback(copy_of(self.error), self.traceback)
+
+    def without_frames(self) -> Failure:
+        """The same, to be remembered: its traceback is printed alike, and keeps no variables of loader and callers."""
+        error = self.error
+        if self.traceback is None and error.__cause__ is None and error.__context__ is None:
+            return self  # it was never raised, nor were those it came from
+        remembered = copy_of(error, frames=standing_in)
+        return Failure(remembered, standing_in(self.traceback))
 
 
 class Cause(Enum):

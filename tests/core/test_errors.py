@@ -1,20 +1,25 @@
-"""The errors: what belongs to whom, and that a shared exception does not grow."""
+"""The errors: what belongs to whom, that they can be sent, and that each caller has an exception of its own."""
 
 from __future__ import annotations
 
+import copy
+import pickle
 import traceback
 from typing import Final
 
 import pytest
 
+from herdless.threads import Lookup
 from herdless_core import (
     CacheClosed,
     Failure,
     HerdlessError,
     LoadCancelled,
+    Loaded,
     LoadError,
     LoadTimeout,
     MisuseError,
+    Policy,
     PolicyError,
     ReentrantLoad,
     RemoteLoadError,
@@ -51,15 +56,61 @@ def test_what_the_loader_said_in_another_process_is_remembered() -> None:
     assert is_memorable(RemoteLoadError("no such user", kind="LookupError"))
 
 
-def test_a_shared_exception_does_not_grow() -> None:
-    """Each waiter raises it with the traceback that the loader gave it, however many raised it before."""
+class Refused(MisuseError):
+    """A user's own, with a constructor of its own."""
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(f"refused: {reason}")
+        self.reason = reason
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(kind("why") for kind in (*MISUSES, *FAILED_LOADS)),
+        RemoteLoadError("no such row", kind="KeyError"),
+        Refused(reason="today"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_every_error_can_be_sent_to_another_process(error: HerdlessError) -> None:
+    """An exception that cannot be unpickled leaves those who wait for a process pool waiting for ever."""
+    error.add_note("a note")
+    twins = [pickle.loads(pickle.dumps(error, protocol)) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)]  # noqa: S301  # made here
+    for twin in (*twins, copy.copy(error), copy.deepcopy(error)):
+        assert twin is not error
+        assert (type(twin), twin.args, vars(twin), str(twin)) == (type(error), error.args, vars(error), str(error))
+
+
+@pytest.mark.parametrize("value", [Loaded([1], ttl=3), Policy(ttl=3, max_waiters=2), Lookup(1, "hit", 0.5)])
+def test_what_is_given_and_taken_can_be_sent_to_another_process(value: object) -> None:
+    """A loader may run in a process pool, and return `Loaded`."""
+    twin = pickle.loads(pickle.dumps(value))  # noqa: S301  # made here
+    fields = [name for cls in type(value).__mro__ for name in getattr(cls, "__slots__", ())]
+    assert fields
+    assert type(twin) is type(value)
+    assert all(getattr(twin, name) == getattr(value, name) for name in fields)
+
+
+def test_each_caller_raises_an_exception_of_its_own() -> None:
+    """Each raises it with the traceback that the loader gave it, however many raised one before, and sees nothing of
+    what the others were handling, or added.
+    """
     try:
         raise ValueError("once")
     except ValueError as caught:
         failure = Failure(caught, caught.__traceback__)
-    lengths = set()
-    for _ in range(3):
-        with pytest.raises(ValueError, match="once") as raised:
-            raise failure.exception()
-        lengths.add(len(traceback.extract_tb(raised.value.__traceback__)))
-    assert len(lengths) == 1
+    seen: list[ValueError] = []
+    for name in ("alice", "bob", "carol"):
+        try:
+            raise KeyError(name)
+        except KeyError:
+            with pytest.raises(ValueError, match="once") as raised:
+                raise failure.exception()  # noqa: B904  # its context is what is looked at
+        raised.value.add_note(name)
+        seen.append(raised.value)
+    assert len({len(traceback.extract_tb(error.__traceback__)) for error in seen}) == 1
+    assert [error.__notes__ for error in seen] == [["alice"], ["bob"], ["carol"]]
+    assert [str(error.__context__) for error in seen] == ["'alice'", "'bob'", "'carol'"]
+    assert failure.error.__context__ is None
+    assert not hasattr(failure.error, "__notes__")
