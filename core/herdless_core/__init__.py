@@ -64,6 +64,7 @@ from herdless_core._policy import (
     after,
 )
 from herdless_core._reentrancy import RunningLoad
+from herdless_core._shown import ShowKey, Shown, shown
 from herdless_core._states import ABSENT, Absent, Cause, Entry, Evicted, Failure, Flight, Fresh, Pending, Stale
 
 __all__ = [
@@ -122,6 +123,8 @@ __all__ = [
     "RunningLoad",
     "Save",
     "Settle",
+    "ShowKey",
+    "Shown",
     "Stale",
     "StartLoad",
     "Stats",
@@ -137,6 +140,7 @@ __all__ = [
     "peek",
     "read",
     "reply_of",
+    "shown",
     "to_plain",
     "transition",
 ]

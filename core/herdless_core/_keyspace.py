@@ -67,6 +67,7 @@ from herdless_core._events import (
 from herdless_core._machine import JOINS, LEADS, NOT_STALE, NOTHING, Step, age, fill, join, peek, start, transition
 from herdless_core._policy import LONG_AGO, NANOSECONDS_PER_SECOND, NEVER, Loaded, Policy, check_count
 from herdless_core._reentrancy import RunningLoad, begin_wait, end_wait
+from herdless_core._shown import Shown, shown
 from herdless_core._states import ABSENT, Entry, Evicted
 from herdless_core._store import Store
 
@@ -121,6 +122,7 @@ class Keyspace(Generic[K]):
         "_misses",
         "_observe",
         "_refusals",
+        "_shown",
         "_skipped",
         "_stale_hits",
         "_store",
@@ -141,9 +143,11 @@ class Keyspace(Generic[K]):
         max_loads: int | None = None,
         observe: Observer | None = None,
         board: Callable[[K, int, int], RunningLoad] = RunningLoad,
+        shown: Shown = shown,
     ) -> None:
         self.policy: Final = policy
-        self._store: Final = Store[K](None if maxsize is None else check_count("maxsize", maxsize, least=0))
+        self._shown: Final = shown
+        self._store: Final = Store[K](None if maxsize is None else check_count("maxsize", maxsize, least=0), shown)
         self.hot: Final = self._store.hot
         self.leaving: Final = self._store.leaving
         self._max_loads: Final = NEVER if max_loads is None else check_count("max_loads", max_loads, least=1)
@@ -395,7 +399,9 @@ class Keyspace(Generic[K]):
     def begin_wait(self, loading: RunningLoad, running: RunningLoad) -> None:
         """A caller inside the load `loading` waits for the load `running`; ReentrantLoad where that is for ever."""
         if not begin_wait(loading, running):
-            raise ReentrantLoad(f"the loader of {loading.key!r} asks for {running.key!r}, whose load waits for it")
+            is_own = self.flights.get(loading.generation) is loading
+            asks = self._shown(loading.key) if is_own else "a key of another cache"
+            raise ReentrantLoad(f"the loader of {asks} asks for {self._shown(running.key)}, whose load waits for it")
 
     # Durable entries, in a keyspace without `maxsize`
 

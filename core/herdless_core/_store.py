@@ -18,6 +18,7 @@ from typing import Final, Generic, TypeVar, final
 from herdless_core._eviction import S3Fifo, Standing, Victim
 from herdless_core._machine import age
 from herdless_core._policy import NEVER
+from herdless_core._shown import Shown, shown
 from herdless_core._states import ABSENT, Entry, Fresh, Stale
 
 K = TypeVar("K")
@@ -33,10 +34,11 @@ SWEEP_SLACK: Final = 64
 class Store(Generic[K]):
     """The entries by key. `size` counts those that hold a value, expired or not."""
 
-    __slots__ = ("_order", "_sweep", "cold", "hot", "leaving", "maxsize", "newcomers", "size")
+    __slots__ = ("_order", "_shown", "_sweep", "cold", "hot", "leaving", "maxsize", "newcomers", "size")
 
-    def __init__(self, maxsize: int | None) -> None:
+    def __init__(self, maxsize: int | None, shown: Shown = shown) -> None:
         self.maxsize: Final = maxsize
+        self._shown: Final = shown
         self.hot: Final[dict[K, Entry]] = {}
         self.cold: Final[dict[K, Entry]] = {}
         self.newcomers: Final = self.hot if maxsize is None else self.cold
@@ -52,7 +54,7 @@ class Store(Generic[K]):
         try:
             return self.hot.get(key) or self.cold.get(key) or ABSENT
         except TypeError as error:
-            raise TypeError(f"the key {key!r} cannot be looked up: {error}") from error
+            raise TypeError(f"the key {self._shown(key)} cannot be looked up: {error}") from error
 
     def __iter__(self) -> Iterator[K]:
         """The keys that have an entry."""
