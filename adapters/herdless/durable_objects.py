@@ -45,6 +45,7 @@ from herdless_core import (
     TooManyWaiters,
     Value,
     reply_of,
+    shown,
 )
 
 __all__ = ["CacheClient", "CacheObject", "Loaded", "ObjectUnreachable", "Policy", "RemoteLoadError", "ValueTooLarge"]
@@ -89,7 +90,7 @@ class CacheObject(DurableObject):
         self._entry: Final = DurableEntry(
             storage, self._key, self.policy, self.clock(), keeps_warm=self.keeps_warm, observe=observe
         )
-        self._flights: Final = Flights(self._entry, self._load, self.clock, f"{type(self).__name__} {self._key!r}")
+        self._flights: Final = Flights(self._entry, self._load, self.clock, f"{type(self).__name__} {shown(self._key)}")
 
     # RPC
 
@@ -116,7 +117,7 @@ class CacheObject(DurableObject):
                 outcome = await self._flights.join(join.generation)
                 return self._reply(outcome, "loaded" if join.leads else "joined", self.clock())
             case Refuse() as refusal:
-                waiting = f"max_waiters={refusal.max_waiters} callers wait for the load of {self._key!r} already"
+                waiting = f"max_waiters={refusal.max_waiters} callers wait for the load of {shown(self._key)} already"
                 return wire.reply_with_error(TooManyWaiters(waiting))
 
     async def lend(self) -> Reply:

@@ -10,7 +10,7 @@ from typing import Final, final
 
 from herdless._command._ledger import Load
 from herdless._command._plan import Key
-from herdless_core import Entry, Evicted, Flight, Step
+from herdless_core import Entry, Evicted, Flight, Step, shown
 
 AFTER_ALL: Final = 1 << 63
 
@@ -56,16 +56,16 @@ def violations(loads: Sequence[Load], flights: Sequence[FlightSpan], *, is_cold_
 def _loaded_twice(loads: Sequence[Load]) -> Iterator[str]:
     for (key, generation), count in Counter((load.key, load.generation) for load in loads).items():
         if generation is None:
-            yield f"{key!r} was loaded {count} times outside of any generation"
+            yield f"{shown(key)} was loaded {count} times outside of any generation"
         elif count > 1:
-            yield f"{key!r} was loaded {count} times in generation {generation}"
+            yield f"{shown(key)} was loaded {count} times in generation {generation}"
 
 
 def _miscounted(loads: Sequence[Load], flights: Sequence[FlightSpan]) -> Iterator[str]:
     seen, started = Counter(load.key for load in loads), Counter(flight.key for flight in flights)
     for key in dict.fromkeys([*seen, *started]):
         if seen[key] != started[key]:
-            yield f"{key!r}: the origin saw {seen[key]} loads, the cache started {started[key]} generations"
+            yield f"{shown(key)}: the origin saw {seen[key]} loads, the cache started {started[key]} generations"
 
 
 def _overlapping(loads: Sequence[Load], flights: Sequence[FlightSpan]) -> Iterator[str]:
@@ -78,4 +78,4 @@ def _overlapping(loads: Sequence[Load], flights: Sequence[FlightSpan]) -> Iterat
         spans.setdefault(load.key, []).append((load.began, ended))
     for key, times in spans.items():
         if any(later[0] < earlier[1] for earlier, later in pairwise(sorted(times))):
-            yield f"two loads of {key!r} ran at the same time"
+            yield f"two loads of {shown(key)} ran at the same time"

@@ -13,7 +13,7 @@ from herdless._cache import LOADING
 from herdless._command._errors import LoaderFailed, in_a_line
 from herdless._command._origin import Source
 from herdless._command._plan import Key
-from herdless_core import Step
+from herdless_core import Step, shown
 
 
 @final
@@ -62,7 +62,7 @@ class Ledger:
         except LoaderFailed:
             raise
         except (Exception, SystemExit) as error:
-            raise LoaderFailed(f"{source.name} failed for the key {key!r}: {in_a_line(error)}") from error
+            raise LoaderFailed(f"{source.name} failed for the key {shown(key)}: {in_a_line(error)}") from error
         finally:
             generation = None if running is None else running.generation
             self.loads.append(Load(key, generation, began, monotonic_ns()))

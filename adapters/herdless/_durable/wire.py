@@ -22,6 +22,7 @@ from herdless_core import (
     RemoteLoadError,
     TooManyWaiters,
     describe,
+    shown,
 )
 
 Body: TypeAlias = str | bytes
@@ -107,7 +108,9 @@ _READER: Final = "\x1f"
 def object_name(key: object, reader: int = 0) -> str:
     """The name of the object that owns the key, or of one of its readers, counted from 1."""
     if not isinstance(key, str) or key.startswith(_READER) or not key:
-        raise PolicyError(f"key={key!r} is not accepted: give a text that is not empty and does not begin with U+001F")
+        raise PolicyError(
+            f"key={shown(key)} is not accepted: give a text that is not empty and does not begin with U+001F"
+        )
     return f"{_READER}{reader}{_READER}{key}" if reader else key
 
 

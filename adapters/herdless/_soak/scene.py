@@ -13,7 +13,7 @@ from herdless._soak.oracle import Caller, Made, Oracle
 from herdless._soak.origin import Origin
 from herdless._soak.plan import KEYS, LoadFault, LoadPlan, RoundPlan, Visit, next_visit, plan_load
 from herdless._soak.watch import Watch
-from herdless_core import CacheClosed, Loaded
+from herdless_core import CacheClosed, Loaded, shown
 
 OUTAGE_SECONDS: Final = 0.06
 """So long at most a load hangs during the storm; thrice its timeout, where it has one."""
@@ -51,7 +51,9 @@ class Scene:
         running = LOADING.get()
         generation = 0 if running is None else running.generation
         if running is None or running.key != key:
-            self.findings.complain(f"the loader is called for {key} inside of {running and running.key!r}'s flight")
+            self.findings.complain(
+                f"the loader is called for {key} inside of {running and shown(running.key)}'s flight"
+            )
         else:
             self.watch.load_begins(key, generation)
         plan = plan_load(self.plan, generation)

@@ -40,6 +40,7 @@ from herdless_core import (
     Step,
     WaiterLeft,
     age,
+    shown,
     transition,
 )
 from herdless_core._invariants import violated
@@ -98,7 +99,7 @@ def describe(key: Any, step: Step) -> str:
     generation = getattr(step.event, "generation", None)
     about = event if generation is None else f"{event} {generation}"
     states = f"{type(step.before).__name__} -> {type(step.after).__name__}"
-    return f"{step.now} ns {key!r}: {about}: {states}: {named(step.effects)}"
+    return f"{step.now} ns {shown(key)}: {about}: {states}: {named(step.effects)}"
 
 
 def named(effects: Iterable[Effect]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from herdless_core import shown
+
 
 class Spot(Protocol):
     """Where a load parks: the runtime's event."""
@@ -27,11 +29,11 @@ class Load:
 
     def __repr__(self) -> str:
         state = "parked" if self.action is None else "released"
-        return f"<load of {self.key!r}: {state}{', cancelled' if self.was_cancelled else ''}>"
+        return f"<load of {shown(self.key)}: {state}{', cancelled' if self.was_cancelled else ''}>"
 
     def release(self, action: Callable[[], Any]) -> None:
         """Let the loader go on: it returns what `action` returns, awaited if need be, or raises what that raises."""
-        assert self.action is None, f"the load of {self.key!r} was released before"
+        assert self.action is None, f"the load of {shown(self.key)} was released before"
         self.action = action
         self.spot.set()
 
