@@ -50,6 +50,8 @@ from herdless_core import (
     RunningLoad,
     Save,
     Settle,
+    ShowKey,
+    Shown,
     StartLoad,
     Stats,
     TooManyWaiters,
@@ -80,7 +82,7 @@ WAITS_FOR_TURN: Final = -1
 
 
 class CacheOptions(PolicyOptions, total=False):
-    """The keyword arguments that every cache takes: those of `Policy`, or `policy` itself, and four of its own."""
+    """The keyword arguments that every cache takes: those of `Policy`, or `policy` itself, and five of its own."""
 
     maxsize: int | None
     """How many values are held at most; None: any number."""
@@ -93,6 +95,10 @@ class CacheOptions(PolicyOptions, total=False):
     """One observer, or several: called with the key and the `herdless_core.Step` at every step, inside the lock.
 
     It must not call the cache. A hit takes no step.
+    """
+    show_key: ShowKey
+    """A function from a key to the text that stands for it in logs and in messages of errors; by default
+    `repr`. The text is shortened, and where the function fails the key's type takes its place.
     """
     policy: Policy | None
 
@@ -120,6 +126,7 @@ class BaseCache(ABC, Generic[K, V, F]):
         max_loads: int | None = None,
         clock: Clock = monotonic_ns,
         observe: Observers | None = None,
+        show_key: ShowKey = repr,
         policy: Policy | None = None,
         **options: Unpack[PolicyOptions],
     ) -> None:
@@ -132,6 +139,7 @@ class BaseCache(ABC, Generic[K, V, F]):
             raise PolicyError(f"clock={clock!r} is not accepted: give a callable that returns integer nanoseconds")
         self._load: Final = load
         self._clock: Final = clock
+        self._shown: Final = Shown(show_key)
         self._lock = _primitives.RLock()
         self._is_entered = False
         """Whether a thread is in the critical section."""
@@ -143,6 +151,7 @@ class BaseCache(ABC, Generic[K, V, F]):
             max_loads=max_loads,
             observe=guarded(observe),
             board=self._board,
+            shown=self._shown,
         )
         # Entries, of which only those before their `hit_until` are read here, and these have a value.
         self._hot: Final[dict[K, Any]] = self._keyspace.hot
@@ -517,8 +526,8 @@ class BaseCache(ABC, Generic[K, V, F]):
         told = error
         self._change(lambda now: self._fail(flight, told, now))
         if flight.failed_unwatched:
-            with contextlib.suppress(Exception):  # a handler of the user's own, or the key's `repr`
-                LOGGER.warning("the refresh of %r failed", flight.key, exc_info=told)
+            with contextlib.suppress(Exception):  # a handler of the user's own
+                LOGGER.warning("the refresh of %s failed", self._shown(flight.key), exc_info=told)
 
     def _fail(self, flight: F, error: Exception, now: int) -> Effects:
         flight.failed_unwatched = self._keyspace.waiters(flight.generation) == 0
@@ -620,8 +629,8 @@ def not_awaitable(load: object, returned: Any) -> Any:
     return returned
 
 
-def value_of_reply(key: object, reply: Answer | Refuse) -> Value:
+def value_of_reply(key: object, reply: Answer | Refuse, shown: Shown) -> Value:
     """The value that a lookup is answered with at once; its load's exception raised, or TooManyWaiters."""
     if isinstance(reply, Answer):
         return value_of(reply.outcome)
-    raise TooManyWaiters(f"max_waiters={reply.max_waiters} callers wait for the load of {key!r} already")
+    raise TooManyWaiters(f"max_waiters={reply.max_waiters} callers wait for the load of {shown(key)} already")

@@ -119,7 +119,7 @@ class Cache(BaseCache[K, V, _Flight]):
         run in one loop of the cache's own, on a daemon thread; refreshes then end although callers' loops are short,
         and what the loader keeps (a pool of connections) belongs to that loop.
     options: those of `Policy` (ttl, stale_while_revalidate, stale_if_error, negative_ttl, early_refresh, jitter,
-        load_timeout, refresh_backoff, max_waiters) or `policy`, and maxsize, max_loads, clock, observe: see
+        load_timeout, refresh_backoff, max_waiters) or `policy`, and maxsize, max_loads, clock, observe, show_key: see
         `CacheOptions`.
 
     Look up by `get`, `lookup` and `peek`; change by `put`, `invalidate`, `expire`, `refresh` and `clear`; wait for
@@ -167,7 +167,7 @@ class Cache(BaseCache[K, V, _Flight]):
         while True:
             joined = self._join(key)
             if not isinstance(joined, tuple):
-                return value_of_reply(key, joined).value  # type: ignore[no-any-return]  # as above
+                return value_of_reply(key, joined, self._shown).value  # type: ignore[no-any-return]  # as above
             flight, waiting, _ = joined
             try:  # here and in `lookup`: a coroutine between would be a fifth of what joining costs
                 outcome = await waiting
@@ -182,7 +182,7 @@ class Cache(BaseCache[K, V, _Flight]):
         while True:
             joined = self._join(key)
             if not isinstance(joined, tuple):
-                return self._lookup((value_of_reply(key, joined), "hit"))
+                return self._lookup((value_of_reply(key, joined, self._shown), "hit"))
             flight, waiting, how = joined
             try:
                 outcome = await waiting

@@ -114,7 +114,7 @@ class Cache(BaseCache[K, V, _Flight]):
         itself: what a framework does around a request has to be done there too.
     max_loads: 128 unless given.
     options: those of `Policy` (ttl, stale_while_revalidate, stale_if_error, negative_ttl, early_refresh, jitter,
-        load_timeout, refresh_backoff, max_waiters) or `policy`, and maxsize, clock, observe: see
+        load_timeout, refresh_backoff, max_waiters) or `policy`, and maxsize, clock, observe, show_key: see
         `CacheOptions`.
 
     Look up by `get`, `lookup` and `peek`; change by `put`, `invalidate`, `expire`, `refresh` and `clear`; end by
@@ -179,7 +179,7 @@ class Cache(BaseCache[K, V, _Flight]):
                 self._mend()
             raise
         if not isinstance(asked, _Flight):
-            return value_of_reply(key, asked), "hit"
+            return value_of_reply(key, asked, self._shown), "hit"
         return self._finish(asked, wait, expires_at), "loaded" if asked is boarded else "joined"
 
     def _begin(

@@ -100,7 +100,7 @@ class Cache(BaseCache[K, V, _Flight]):
     load: an async function from key to value, or to `Loaded(value, ttl=...)`.
     checkpoint: when a hit is a trio checkpoint: "fair", "always" or "never".
     options: those of `Policy` (ttl, stale_while_revalidate, stale_if_error, negative_ttl, early_refresh, jitter,
-        load_timeout, refresh_backoff, max_waiters) or `policy`, and maxsize, max_loads, clock, observe: see
+        load_timeout, refresh_backoff, max_waiters) or `policy`, and maxsize, max_loads, clock, observe, show_key: see
         `CacheOptions`.
 
     Look up by `get`, `lookup` and `peek`; change by `put`, `invalidate`, `expire`, `refresh` and `clear`; end by
@@ -166,7 +166,7 @@ class Cache(BaseCache[K, V, _Flight]):
                 self._left(asked, can_cancel=True)
                 raise
             return value_of(wait.outcome), "loaded" if asked is boarded else "joined"
-        return value_of_reply(key, asked), "hit"
+        return value_of_reply(key, asked, self._shown), "hit"
 
     async def settled(self) -> None:
         """Return when no load is in the air: neither one that callers wait for, nor a refresh. Inside a load: no other
