@@ -58,6 +58,7 @@ from herdless_core import (
     Value,
     reply_of,
 )
+from herdless_core._copies import give_back_context, kept_of
 
 NOTHING: Final[Effects] = ()
 
@@ -515,30 +516,32 @@ class BaseCache(ABC, Generic[K, V, F]):
             raise
         del gone
 
-    def _failed(self, flight: F, error: BaseException) -> None:
+    def _failed(self, flight: F, error: BaseException, handled: BaseException | None = None) -> None:
         """The loader raised this. Where it is no `Exception` it stops the one that runs the load; the waiters get
         LoadCancelled.
+
+        handled: the exception that was being handled where the load began, which is no context of the loader's own.
         """
         if not isinstance(error, Exception):
             cancelled = LoadCancelled(f"the load ended by {type(error).__name__}")
             cancelled.__cause__ = error
             error = cancelled
-        told = error
-        self._change(lambda now: self._fail(flight, told, now))
+        told, kept = error, kept_of(error, self._keyspace.policy, handled)
+        self._change(lambda now: self._fail(flight, kept, now))
         if flight.failed_unwatched:
             with contextlib.suppress(Exception):  # a handler of the user's own
                 LOGGER.warning("the refresh of %s failed", self._shown(flight.key), exc_info=told)
 
-    def _fail(self, flight: F, error: Exception, now: int) -> Effects:
+    def _fail(self, flight: F, error: BaseException, now: int) -> Effects:
         flight.failed_unwatched = self._keyspace.waiters(flight.generation) == 0
         effects = self._keyspace.load_failed(flight.generation, error, now)
         return effects + self._keyspace.load_over(flight, now) if self._has_turns else effects
 
-    def _broken_off(self, flight: F, error: BaseException) -> None:
+    def _broken_off(self, flight: F, error: BaseException, handled: BaseException | None = None) -> None:
         """Whoever ran the load was stopped, or its end could not be reported: it is over all the same."""
         try:
             if not isinstance(error, Exception) and not flight.has_ended:
-                self._failed(flight, error)
+                self._failed(flight, error, handled)
         finally:
             if not flight.has_ended or self._has_turns:
                 self._dropped(flight)
@@ -608,9 +611,16 @@ class BaseCache(ABC, Generic[K, V, F]):
 
 
 def value_of(outcome: Outcome) -> Value:
-    """The value, or its load's exception raised."""
+    """The value, or a copy of its load's exception raised, whose context is the loader's and then the caller's."""
     if isinstance(outcome, Failure):
-        raise outcome.exception()
+        error = outcome.exception()
+        context = error.__context__
+        try:
+            raise error
+        finally:
+            if context is not None:
+                give_back_context(error, context)
+            del error, context  # of which this frame, which is in its traceback, would make a cycle
     return outcome
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import sys
 from asyncio import Future
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
@@ -360,6 +361,7 @@ class Cache(BaseCache[K, V, _Flight]):
         flight.is_launched = True
 
     async def _run(self, flight: _Flight) -> None:
+        handled = sys.exception()  # of the caller, on whose stack an eager task begins
         try:
             try:
                 if flight.task is not None:
@@ -369,21 +371,21 @@ class Cache(BaseCache[K, V, _Flight]):
                 _set_loading(flight)
                 value = await awaitable(self._load, self._load(flight.key))
             except Exception as error:  # noqa: BLE001  # it is told to the waiters
-                self._failed(flight, error)
+                self._failed(flight, error, handled)
             except BaseException as error:
-                self._stopped(flight, error)
+                self._stopped(flight, error, handled)
                 raise
             else:
                 self._succeeded(flight, value)
         except BaseException as error:  # an interrupt, in the lines above too
-            self._broken_off(flight, error)
+            self._broken_off(flight, error, handled)
             raise
         finally:
             if self._tasks or self._quiet or flight.timer is not None:
                 self._tidy(flight)
             flight.task = None
 
-    def _stopped(self, flight: _Flight, error: BaseException) -> None:
+    def _stopped(self, flight: _Flight, error: BaseException, handled: BaseException | None) -> None:
         """The load's coroutine was made to end, or the loader raised such a thing itself."""
         task = flight.task
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0:
@@ -392,7 +394,7 @@ class Cache(BaseCache[K, V, _Flight]):
         elif isinstance(error, GeneratorExit) and not flight.is_current():
             self._dropped(flight)  # its loop is gone, and with it the coroutine
         else:
-            self._failed(flight, error)
+            self._failed(flight, error, handled)
 
     def _ended_unbegun(self, flight: _Flight, task: Future[None]) -> None:
         """The load's task has ended before its first step."""

@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
@@ -304,7 +305,7 @@ class Cache(BaseCache[K, V, _Flight]):
 
     def _run(self, flight: _Flight) -> None:
         """Call the loader on this thread, and report how it ended. Raises what is no `Exception`."""
-        outside = LOADING.get()
+        outside, handled = LOADING.get(), sys.exception()
         try:
             try:
                 flight.is_launched = True  # in here: between the two `try` an interrupt would not be seen by the outer
@@ -312,13 +313,13 @@ class Cache(BaseCache[K, V, _Flight]):
                 value = not_awaitable(self._load, self._load(flight.key))
             except Exception as error:  # noqa: BLE001  # it is told to the waiters, this caller among them
                 LOADING.set(outside)
-                self._failed(flight, error)
+                self._failed(flight, error, handled)
                 return
             LOADING.set(outside)
             self._succeeded(flight, value)
         except BaseException as error:
             LOADING.set(outside)
-            self._broken_off(flight, error)
+            self._broken_off(flight, error, handled)
             raise
 
     def _run_aside(self, flight: _Flight) -> None:

@@ -21,6 +21,9 @@ from collections.abc import Callable
 from types import MemberDescriptorType, TracebackType
 from typing import Any, Final, final
 
+from herdless_core._frames import standing_in
+from herdless_core._policy import Policy
+
 # Looked up once, and not in the exception, whose class may have put something else in their place.
 _FIELDS: Final = vars(BaseException)
 _ARGS: Final[Any] = _FIELDS["args"]
@@ -53,7 +56,36 @@ def copy_of(
         although it is the caller's: it is left out.
     frames: makes the traceback of the copy from the one of the original.
     """
-    return _Copying(outside, frames).copy(error)
+    try:
+        return _Copying(outside, frames).copy(error)
+    except Exception:  # noqa: BLE001  # no class may keep a load's end from being told
+        return error
+
+
+def kept_of(error: BaseException, policy: Policy, outside: BaseException | None = None) -> BaseException:
+    """The cache's own copy of what a loader raised, for the loader may raise the same object again, and change it.
+
+    Where the policy lets it be remembered, its traceback has no frames: see `_frames`. `outside` as for `copy_of`.
+    """
+    if policy.negative_lifetime.ttl > 0:
+        return copy_of(error, outside=outside, frames=standing_in)
+    return copy_of(error, outside=outside)
+
+
+def give_back_context(error: BaseException, context: BaseException) -> None:
+    """Put `context` back, the loader's, where raising `error`, a copy, has put what the caller was handling; and that
+    behind it.
+    """
+    callers, last = error.__context__, context
+    if callers is context:
+        return
+    _CONTEXT.__set__(error, context)
+    seen = {id(error)}
+    while last.__context__ is not None and id(last) not in seen:
+        seen.add(id(last))
+        last = last.__context__
+    if base_of(type(last)) is not None and last.__context__ is None:  # a copy, and not what others have, too
+        _CONTEXT.__set__(last, callers)
 
 
 def base_of(kind: type[BaseException]) -> type[BaseException] | None:

@@ -284,8 +284,7 @@ def _load_failed(entry: Entry, generation: int, error: BaseException, now: int, 
         case Pending():
             if policy.negative_lifetime.ttl > 0 and is_memorable(error):
                 # From now, not from the start of the load: a slow failure needs the rest as much as a quick one.
-                remembered = _fresh(failure.without_frames(), now, policy.negative_lifetime)
-                return remembered, (SAVE, Settle(generation, failure))
+                return _fresh(failure, now, policy.negative_lifetime), (SAVE, Settle(generation, failure))
             return ABSENT, (Settle(generation, failure),)
         case Fresh() | Stale():
             kept = _without_refresh(entry, after(now, policy.refresh_backoff))

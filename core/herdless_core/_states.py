@@ -40,7 +40,6 @@ from types import TracebackType
 from typing import Any, ClassVar, Final, TypeAlias, final
 
 from herdless_core._copies import copy_of
-from herdless_core._frames import standing_in
 from herdless_core._policy import LONG_AGO, Lifetime, after
 
 
@@ -61,7 +60,7 @@ class Flight:
 class Failure:
     """An exception that stands where a value could: how a load ended, or what `negative_ttl` remembers.
 
-    Nobody raises `error` itself: each caller raises an `exception` of its own.
+    Nobody raises `error` itself: it is the cache's own (`_copies.kept_of`), and each caller has an `exception` of his.
     """
 
     error: Final[BaseException]
@@ -70,14 +69,6 @@ class Failure:
     def exception(self) -> BaseException:
         """A copy for one caller, with the traceback that the exception had when the load ended; see `_copies`."""
         return BaseException.with_traceback(copy_of(self.error), self.traceback)
-
-    def without_frames(self) -> Failure:
-        """The same, to be remembered: its traceback is printed alike, and keeps no variables of loader and callers."""
-        error = self.error
-        if self.traceback is None and error.__cause__ is None and error.__context__ is None:
-            return self  # it was never raised, nor were those it came from
-        remembered = copy_of(error, frames=standing_in)
-        return Failure(remembered, standing_in(self.traceback))
 
 
 class Cause(Enum):

@@ -9,12 +9,15 @@ import traceback
 import weakref
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
-from herdless_core import ABSENT, Failure, Fresh, Get, LoadFailed, Policy, transition
+from herdless_core import Failure, Policy
+from herdless_core._copies import kept_of
 from herdless_core._frames import _FRAMES, MOST_FRAMES, standing_in
+
+REMEMBERING: Final = Policy(negative_ttl=60)
 
 
 class Body:
@@ -51,23 +54,20 @@ def _entries(tb: TracebackType | None) -> Iterator[TracebackType]:
 def test_it_is_printed_like_the_real_one() -> None:
     """File, line, function, source and the marks below it: all that is looked at when something fails at night."""
     error = _failing(Body(), [])
-    failure = Failure(error, error.__traceback__)
-    remembered = failure.without_frames()
-    shown = "".join(traceback.format_exception(remembered.exception()))
-    assert shown == "".join(traceback.format_exception(failure.exception()))
+    remembered = kept_of(error, REMEMBERING)
+    shown = "".join(traceback.format_exception(remembered))
+    assert shown == "".join(traceback.format_exception(error))
     assert "numbers[0] / 0\n" in shown
     assert "~~~^~~" in shown
-    assert [frame.name for frame in traceback.extract_tb(remembered.traceback)] == ["_failing"]
+    assert [frame.name for frame in traceback.extract_tb(remembered.__traceback__)] == ["_failing"]
 
 
 def test_the_interpreter_itself_prints_it_alike(capsys: pytest.CaptureFixture[str]) -> None:
     """What is not caught is printed by other code than `traceback`'s."""
     error = _failing(Body(), [])
-    failure = Failure(error, error.__traceback__)
     printed = []
-    for one in (failure, failure.without_frames()):
-        exception = one.exception()
-        sys.__excepthook__(type(exception), exception, exception.__traceback__)
+    for one in (error, kept_of(error, REMEMBERING)):
+        sys.__excepthook__(type(one), one, one.__traceback__)
         printed.append(capsys.readouterr().err)
     assert printed[0] == printed[1] != ""
 
@@ -76,38 +76,36 @@ def test_nobodys_variables_live_on() -> None:
     """An error is remembered for minutes, and a request body may be of many megabytes."""
     seen: list[weakref.ref[object]] = []
 
-    def request() -> Failure:
-        error = _failing(Body(), seen)
-        return Failure(error, error.__traceback__).without_frames()
+    def request() -> BaseException:
+        return kept_of(_failing(Body(), seen), REMEMBERING)
 
     remembered = request()
     gc.collect()
     assert [body() for body in seen] == [None]
-    cause = remembered.error.__cause__
+    cause = remembered.__cause__
     assert cause is not None
-    for entry in (*_entries(remembered.traceback), *_entries(cause.__traceback__)):
+    for entry in (*_entries(remembered.__traceback__), *_entries(cause.__traceback__)):
         assert entry.tb_frame.f_back is None
         assert not entry.tb_frame.f_locals
 
 
-def test_without_standing_in_they_would_live_on() -> None:
-    """The test above is worth something only if a real traceback keeps the body."""
+def test_those_who_wait_have_the_real_frames() -> None:
+    """Where nothing is remembered, reporters of errors show those who waited the loader's variables."""
     seen: list[weakref.ref[object]] = []
 
-    def request() -> Failure:
-        error = _failing(Body(), seen)
-        return Failure(error, error.__traceback__)
+    def request() -> BaseException:
+        return kept_of(_failing(Body(), seen), Policy())
 
     kept = request()
     gc.collect()
     assert seen[0]() is not None
-    assert kept.traceback is not None
+    assert [entry.tb_frame.f_locals["body"] for entry in _entries(kept.__traceback__)] == [seen[0]()]
 
 
 def test_raising_it_again_keeps_nobodys_variables() -> None:
     """Every caller of the next minutes raises it, each with a traceback of its own."""
-    error = _failing(Body(), [])
-    remembered = Failure(error, error.__traceback__).without_frames()
+    kept = kept_of(_failing(Body(), []), REMEMBERING)
+    remembered = Failure(kept, kept.__traceback__)
     seen = []
 
     def request() -> None:
@@ -120,25 +118,6 @@ def test_raising_it_again_keeps_nobodys_variables() -> None:
             request()
     gc.collect()
     assert [body() for body in seen] == [None, None]
-
-
-def test_the_entry_has_it_and_those_who_waited_have_the_real_frames() -> None:
-    """A debugger or a reporter of errors shows the loader's variables to those whose load it was."""
-    policy = Policy(negative_ttl=60)
-    error = _failing(Body(), [])
-    pending, _ = transition(ABSENT, Get(1), 0, policy)
-    after, effects = transition(pending, LoadFailed(1, error), 1, policy)
-    assert isinstance(after, Fresh)
-    settled: Any = effects[-1]
-    assert settled.outcome.traceback is error.__traceback__
-    assert after.value.error is not error
-    assert all(entry.tb_frame.f_back is None for entry in _entries(after.value.traceback))
-
-
-def test_what_was_never_raised_is_kept_as_it_is() -> None:
-    """There are no frames in it."""
-    failure = Failure(ValueError("put together"), None)
-    assert failure.without_frames() is failure
 
 
 def test_source_that_lies_in_no_file_is_found() -> None:

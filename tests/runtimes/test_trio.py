@@ -377,7 +377,7 @@ def test_interrupt_in_a_loader_ends_the_nursery_and_answers_the_waiters(interrup
     with pytest.raises(BaseExceptionGroup) as caught:
         trio.run(main)
     assert caught.group_contains(interrupt)
-    assert [raised.__cause__ for raised in errors] == [error] * 3
+    assert [repr(raised.__cause__) for raised in errors] == [repr(error)] * 3
     assert cache.stats().in_flight == 0
 
 

@@ -160,7 +160,7 @@ async def test_answered_once(w: World) -> None:
 
 @pytest.mark.parametrize("error", [None, OSError("down")], ids=["value", "error"])
 async def test_same_outcome(w: World, error: Exception | None) -> None:
-    """SameOutcome: those who wait for one load get one outcome, the same object."""
+    """SameOutcome: those who wait for one load get one outcome: the same value, or each the error, as its own."""
     await w.open()
     callers = [w.get("k") for _ in range(3)]
     await w.settle()
@@ -170,7 +170,7 @@ async def test_same_outcome(w: World, error: Exception | None) -> None:
     else:
         w.load.fail(error)
     await w.settle()
-    assert [caller.error for caller in callers] == [error] * 3
+    assert [repr(caller.error) for caller in callers] == [repr(error)] * 3
     assert error is not None or not [caller for caller in callers if caller.value is not value]
 
 
