@@ -24,6 +24,7 @@ from typing import Any, Final, Generic, NoReturn, TypeAlias, TypeVar, Unpack
 
 from herdless import _primitives
 from herdless._fork import survive_forks
+from herdless._log import FailureLog, is_unseen, write
 from herdless._lookup import How, Lookup
 from herdless._observers import Observers, guarded
 from herdless_core import (
@@ -40,6 +41,7 @@ from herdless_core import (
     Keyspace,
     LoadCancelled,
     Loaded,
+    LoadTimeout,
     MisuseError,
     Outcome,
     Policy,
@@ -112,8 +114,8 @@ class Flight(RunningLoad):
     is_launched: bool = False
     """Whether somebody runs the load, and will report its end."""
     is_settled: bool = False
-    failed_unwatched: bool = False
-    """Whether its load failed while nobody waited: a refresh, of which only the log tells."""
+    failed_unseen: bool = False
+    """Whether its load failed and no caller was told: of a refresh only the log tells."""
 
 
 class BaseCache(ABC, Generic[K, V, F]):
@@ -141,6 +143,7 @@ class BaseCache(ABC, Generic[K, V, F]):
         self._load: Final = load
         self._clock: Final = clock
         self._shown: Final = Shown(show_key)
+        self._failures: Final = FailureLog()
         self._lock = _primitives.RLock()
         self._is_entered = False
         """Whether a thread is in the critical section."""
@@ -515,6 +518,8 @@ class BaseCache(ABC, Generic[K, V, F]):
                 self._mend(flight)
             raise
         del gone
+        if self._failures.is_failing:
+            self._log_success(flight)
 
     def _failed(self, flight: F, error: BaseException, handled: BaseException | None = None) -> None:
         """The loader raised this. Where it is no `Exception` it stops the one that runs the load; the waiters get
@@ -528,13 +533,13 @@ class BaseCache(ABC, Generic[K, V, F]):
             error = cancelled
         told, kept = error, kept_of(error, self._keyspace.policy, handled)
         self._change(lambda now: self._fail(flight, kept, now))
-        if flight.failed_unwatched:
-            with contextlib.suppress(Exception):  # a handler of the user's own
-                LOGGER.warning("the refresh of %s failed", self._shown(flight.key), exc_info=told)
+        if flight.failed_unseen:
+            self._log_failure(flight, told)
 
     def _fail(self, flight: F, error: BaseException, now: int) -> Effects:
-        flight.failed_unwatched = self._keyspace.waiters(flight.generation) == 0
+        waiters = self._keyspace.waiters(flight.generation)
         effects = self._keyspace.load_failed(flight.generation, error, now)
+        flight.failed_unseen = is_unseen(waiters, effects)
         return effects + self._keyspace.load_over(flight, now) if self._has_turns else effects
 
     def _broken_off(self, flight: F, error: BaseException, handled: BaseException | None = None) -> None:
@@ -572,7 +577,29 @@ class BaseCache(ABC, Generic[K, V, F]):
 
     def _deadline_passed(self, flight: F) -> None:
         """The timer of this flight went off."""
-        self._change(lambda now: self._keyspace.deadline_passed(flight.generation, now))
+        self._change(lambda now: self._expire_flight(flight, now))
+        if flight.failed_unseen:
+            self._log_failure(flight, LoadTimeout("the load did not end within load_timeout"))
+
+    def _expire_flight(self, flight: F, now: int) -> Effects:
+        waiters = self._keyspace.waiters(flight.generation)
+        effects = self._keyspace.deadline_passed(flight.generation, now)
+        flight.failed_unseen = flight.failed_unseen or is_unseen(waiters, effects)
+        return effects
+
+    def _log_failure(self, flight: F, error: BaseException) -> None:
+        """Outside of the lock, for a handler may ask the cache; what anything in it raises does no harm."""
+        flight.failed_unseen = False  # waiters who look at the clock find it late one after the other
+        with contextlib.suppress(Exception):
+            report = self._failures.failed(flight.key, error, self._clock())
+            if report is not None:
+                write(report, self._shown(flight.key), error)
+
+    def _log_success(self, flight: F) -> None:
+        """The same, of a load that succeeded while others fail."""
+        with contextlib.suppress(Exception):
+            for report in self._failures.succeeded(flight.key, self._clock()):
+                write(report, self._shown(flight.key))
 
     def _left(self, flight: F, *, can_cancel: bool) -> None:
         """A caller stopped waiting; one whose flight was settled meanwhile did not leave, it was answered."""

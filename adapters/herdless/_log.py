@@ -14,12 +14,11 @@ that call it at the same moment may lose a count: it takes no lock, so that noth
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias, final
 
-from herdless_core import NANOSECONDS_PER_SECOND
+from herdless_core import NANOSECONDS_PER_SECOND, Effects, Settle, Value
 
 LOGGER: Final = logging.getLogger("herdless")
 
@@ -129,10 +128,16 @@ class FailureLog:
         return kind if kind in self._outages or len(self._outages) < MOST_KINDS else OTHER_KINDS
 
 
-def write(report: Report, key: str, error: BaseException | None = None) -> None:
-    """Log the report; `key`: the text that stands for the key it was made at. What a handler raises is dropped, since
-    whoever loads or asks has nothing to do with it. Outside of the cache's lock, for a handler may ask the cache.
+def is_unseen(waiters: int | None, effects: Effects) -> bool:
+    """Whether a load that failed, for which so many waited, is known to none of them: none was left, or they are
+    answered with the value that is kept. `waiters` is None where the flight had ended before.
     """
+    settled = [effect.outcome for effect in effects if isinstance(effect, Settle)]
+    return waiters is not None and bool(settled) and (waiters == 0 or any(isinstance(one, Value) for one in settled))
+
+
+def write(report: Report, key: str, error: BaseException | None = None) -> None:
+    """Log the report; `key`: the text that stands for the key it was made at."""
     fields = {
         "herdless_event": report.what,
         "herdless_error": report.error,
@@ -142,8 +147,7 @@ def write(report: Report, key: str, error: BaseException | None = None) -> None:
         "herdless_seconds": report.seconds,
     }
     traceback = error if report.what == "refresh_failed" else None
-    with contextlib.suppress(Exception):
-        LOGGER.warning(_FORMATS[report.what], fields, exc_info=traceback, extra=fields)
+    LOGGER.warning(_FORMATS[report.what], fields, exc_info=traceback, extra=fields)
 
 
 # All of one level: whoever is shown the outage is shown its end.
