@@ -324,7 +324,8 @@ class BaseCache(ABC, Generic[K, V, F]):
             except CacheClosed:
                 continue  # closed by the very step: nothing is left that could be changed
             except Exception:
-                LOGGER.exception("a change that was made inside the lock failed")
+                with contextlib.suppress(Exception):
+                    LOGGER.exception("a change that was made inside the lock failed")
                 continue
             if boarded is not None:
                 launches.append(boarded)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-
 import pytest
 
-from herdless._log import LOGGER, MOST_KEYS, MOST_KINDS, OTHER_KINDS, PAUSE, FailureLog, Report, write
+from herdless._log import MOST_KEYS, MOST_KINDS, OTHER_KINDS, PAUSE, FailureLog, Report, write
 
 SECOND = PAUSE // 60
 DOWN = ConnectionError("down")
@@ -97,29 +94,6 @@ def test_a_key_whose_hash_fails_is_counted() -> None:
     assert report is not None
     assert report.keys == 1
     assert [report.failures for report in log.succeeded([], 1)] == [1]
-
-
-class Broken(logging.Handler):
-    """Raises, as one whose disk is full may."""
-
-    def handle(self, record: logging.LogRecord) -> bool:
-        """Raises."""
-        raise OSError("no space left")
-
-
-@pytest.fixture
-def broken_handler() -> Iterator[None]:
-    """Adds a handler that raises."""
-    handler = Broken()
-    LOGGER.addHandler(handler)
-    yield
-    LOGGER.removeHandler(handler)
-
-
-@pytest.mark.usefixtures("broken_handler")
-def test_a_handler_that_raises_does_no_harm() -> None:
-    """Who loads has nothing to do with it."""
-    write(Report("refresh_failed", "ConnectionError", 1, 1, 0), "'a'", DOWN)
 
 
 def test_a_line_reads_well_and_has_its_fields(caplog: pytest.LogCaptureFixture) -> None:
