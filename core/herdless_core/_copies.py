@@ -104,6 +104,42 @@ def _slots(cls: type) -> list[Any]:
     return [field for field in vars(cls).values() if type(field) is MemberDescriptorType]
 
 
+_WITHOUT_FIELDS: Final = (BaseException, BaseExceptionGroup, Exception, object)
+"""The classes whose fields are copied by name, or that have none."""
+
+
+@final
+class _Plan:
+    """How exceptions of one class are copied."""
+
+    __slots__ = ("base", "fields", "kind")
+
+    def __init__(self, kind: type[BaseException]) -> None:
+        self.kind: Final = kind
+        self.base: Final = base_of(kind)
+        self.fields: Final = [
+            field
+            for cls in kind.__mro__
+            if all(cls is not other for other in _WITHOUT_FIELDS)
+            for field in (*_slots(cls), *([_WRITTEN] if cls is OSError else []))
+        ]
+
+
+_PLANS: Final[dict[int, _Plan]] = {}
+"""By the `id` of the class, which the plan keeps: a metaclass may have an `__eq__`."""
+
+MOST_PLANS: Final = 200
+
+
+def _plan_for(kind: type[BaseException]) -> _Plan:
+    plan = _PLANS.get(id(kind))
+    if plan is None:
+        if len(_PLANS) >= MOST_PLANS:  # classes that are made on the fly do not add up
+            _PLANS.clear()
+        plan = _PLANS[id(kind)] = _Plan(kind)
+    return plan
+
+
 @final
 class _Copying:
     """One copying: who stands for whom. An exception that is met twice is copied once."""
@@ -135,7 +171,7 @@ class _Copying:
     def _new(self, error: BaseException) -> BaseException:
         """An empty copy, to be filled; the exception itself where its class cannot be copied."""
         kind = type(error)
-        base = base_of(kind)
+        base = _plan_for(kind).base
         if base is None:
             return error
         copy: BaseException
@@ -155,13 +191,8 @@ class _Copying:
         attributes.update({name: self._part(value) for name, value in _ATTRIBUTES.__get__(original).items()})
         if type(attributes.get("__notes__")) is list:
             attributes["__notes__"] = list(attributes["__notes__"])  # to which each caller adds its own
-        for cls in type(original).__mro__:
-            if cls in _WITHOUT_FIELDS:
-                continue
-            for field in _slots(cls):
-                self._fill_field(field, original, copy)
-            if cls is OSError:
-                self._fill_field(_WRITTEN, original, copy)
+        for field in _plan_for(type(original)).fields:
+            self._fill_field(field, original, copy)
 
     def _fill_field(self, field: Any, original: BaseException, copy: BaseException) -> None:
         try:
@@ -188,7 +219,3 @@ class _Copying:
         if type(value) in {list, tuple} and any(issubclass(type(part), BaseException) for part in value):
             return type(value)(self._copy(part) if issubclass(type(part), BaseException) else part for part in value)
         return value
-
-
-_WITHOUT_FIELDS: Final = {BaseException, BaseExceptionGroup, Exception, object}
-"""The classes whose fields are copied by name, or that have none."""

@@ -17,7 +17,7 @@ from typing import Any, Final, NoReturn
 import pytest
 
 from herdless_core import Failure, LoadTimeout, RemoteLoadError
-from herdless_core._copies import base_of, copy_of
+from herdless_core._copies import _PLANS, MOST_PLANS, base_of, copy_of
 
 
 class KeywordOnly(Exception):
@@ -188,6 +188,14 @@ def test_what_is_told_as_it_is_has_no_context() -> None:
     assert failure.exception() is error
     assert error.__context__ is None
     assert error.__traceback__ is None
+
+
+def test_classes_that_are_made_on_the_fly_do_not_add_up() -> None:
+    """How a class is copied is remembered, for a number of classes."""
+    for number in range(MOST_PLANS + 10):
+        kind: type[Exception] = type(f"Made{number}", (Exception,), {})
+        assert type(copy_of(kind())) is kind
+    assert len(_PLANS) <= MOST_PLANS
 
 
 def test_notes_are_each_callers_own() -> None:
