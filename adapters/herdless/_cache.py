@@ -164,6 +164,7 @@ class BaseCache(ABC, Generic[K, V, F]):
         self._ended: Final[dict[int, F]] = self._keyspace.ended  # type: ignore[assignment]  # as above
         self._has_turns: Final = max_loads is not None
         self._leaving: Final = self._keyspace.leaving
+        self._has_warned = False
         self._hits = 0
         self._told_of_forks: Final = survive_forks(self._restart)
 
@@ -243,6 +244,8 @@ class BaseCache(ABC, Generic[K, V, F]):
                 self._mend()
             raise
         del gone  # not before the launch: a finalizer may look up the very key that is to be loaded
+        if self._keyspace.inconsistent is not None:
+            self._warn_of_keys()
 
     def _look(self, question: Callable[[], T]) -> T:
         """The answer to a question that changes nothing. Foreign code may ask it inside the lock."""
@@ -316,7 +319,20 @@ class BaseCache(ABC, Generic[K, V, F]):
             self._leaving.clear()
         self._is_entered = False
         self._lock.release()
+        if gone is not None and self._keyspace.inconsistent is not None:
+            self._warn_of_keys()
         return gone
+
+    def _warn_of_keys(self) -> None:
+        """Once, of keys that were found changed. Outside of the lock, for a handler may ask the cache."""
+        if not self._has_warned:
+            self._has_warned = True
+            with contextlib.suppress(Exception):  # a handler of the user's own
+                LOGGER.warning(
+                    "a key of type %s changed its hash or its equality while it was in the cache, and its entry was "
+                    "dropped: use keys that do not change",
+                    getattr(self._keyspace.inconsistent, "__qualname__", None),
+                )
 
     def _catch_up(self) -> None:
         launches: list[F] = []
@@ -522,6 +538,8 @@ class BaseCache(ABC, Generic[K, V, F]):
                 self._mend(flight)
             raise
         del gone
+        if filled is None and self._keyspace.inconsistent is not None:
+            self._warn_of_keys()
         if self._failures.is_failing:
             self._log_success(flight)
 

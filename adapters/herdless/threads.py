@@ -114,8 +114,8 @@ class Cache(BaseCache[K, V, _Flight]):
     around_load: called without arguments for a context manager, inside which every load runs that no caller runs
         itself: what a framework does around a request has to be done there too.
     max_loads: 128 unless given.
-    options: those of `Policy` (ttl, stale_while_revalidate, stale_if_error, negative_ttl, early_refresh, jitter,
-        load_timeout, refresh_backoff, max_waiters) or `policy`, and maxsize, clock, observe, show_key: see
+    options: those of `Policy` (ttl, stale_while_revalidate, stale_if_error, negative_ttl, remember_timeouts,
+        early_refresh, jitter, load_timeout, refresh_backoff, max_waiters) or `policy`, and maxsize, clock, observe, show_key: see
         `CacheOptions`.
 
     Look up by `get`, `lookup` and `peek`; change by `put`, `invalidate`, `expire`, `refresh` and `clear`; end by
