@@ -120,8 +120,8 @@ class Cache(BaseCache[K, V, _Flight]):
         run in one loop of the cache's own, on a daemon thread; refreshes then end although callers' loops are short,
         and what the loader keeps (a pool of connections) belongs to that loop.
     options: those of `Policy` (ttl, stale_while_revalidate, stale_if_error, negative_ttl, remember_timeouts,
-        early_refresh, jitter, load_timeout, refresh_backoff, max_waiters) or `policy`, and maxsize, max_loads, clock, observe, show_key: see
-        `CacheOptions`.
+        early_refresh, jitter, load_timeout, refresh_backoff, max_waiters) or `policy`, and maxsize, max_loads, clock,
+        observe, show_key: see `CacheOptions`.
 
     Look up by `get`, `lookup` and `peek`; change by `put`, `invalidate`, `expire`, `refresh` and `clear`; wait for
     loads by `settled`; end by `close` or `async with`, which opens it again. Raises PolicyError for an argument out of

@@ -113,10 +113,9 @@ class Cache(BaseCache[K, V, _Flight]):
         cache's own. A bounded one can be filled up by loads that wait for each other.
     around_load: called without arguments for a context manager, inside which every load runs that no caller runs
         itself: what a framework does around a request has to be done there too.
-    max_loads: 128 unless given.
     options: those of `Policy` (ttl, stale_while_revalidate, stale_if_error, negative_ttl, remember_timeouts,
-        early_refresh, jitter, load_timeout, refresh_backoff, max_waiters) or `policy`, and maxsize, clock, observe, show_key: see
-        `CacheOptions`.
+        early_refresh, jitter, load_timeout, refresh_backoff, max_waiters) or `policy`, and maxsize, max_loads, clock,
+        observe, show_key: see `CacheOptions`. `max_loads` is 128 unless given; None: no limit.
 
     Look up by `get`, `lookup` and `peek`; change by `put`, `invalidate`, `expire`, `refresh` and `clear`; end by
     `close` or `with`. After `os.fork()` the child has the values, and no flights. Raises PolicyError for an argument

@@ -100,8 +100,8 @@ class Cache(BaseCache[K, V, _Flight]):
     load: an async function from key to value, or to `Loaded(value, ttl=...)`.
     checkpoint: when a hit is a trio checkpoint: "fair", "always" or "never".
     options: those of `Policy` (ttl, stale_while_revalidate, stale_if_error, negative_ttl, remember_timeouts,
-        early_refresh, jitter, load_timeout, refresh_backoff, max_waiters) or `policy`, and maxsize, max_loads, clock, observe, show_key: see
-        `CacheOptions`.
+        early_refresh, jitter, load_timeout, refresh_backoff, max_waiters) or `policy`, and maxsize, max_loads, clock,
+        observe, show_key: see `CacheOptions`.
 
     Look up by `get`, `lookup` and `peek`; change by `put`, `invalidate`, `expire`, `refresh` and `clear`; end by
     `close` or by leaving the `async with`. Raises PolicyError for an argument out of its range.

@@ -8,6 +8,7 @@ no older than its windows. So it is right for every order that a runtime may cho
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -238,4 +239,6 @@ class Oracle:
 
 
 def _ns(seconds: object) -> int:
-    return round(seconds * NANOSECONDS_PER_SECOND) if isinstance(seconds, int | float) else NEVER
+    if not isinstance(seconds, int | float) or math.isinf(seconds):
+        return NEVER
+    return round(seconds * NANOSECONDS_PER_SECOND)
