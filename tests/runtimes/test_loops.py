@@ -1,0 +1,244 @@
+"""One asyncio cache and many short event loops: a framework that runs one for each request, notebooks, task queues."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+
+from herdless.asyncio import Cache
+from herdless.testing import VirtualClock
+from herdless_core import PolicyError
+
+CALLERS: Final = 8
+PATIENCE: Final = 30
+
+in_each = pytest.mark.parametrize("loads_in", ["loop", "thread"])
+
+
+async def load(key: str) -> str:
+    """Suspend, so that callers of other loops can join."""
+    await asyncio.sleep(0)
+    return key.upper()
+
+
+def in_threads(function: Callable[[], object]) -> list[BaseException]:
+    """Run the function in several threads at once; what they raised."""
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            function()
+        except BaseException as error:  # noqa: BLE001  # told to the test
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, daemon=True) for _ in range(CALLERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+        assert not thread.is_alive(), "a caller hangs"
+    return errors
+
+
+@in_each
+def test_every_caller_with_a_loop_of_its_own_is_answered(loads_in: Any) -> None:
+    """Django's async views under WSGI: nobody is told that the loop is the wrong one, and nobody hangs."""
+    cache = Cache(load, ttl=60, loads_in=loads_in)
+
+    def calls() -> None:
+        for number in range(20):
+            assert asyncio.run(cache.get("k")) == "K"
+            assert asyncio.run(cache.get(f"k{number}")) == f"K{number}"
+            cache.invalidate("k")
+
+    assert not in_threads(calls)
+    assert cache.stats().in_flight == 0
+
+
+@in_each
+def test_callers_of_several_loops_share_one_load(loads_in: Any) -> None:
+    """A herd of requests, each in a loop of its own, is one query."""
+    loads: list[str] = []
+    everybody = threading.Barrier(CALLERS)
+
+    async def counted(key: str) -> str:
+        loads.append(key)
+        while cache.stats().joins < CALLERS - 1:  # noqa: ASYNC110  # nothing announces a join
+            await asyncio.sleep(0)
+        return key.upper()
+
+    cache = Cache(counted, loads_in=loads_in)
+
+    def call() -> None:
+        everybody.wait(PATIENCE)
+        assert asyncio.run(cache.get("k")) == "K"
+
+    assert not in_threads(call)
+    assert loads == ["k"]
+
+
+def test_refresh_that_its_loop_takes_along_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    """`asyncio.run` cancels what is left: nothing is wrong with the origin, so it is not logged, counted, backed off."""
+    clock, calls = VirtualClock(), []
+
+    async def slow(key: str) -> str:
+        calls.append(key)
+        await asyncio.sleep(0 if len(calls) == 1 else 3600)
+        return key.upper()
+
+    cache = Cache(slow, ttl=10, stale_while_revalidate=1000, refresh_backoff=500, clock=clock)
+    asyncio.run(cache.get("k"))
+    clock.advance(20)
+    for _ in range(3):
+        assert asyncio.run(cache.get("k")) == "K"
+        clock.advance(1)
+    assert len(calls) == 4, "each call starts the refresh anew"
+    stats = cache.stats()
+    assert (stats.load_failures, stats.in_flight) == (0, 0)
+    assert not caplog.records
+
+
+def test_refreshes_end_in_a_thread_of_the_caches_own() -> None:
+    """With `loads_in="thread"` values move on although every caller's loop is short."""
+    clock, loops = VirtualClock(), []
+
+    async def numbered(_key: str) -> int:
+        loops.append(asyncio.get_running_loop())
+        await asyncio.sleep(0)
+        return len(loops)
+
+    cache = Cache(numbered, ttl=10, stale_while_revalidate=1000, clock=clock, loads_in="thread")
+
+    async def call() -> int:
+        value = await cache.get("k")
+        await cache.settled()
+        return value
+
+    seen = []
+    for _ in range(3):
+        seen.append(asyncio.run(call()))
+        clock.advance(20)
+    assert seen == [1, 1, 2]
+    assert len(set(loops)) == 1, "what the loader keeps belongs to one loop"
+    asyncio.run(cache.close())
+
+
+def test_settled_returns_when_no_load_is_in_the_air() -> None:
+    """A handler that is frozen after its answer lets its refreshes end before."""
+    clock = VirtualClock()
+
+    async def main() -> None:
+        cache = Cache(load, ttl=10, stale_while_revalidate=1000, clock=clock)
+        await cache.settled()
+        await cache.get("k")
+        clock.advance(20)
+        assert (await cache.lookup("k")).outcome == "stale"
+        assert cache.stats().in_flight == 1
+        await cache.settled()
+        assert cache.stats().in_flight == 0
+        assert (await cache.lookup("k")).outcome == "hit"
+
+    asyncio.run(main())
+
+
+def test_settled_waits_for_loads_of_other_loops_and_not_for_dead_ones() -> None:
+    """A loop that stopped with a load in it would be waited for for ever."""
+    cache = Cache(_never)
+    stopped = asyncio.new_event_loop()
+    hanging = stopped.create_task(cache.get("k"))
+    stopped.run_until_complete(asyncio.sleep(0))
+    asyncio.run(asyncio.wait_for(cache.settled(), PATIENCE))
+    assert cache.stats().in_flight == 0
+    hanging.cancel()
+    stopped.run_until_complete(asyncio.wait([hanging]))
+    stopped.close()
+
+
+async def _never(_key: str) -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+def test_load_that_closes_its_own_cache_does_not_wait_for_itself() -> None:
+    """Nor one that asks whether all is settled: inside a load, only the other ones count."""
+
+    async def main() -> None:
+        async def closing(key: str) -> str:
+            await cache.settled()
+            await cache.close()
+            return key
+
+        cache = Cache(closing)
+        assert await asyncio.wait_for(cache.get("k"), PATIENCE) == "k"
+
+    asyncio.run(main())
+
+
+def test_cache_is_opened_again() -> None:
+    """A cache of a module serves a second test with a loop of its own."""
+    cache = Cache(load)
+
+    async def main() -> None:
+        async with cache:
+            assert await cache.get("k") == "K"
+
+    for _ in range(2):
+        asyncio.run(main())
+    assert cache.stats().loads == 2
+
+
+@pytest.mark.parametrize("end", ["close", "drop"])
+def test_waiting_coroutine_that_ends_without_its_loop_is_counted_off(end: str) -> None:
+    """python/cpython#91048 kind: a coroutine that is closed or dropped, not cancelled, while its loop lives."""
+
+    async def main() -> None:
+        cache = Cache(_never, max_waiters=3)
+        for _ in range(5):
+            waiting: Any = cache.get("k")
+            waiting.send(None)
+            if end == "close":
+                waiting.close()
+            del waiting
+            gc.collect()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert cache.stats().in_flight == 0
+
+    asyncio.run(main())
+
+
+def test_idle_thread_of_loads_ends_with_its_cache() -> None:
+    """A cache for each tenant leaves no thread behind."""
+    cache = Cache(load, loads_in="thread")
+    asyncio.run(cache.get("k"))
+    (thread,) = [each for each in threading.enumerate() if each.name == "herdless loads"]
+    asyncio.run(cache.close())
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
+def test_unknown_place_for_loads_is_refused() -> None:
+    """It names what is accepted."""
+    with pytest.raises(PolicyError, match='loads_in=\'process\' is not accepted: give "loop" or "thread"'):
+        Cache(load, loads_in="process")  # type: ignore[arg-type]  # that is what is refused
+
+
+def test_context_of_the_caller_reaches_a_load_in_the_thread() -> None:
+    """A tracer's span, a request id: the loader sees those of the caller that started the load."""
+    from contextvars import ContextVar
+
+    request: ContextVar[str] = ContextVar("request")
+
+    async def contextual(_key: str) -> str:
+        return request.get()
+
+    async def main() -> None:
+        request.set("request 7")
+        async with Cache(contextual, loads_in="thread") as cache:
+            assert await cache.get("k") == "request 7"
+
+    asyncio.run(main())
