@@ -42,7 +42,7 @@ from herdless._cache import (
     value_of,
     value_of_reply,
 )
-from herdless._decorator import P, R, SyncCached, require_parentheses
+from herdless._decorator import P, R, SyncCached, decorate_sync, require_parentheses
 from herdless._lookup import Lookup
 from herdless._workers import Executor, Job, Workers
 from herdless_core import (
@@ -407,7 +407,7 @@ def cached(
     one of the arguments, and is kept alive by the cache as `functools.lru_cache` does.
     """
     require_parentheses(function)
-    return lambda function: SyncCached(
+    return lambda function: decorate_sync(
         function,
         key,
         lambda load: Cache(load, executor=executor, around_load=around_load, **options),
