@@ -34,13 +34,11 @@ _KEYWORDS: Final = _Keywords()
 class _Default:
     """Stands in a key for a default that cannot be hashed."""
 
-    __slots__ = ("value",)
-
     def __init__(self, value: object) -> None:
-        self.value: Final = value
+        self._value: Final = value
 
     def __repr__(self) -> str:
-        return repr(self.value)
+        return repr(self._value)
 
 
 @final
@@ -117,11 +115,8 @@ class Calls:
             return _flat(args, kwargs), (args, kwargs)
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        key, arguments = _flat(bound.args, bound.kwargs), (bound.args, bound.kwargs)
-        if self._has_stand_ins:
-            args, kwargs = arguments
-            return key, (tuple(map(_real, args)), {name: _real(value) for name, value in kwargs.items()})
-        return key, arguments if bound.kwargs else None
+        is_said = not bound.kwargs and not self._has_stand_ins
+        return _flat(bound.args, bound.kwargs), None if is_said else (args, kwargs)
 
     def __repr__(self) -> str:
         return repr(self.function)
@@ -165,10 +160,6 @@ def _stand_in(default: Any) -> Any:
     except Exception:  # noqa: BLE001  # whatever it is that a class raises
         return _Default(default)
     return default
-
-
-def _real(argument: Any) -> Any:
-    return argument.value if isinstance(argument, _Default) else argument
 
 
 def _name(function: Any) -> str:

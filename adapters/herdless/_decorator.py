@@ -14,7 +14,8 @@ from functools import partial
 from types import MethodType
 from typing import Any, NamedTuple, ParamSpec, Protocol, Self, TypeVar, cast, final, overload
 
-from herdless._call import Calls, carried, check_async, check_function, check_sync
+from herdless._cache import LOADING, not_awaitable
+from herdless._call import Call, Calls, carried, check_async, check_function, check_sync
 from herdless_core import NEVER, Fresh, Loaded, Stats
 
 P = ParamSpec("P")
@@ -147,10 +148,10 @@ def decorate_async(
 
 
 def _sync(calls: Calls, cache: Any) -> Callable[..., Any]:
-    count, described = calls.count, calls.described
+    function, count, described = calls.function, calls.count, calls.described
     entry_of, clock = cache._hot.get, cache._clock
 
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: Any, **kwargs: Any) -> Any:  # noqa: PLR0912  # it is in one piece since it may be one frame only
         if len(args) == count and not kwargs:
             key, arguments = args, None
         else:
@@ -164,9 +165,46 @@ def _sync(calls: Calls, cache: Any) -> Callable[..., Any]:
             pass
         if calls.is_unplaced:
             calls.place(args)
-        return cache.get(carried(key, arguments))
+        key = carried(key, arguments)
+        # From here on as in `Cache.get`, but that the function is called in this frame, and not in one of a cache's
+        # methods: how deep it may call itself depends on it.
+        flight, outside = None, LOADING.get()
+        try:
+            try:  # both at once: an interrupt between the two would be seen by neither
+                asked, boarded, wait, expires_at, runs_here = cache._begin(key)
+                if runs_here:
+                    flight = asked
+                    flight.is_launched = True
+                    LOADING.set(flight)
+                    if isinstance(key, Call):
+                        key.arguments = ()
+                    value = not_awaitable(function, function(*args, **kwargs))
+            except Exception as error:
+                LOADING.set(outside)
+                if flight is None:
+                    raise
+                cache._failed(flight, _without_this_frame(error))  # which tells the waiters, this caller among them
+            else:
+                LOADING.set(outside)
+                if flight is not None:
+                    cache._succeeded(flight, value)
+        except BaseException as error:
+            LOADING.set(outside)
+            try:
+                if flight is not None:
+                    cache._broken_off(flight, error)
+            finally:
+                cache._mend()
+            raise
+        return cache._answered(key, asked, boarded, wait, expires_at)[0].value
 
     return call
+
+
+def _without_this_frame(error: Exception) -> Exception:
+    """The exception without the first frame of its traceback: it is the caller's, and is not to be kept."""
+    traceback = error.__traceback__
+    return BaseException.with_traceback(error, None if traceback is None else traceback.tb_next)
 
 
 def _async(calls: Calls, cache: Any, checkpoints: bool) -> Callable[..., Any]:

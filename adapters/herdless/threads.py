@@ -179,6 +179,12 @@ class Cache(BaseCache[K, V, _Flight]):
             if not is_mended:
                 self._mend()
             raise
+        return self._answered(key, asked, boarded, wait, expires_at)
+
+    def _answered(
+        self, key: K, asked: _Flight | Answer | Refuse, boarded: _Flight | None, wait: _Wait, expires_at: int
+    ) -> Answered:
+        """What a lookup gives that was begun, and whose load was run where it is run by the caller."""
         if not isinstance(asked, _Flight):
             return value_of_reply(key, asked, self._shown), "hit"
         return self._finish(asked, wait, expires_at), "loaded" if asked is boarded else "joined"
