@@ -376,6 +376,13 @@ def test_cache_is_the_cache_behind() -> None:
     assert function.cache.stats().size == len(function.cache) == 1
 
 
+@pytest.mark.parametrize("runtime", [herdless.threads, herdless.asyncio, herdless.trio], ids=["threads", "a", "t"])
+def test_empty_cache_is_true(runtime: Any) -> None:
+    """`cache or Cache(...)` is how people write defaults: it must not throw the cache away that was given."""
+    assert runtime.Cache(fetch)
+    assert len(runtime.Cache(fetch)) == 0
+
+
 # Methods
 
 
