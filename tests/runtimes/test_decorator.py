@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import inspect
 import types
 import weakref
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 import herdless.asyncio
 import herdless.threads
@@ -207,6 +209,43 @@ def test_key_function_keeps_no_argument() -> None:
     del request
     assert kept() is None
     assert len(price.cache) == 1
+
+
+def test_key_function_keeps_no_argument_of_an_async_call() -> None:
+    """The same where the load does not run in the frame of its caller."""
+
+    @herdless.asyncio.cached(key=lambda request, article: article)
+    async def price(request: Request, article: str) -> str:
+        return article
+
+    async def main() -> weakref.ref[Request]:
+        request = Request()
+        await price(request, "tea")
+        return weakref.ref(request)
+
+    kept = asyncio.run(main())
+    gc.collect()  # what is left of the task is asyncio's affair
+    assert kept() is None
+    assert len(price.cache) == 1
+
+
+def test_call_that_is_over_is_kept_by_its_entry_alone() -> None:
+    """And not by the thread that made it, which may do something else for hours."""
+
+    @cached()
+    def price(request: Request, *, fails: bool = False) -> None:
+        if fails:
+            raise LookupError
+
+    request = Request()
+    kept = weakref.ref(request)
+    price(request)
+    with pytest.raises(LookupError):
+        price(request, fails=True)
+    price.cache_clear()
+    del request
+    gc.collect()  # the error and its traceback
+    assert kept() is None
 
 
 def test_refresh_is_done_with_the_arguments_of_the_call_that_asks_for_it() -> None:
@@ -648,6 +687,14 @@ def test_whatever_is_called_is_a_function(function: Any) -> None:
     cached()(function)
 
 
+def test_class_keeps_its_attributes() -> None:
+    """They are its instances' affair, and no attributes of a function that makes these."""
+    wrapped = cached()(Calling)
+    assert wrapped(*()) is wrapped()
+    assert wrapped.__name__ == "Calling"
+    assert "__call__" not in vars(wrapped)
+
+
 # Async functions
 
 
@@ -720,3 +767,17 @@ def test_trio_function() -> None:
 
     trio.run(main)
     assert shout.cache_info().misses == 1
+
+
+def test_hit_is_a_checkpoint_of_trio_where_that_is_asked_for() -> None:
+    """As of the cache itself: a loop of hits must not keep the other tasks from running."""
+
+    async def main(wrapped: Any) -> None:
+        async with wrapped.cache:
+            await wrapped(1)
+            with trio.testing.assert_checkpoints():
+                await wrapped(1)
+
+    trio.run(main, herdless.trio.cached(checkpoint="always")(fetch))
+    with pytest.raises(AssertionError, match="checkpoint"):
+        trio.run(main, herdless.trio.cached(checkpoint="never")(fetch))
