@@ -9,6 +9,7 @@ it, and on an instance a `_BoundMethod`, whose `invalidate` needs no `self`.
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from functools import partial
 from types import MethodType
@@ -168,7 +169,7 @@ def _sync(calls: Calls, cache: Any) -> Callable[..., Any]:
         key = carried(key, arguments)
         # From here on as in `Cache.get`, but that the function is called in this frame, and not in one of a cache's
         # methods: how deep it may call itself depends on it.
-        flight, outside = None, LOADING.get()
+        flight, outside, handled = None, LOADING.get(), sys.exception()
         try:
             try:  # both at once: an interrupt between the two would be seen by neither
                 asked, boarded, wait, expires_at, runs_here = cache._begin(key)
@@ -183,7 +184,9 @@ def _sync(calls: Calls, cache: Any) -> Callable[..., Any]:
                 LOADING.set(outside)
                 if flight is None:
                     raise
-                cache._failed(flight, _without_this_frame(error))  # which tells the waiters, this caller among them
+                cache._failed(
+                    flight, _without_this_frame(error), handled
+                )  # which tells the waiters, this caller among them
             else:
                 LOADING.set(outside)
                 if flight is not None:
@@ -192,7 +195,7 @@ def _sync(calls: Calls, cache: Any) -> Callable[..., Any]:
             LOADING.set(outside)
             try:
                 if flight is not None:
-                    cache._broken_off(flight, error)
+                    cache._broken_off(flight, error, handled)
             finally:
                 cache._mend()
             raise

@@ -4,8 +4,10 @@ ends as the loads that a cache's own methods run.
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -109,6 +111,58 @@ def test_what_stops_the_caller_stops_the_load() -> None:
     thread.join()
     assert outcomes in ([KeyboardInterrupt], [1])
     assert function(1) == 1
+
+
+def test_error_is_gone_with_its_last_reference() -> None:
+    """Its traceback has no frame that leads back to it, so no collection is needed."""
+
+    class Trouble(Exception):
+        """What can be referred to weakly."""
+
+    @cached()
+    def function(a: object) -> None:
+        raise Trouble
+
+    def call() -> weakref.ref[Trouble]:
+        try:
+            function(object())
+        except Trouble as error:
+            return weakref.ref(error)
+        raise AssertionError("it was not raised")
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert call()() is None
+    finally:
+        gc.enable()
+
+
+def test_error_that_is_remembered_keeps_no_argument() -> None:
+    """Nor what its first caller was handling, which is no context of the next one's error."""
+
+    class Request:
+        """What can be referred to weakly."""
+
+    @cached(negative_ttl=60, key=lambda request: 1)
+    def function(request: Request) -> None:
+        raise LookupError("not there")
+
+    def call() -> weakref.ref[Request]:
+        request = Request()
+        try:
+            raise ValueError(request)
+        except ValueError:
+            with pytest.raises(LookupError):
+                function(request)
+        return weakref.ref(request)
+
+    kept = call()
+    gc.collect()
+    assert kept() is None
+    with pytest.raises(LookupError) as remembered:
+        function(Request())
+    assert remembered.value.__context__ is None
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["value", "error"])
