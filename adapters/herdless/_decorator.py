@@ -184,9 +184,8 @@ def _sync(calls: Calls, cache: Any) -> Callable[..., Any]:
                 LOADING.set(outside)
                 if flight is None:
                     raise
-                cache._failed(
-                    flight, _without_this_frame(error), handled
-                )  # which tells the waiters, this caller among them
+                # It is told to the waiters, this caller among them.
+                cache._failed(flight, _without_this_frame(error), handled)
             else:
                 LOADING.set(outside)
                 if flight is not None:
