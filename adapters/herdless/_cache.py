@@ -215,6 +215,15 @@ class BaseCache(ABC, Generic[K, V, F]):
         """How many values are held."""
         return self.stats().size
 
+    def __bool__(self) -> bool:
+        """An empty cache is a cache: `cache or Cache(...)` must not throw it away."""
+        return True
+
+    def _count_anew(self) -> None:
+        """Set the counters back, for `cache_clear`."""
+        self._look(self._keyspace.reset_counters)
+        self._hits = 0
+
     # The critical section
 
     def _change(self, step: Callable[[int], Effects], at: int | None = None) -> None:

@@ -1,39 +1,30 @@
-"""The `cached` decorator, as far as it is the same in every runtime: calls into keys and back, and what hangs on the
-function.
+"""The `cached` decorator: calls into keys and back, and what hangs on the function.
+
+What `cached` makes is a real Python function, so that all who look at functions see one: it is bound, pickled, copied
+and asked for its signature as any other, and it may call itself nearly as deep as before. One thing a function cannot
+do: its attributes do not know the instance on which it was found. So in the body of a class there is a `_Method` around
+it, and on an instance a `_BoundMethod`, whose `invalidate` needs no `self`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import functools
-import inspect
-from abc import abstractmethod
-from collections.abc import Awaitable, Callable
-from typing import (
-    Any,
-    Concatenate,
-    Final,
-    Generic,
-    NamedTuple,
-    ParamSpec,
-    Protocol,
-    Self,
-    TypeAlias,
-    TypeVar,
-    cast,
-    final,
-    overload,
-)
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from functools import partial
+from types import MethodType
+from typing import Any, NamedTuple, ParamSpec, Protocol, Self, TypeVar, cast, final, overload
 
-from herdless_core import Loaded, Stats
+from herdless._cache import LOADING, not_awaitable
+from herdless._call import Call, Calls, carried, check_async, check_function, check_sync
+from herdless_core import NEVER, Fresh, Loaded, Stats
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 S = TypeVar("S")
-
-Call: TypeAlias = Any
-"""What a call is cached by: `(positional, sorted keyword items)` after binding, or a `_KeyedCall`."""
+S_contra = TypeVar("S_contra", contravariant=True)
 
 
 class CacheInfo(NamedTuple):
@@ -45,78 +36,79 @@ class CacheInfo(NamedTuple):
     currsize: int
 
 
-class _AnyCache(Protocol):
-    def invalidate(self, key: Any) -> None: ...
-    def clear(self) -> None: ...
-    def stats(self) -> Stats: ...
+# What type checkers see
 
 
-class _AsyncCache(_AnyCache, Protocol):
-    async def get(self, key: Any) -> Any: ...
+class _Takes(Protocol[S_contra, Q, R_co]):
+    """A function with a first argument. mypy would ignore a `Concatenate` in its place."""
+
+    def __call__(self, first: S_contra, /, *args: Q.args, **kwargs: Q.kwargs) -> R_co: ...
 
 
-class _SyncCache(_AnyCache, Protocol):
-    def get(self, key: Any) -> Any: ...
+class _Cached(Protocol[P]):
+    """What hangs on a cached function. On an instance, a method's `invalidate` needs no `self`, like the method."""
+
+    __name__: str
+    __qualname__: str
+
+    @property
+    def __wrapped__(self) -> Callable[..., Any]:
+        """The function that was decorated."""
+
+    @property
+    def cache(self) -> Any:
+        """The cache behind the function."""
+
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Invalidate the result for these arguments."""
+
+    def cache_info(self) -> CacheInfo:
+        """Hits, misses, maxsize and current size, as `functools.lru_cache` names them."""
+
+    def cache_clear(self) -> None:
+        """Invalidate the results for all arguments, of all instances where it is a method, and count from 0 again."""
 
 
-@final
-class _KeyedCall:
-    """A call that is cached by what the user's `key` function made of it."""
+class AsyncCached(_Cached[P], Protocol[P, R_co]):
+    """An async function with a cache."""
 
-    __slots__ = ("arguments", "key")
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """The function's result, cached."""
 
-    def __init__(self, key: object, arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
-        self.key: Final = key
-        self.arguments: Final = arguments
+    # In this order: a class method on its class; any other on its class; a method; a class, then a static method on an
+    # instance.
+    @overload
+    def __get__(self: _Takes[S, Q, Coroutine[Any, Any, R]], instance: None, owner: S) -> AsyncCached[Q, R]: ...
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self: _Takes[S, Q, Coroutine[Any, Any, R]], instance: S, owner: type) -> AsyncCached[Q, R]: ...
+    @overload
+    def __get__(self: _Takes[S, Q, Coroutine[Any, Any, R]], instance: object, owner: S) -> AsyncCached[Q, R]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> Self: ...
 
-    def __hash__(self) -> int:
-        return hash(self.key)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _KeyedCall) and bool(self.key == other.key)
+class SyncCached(_Cached[P], Protocol[P, R_co]):
+    """A function with a cache."""
 
-    def __repr__(self) -> str:
-        return repr(self.key)
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """The function's result, cached."""
+
+    # As above.
+    @overload
+    def __get__(self: _Takes[S, Q, R], instance: None, owner: S) -> SyncCached[Q, R]: ...
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self: _Takes[S, Q, R], instance: S, owner: type) -> SyncCached[Q, R]: ...
+    @overload
+    def __get__(self: _Takes[S, Q, R], instance: object, owner: S) -> SyncCached[Q, R]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> Self: ...
 
 
-@final
-class _Calls:
-    """Turns the arguments of a call into a key, and a key into the call."""
-
-    def __init__(self, function: Callable[..., Any], key: Callable[..., object] | None) -> None:
-        if isinstance(function, classmethod | staticmethod):
-            raise TypeError(f"cached is applied to {function!r}: @classmethod and @staticmethod stand above @cached")
-        if not callable(function):
-            raise TypeError(f"cached is applied to {function!r}, which is no function")
-        self._function: Final = function
-        self._key: Final = key
-        self._signature: Final = inspect.signature(function)
-        parameters = self._signature.parameters.values()
-        self._is_positional: Final = all(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
-        self._defaults: Final = tuple(p.default for p in parameters if p.default is not p.empty)
-        self._count: Final = len(self._signature.parameters)
-
-    def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-        """The key of a call; raises TypeError where the arguments do not fit the signature."""
-        if self._key is not None:
-            return _KeyedCall(self._key(*args, **kwargs), (args, kwargs))
-        missing = self._count - len(args)
-        if self._is_positional and not kwargs and 0 <= missing <= len(self._defaults):
-            return (args + self._defaults[len(self._defaults) - missing :] if missing else args, ())
-        bound = self._signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        return (bound.args, tuple(sorted(bound.kwargs.items())))
-
-    def __repr__(self) -> str:
-        return repr(self._function)
-
-    def run(self, call: Call) -> Any:
-        """Call the function as the key says."""
-        if isinstance(call, _KeyedCall):
-            args, kwargs = call.arguments
-            return self._function(*args, **kwargs)
-        args, items = call
-        return self._function(*args, **dict(items))
+# What `cached` makes
 
 
 def require_parentheses(function: object) -> None:
@@ -125,96 +117,244 @@ def require_parentheses(function: object) -> None:
         raise TypeError(f"cached is given {function!r}: write @cached() with parentheses")
 
 
-class _Cached(Generic[P, R]):
-    """What `cached` makes of a function. On an instance, a method's `invalidate` needs no `self`, like the method
-    itself.
+def decorate_sync(
+    function: Callable[P, R | Loaded[R]],
+    key: Callable[..., object] | None,
+    make_cache: Callable[[Callable[[Any], R | Loaded[R]]], Any],
+) -> SyncCached[P, R]:
+    """The function with a cache made by `make_cache`; TypeError where it is not a function to be called plainly."""
+    check_function(function)
+    check_sync(function)
+    calls = Calls(function, key)
+    cache = make_cache(calls.run)
+    return cast(SyncCached[P, R], _finished(_sync(calls, cache), calls, cache))
+
+
+def decorate_async(
+    function: Callable[P, Awaitable[R | Loaded[R]]],
+    key: Callable[..., object] | None,
+    make_cache: Callable[[Callable[[Any], Awaitable[R | Loaded[R]]]], Any],
+    *,
+    checkpoints: bool = False,
+) -> AsyncCached[P, R]:
+    """The async function with a cache made by `make_cache`; TypeError where it is not an async function.
+
+    checkpoints: whether the cache says when a hit is to be a checkpoint of the runtime.
     """
+    check_function(function)
+    check_async(function)
+    calls = Calls(function, key)
+    cache = make_cache(calls.run)
+    return cast(AsyncCached[P, R], _finished(_async(calls, cache, checkpoints), calls, cache))
 
-    __wrapped__: Callable[..., Any]
 
-    def __init__(self, function: Callable[..., Any], calls: _Calls, cache: _AnyCache) -> None:
-        functools.update_wrapper(self, function)
-        self._calls: Final = calls
-        self._instance: tuple[Any, ...] = ()
-        self.cache: Any = cache
-        """The cache behind the function; its keys are the bound arguments."""
+def _sync(calls: Calls, cache: Any) -> Callable[..., Any]:
+    function, count, described = calls.function, calls.count, calls.described
+    entry_of, clock = cache._hot.get, cache._clock
 
-    def _call_key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-        return self._calls.key(self._instance + args if self._instance else args, kwargs)
+    def call(*args: Any, **kwargs: Any) -> Any:  # noqa: PLR0912  # it is in one piece since it may be one frame only
+        if len(args) == count and not kwargs:
+            key, arguments = args, None
+        else:
+            key, arguments = described(args, kwargs)
+        try:  # a hit, as in `Cache.get`, but with a key that is hashed only this once
+            entry = entry_of(key)
+            if type(entry) is Fresh and (entry.hit_until == NEVER or clock() < entry.hit_until):
+                cache._hits += 1
+                return entry.value
+        except TypeError:
+            pass
+        if calls.is_unplaced:
+            calls.place(args)
+        key = carried(key, arguments)
+        # From here on as in `Cache.get`, but that the function is called in this frame, and not in one of a cache's
+        # methods: how deep it may call itself depends on it.
+        flight, outside, handled = None, LOADING.get(), sys.exception()
+        try:
+            try:  # both at once: an interrupt between the two would be seen by neither
+                asked, boarded, wait, expires_at, runs_here = cache._begin(key)
+                if runs_here:
+                    flight = asked
+                    flight.is_launched = True
+                    LOADING.set(flight)
+                    if isinstance(key, Call):
+                        key.arguments = ()
+                    value = not_awaitable(function, function(*args, **kwargs))
+            except Exception as error:
+                LOADING.set(outside)
+                if flight is None:
+                    raise
+                # It is told to the waiters, this caller among them.
+                cache._failed(flight, _without_this_frame(error), handled)
+            else:
+                LOADING.set(outside)
+                if flight is not None:
+                    cache._succeeded(flight, value)
+        except BaseException as error:
+            LOADING.set(outside)
+            try:
+                if flight is not None:
+                    cache._broken_off(flight, error, handled)
+            finally:
+                cache._mend()
+            raise
+        return cache._answered(key, asked, boarded, wait, expires_at)[0].value
 
-    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Invalidate the result for these arguments."""
-        self.cache.invalidate(self._call_key(args, kwargs))
+    return call
 
-    def cache_info(self) -> CacheInfo:
-        """Hits, misses, maxsize and current size, as `functools.lru_cache` names them."""
-        stats: Stats = self.cache.stats()
+
+def _without_this_frame(error: Exception) -> Exception:
+    """The exception without the first frame of its traceback: it is the caller's, and is not to be kept."""
+    traceback = error.__traceback__
+    return BaseException.with_traceback(error, None if traceback is None else traceback.tb_next)
+
+
+def _async(calls: Calls, cache: Any, checkpoints: bool) -> Callable[..., Any]:
+    count, described = calls.count, calls.described
+    entry_of, clock = cache._hot.get, cache._clock
+
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        if len(args) == count and not kwargs:
+            key, arguments = args, None
+        else:
+            key, arguments = described(args, kwargs)
+        if checkpoints and clock() >= cache._checkpoint_at:
+            await cache._checkpoint(clock())
+        try:  # as above
+            entry = entry_of(key)
+            if type(entry) is Fresh and (entry.hit_until == NEVER or clock() < entry.hit_until):
+                cache._hits += 1
+                return entry.value
+        except TypeError:
+            pass
+        if calls.is_unplaced:
+            calls.place(args)
+        return await cache.get(carried(key, arguments))
+
+    return call
+
+
+def _finished(call: Any, calls: Calls, cache: Any) -> Any:
+    """The function with all that hangs on it, inside a `_Method` where it was defined in the body of a class."""
+
+    def invalidate(*args: Any, **kwargs: Any) -> None:
+        cache.invalidate(carried(*calls.described(args, kwargs)))
+
+    def cache_info() -> CacheInfo:
+        stats: Stats = cache.stats()
         return CacheInfo(stats.hits + stats.stale_hits, stats.misses, stats.maxsize, stats.size)
 
-    def cache_clear(self) -> None:
-        """Invalidate the results for all arguments, of all instances where it is a method."""
-        self.cache.clear()
+    def cache_clear() -> None:
+        cache.clear()
+        cache._count_anew()
 
-    def _bound_to(self, instance: Any) -> Self:
-        bound = type(self).__new__(type(self))
-        bound.__dict__.update(self.__dict__)
-        bound._instance = (instance,)
-        return bound
-
-    @abstractmethod
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any: ...
-
-
-@final
-class AsyncCached(_Cached[P, R]):
-    """An async function with a cache."""
-
-    def __init__(
-        self,
-        function: Callable[P, Awaitable[R | Loaded[R]]],
-        key: Callable[..., object] | None,
-        make_cache: Callable[[Callable[[Call], Awaitable[R | Loaded[R]]]], _AsyncCache],
-    ) -> None:
-        calls = _Calls(function, key)
-        super().__init__(function, calls, make_cache(calls.run))
-        if hasattr(inspect, "markcoroutinefunction"):  # Python 3.12
-            inspect.markcoroutinefunction(self)
-        else:
-            # Python 3.11's only way to say the same.
-            self._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]  # private
-
-    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """The function's result, cached."""
-        return cast(R, await self.cache.get(self._call_key(args, kwargs)))
-
-    @overload
-    def __get__(self, instance: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self: AsyncCached[Concatenate[S, Q], R], instance: S, owner: type) -> AsyncCached[Q, R]: ...
-    def __get__(self, instance: Any, owner: type) -> Any:
-        return self if instance is None else self._bound_to(instance)
+    function = calls.function
+    # A class's attributes are its instances' affair.
+    functools.update_wrapper(call, function, updated=() if isinstance(function, type) else functools.WRAPPER_UPDATES)
+    if not hasattr(function, "__name__"):
+        call.__name__ = call.__qualname__ = calls.name
+    call.cache = cache
+    call.invalidate = invalidate
+    call.cache_info = cache_info
+    call.cache_clear = cache_clear
+    return _Method(call, calls) if calls.is_unplaced else call
 
 
 @final
-class SyncCached(_Cached[P, R]):
-    """A function with a cache."""
+class _Method(partial[Any]):
+    """A cached function in the body of a class, until it is found on the class or on an instance. What is read and
+    written of it is the function's own. It is a `partial`, of nothing, since these are called by C.
+    """
 
-    def __init__(
-        self,
-        function: Callable[P, R | Loaded[R]],
-        key: Callable[..., object] | None,
-        make_cache: Callable[[Callable[[Call], R | Loaded[R]]], _SyncCache],
-    ) -> None:
-        calls = _Calls(function, key)
-        super().__init__(function, calls, make_cache(calls.run))
+    def __new__(cls, function: Callable[..., Any], calls: Calls) -> Self:
+        method = super().__new__(cls, function)
+        partial.__setattr__(method, "_calls", calls)
+        calls.method = method
+        return method
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """The function's result, cached."""
-        return cast(R, self.cache.get(self._call_key(args, kwargs)))
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._calls.is_unplaced = False
 
-    @overload
-    def __get__(self, instance: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self: SyncCached[Concatenate[S, Q], R], instance: S, owner: type) -> SyncCached[Q, R]: ...
-    def __get__(self, instance: Any, owner: type) -> Any:
-        return self if instance is None else self._bound_to(instance)
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self.func if instance is None else _BoundMethod(self.func, instance)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.func, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(self.func, name, value)
+
+    def __repr__(self) -> str:
+        return f"<cached {self.func.__qualname__} at {id(self):#x}>"
+
+    def __reduce__(self) -> Any:
+        return self.func.__qualname__  # what `pickle` and `copy` take for "found under this name"
+
+    def invalidate(self, /, *args: Any, **kwargs: Any) -> None:
+        """Invalidate the result for these arguments; below `@classmethod`, of all classes that have the method.
+
+        Since Python 3.13 `classmethod` binds by itself, so that nothing here is told the class.
+        """
+        cache, calls = self.func.cache, self._calls  # type: ignore[attr-defined]  # of the function, see `_finished`
+        if calls.owner is not None:
+            for owner in _family(calls.owner):
+                self.func.invalidate(owner, *args, **kwargs)  # type: ignore[attr-defined]  # as above
+        elif not calls.is_unplaced or len(cache) or cache.stats().in_flight:
+            self.func.invalidate(*args, **kwargs)  # type: ignore[attr-defined]  # as above
+
+
+@final
+class _BoundMethod(partial[Any]):
+    """A cached method of one instance. All but `invalidate` is as of a bound method of Python's own."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.func, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{name!r} of {self!r} is not set: set it on the class's function")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BoundMethod) and self.func is other.func and self.args[0] is other.args[0]
+
+    def __hash__(self) -> int:
+        return hash((self.func, id(self.args[0])))
+
+    def __repr__(self) -> str:
+        return f"<bound method {self.func.__qualname__} of {self.args[0]!r}>"
+
+    def __reduce__(self) -> Any:
+        return getattr, (self.args[0], self.func.__name__)
+
+    @property
+    def __self__(self) -> Any:
+        return self.args[0]
+
+    @property
+    def __func__(self) -> Callable[..., Any]:
+        return self.func
+
+    @property
+    def __wrapped__(self) -> Callable[..., Any]:
+        return MethodType(self.func.__wrapped__, self.args[0])  # type: ignore[attr-defined]  # by `update_wrapper`
+
+    def invalidate(self, /, *args: Any, **kwargs: Any) -> None:
+        """Invalidate the instance's result for these arguments."""
+        self.func.invalidate(self.args[0], *args, **kwargs)  # type: ignore[attr-defined]  # see `_finished`
+
+
+def _family(owner: type) -> Iterator[type]:
+    """The class and all that are derived from it now."""
+    yield owner
+    children: list[type] = type.__subclasses__(owner)
+    for derived in children:
+        yield from _family(derived)  # one with two bases comes twice, which does no harm
+
+
+def _of_the_function(name: str) -> Any:
+    return property(lambda self: getattr(self.func, name))
+
+
+# Every class has these itself, so `__getattr__` is not asked for them.
+for _name in ("__doc__", "__module__"):
+    for _class in (_Method, _BoundMethod):
+        setattr(_class, _name, _of_the_function(_name))

@@ -33,7 +33,7 @@ from herdless._cache import (
     value_of,
     value_of_reply,
 )
-from herdless._decorator import AsyncCached, P, R, require_parentheses
+from herdless._decorator import AsyncCached, P, R, decorate_async, require_parentheses
 from herdless._lookup import How, Lookup
 from herdless._loop_thread import LoopThread
 from herdless_core import (
@@ -528,4 +528,4 @@ def cached(
     one of the arguments, and is kept alive by the cache as `functools.lru_cache` does.
     """
     require_parentheses(function)
-    return lambda function: AsyncCached(function, key, lambda load: Cache(load, **options))
+    return lambda function: decorate_async(function, key, lambda load: Cache(load, **options))

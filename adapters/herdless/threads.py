@@ -42,7 +42,7 @@ from herdless._cache import (
     value_of,
     value_of_reply,
 )
-from herdless._decorator import P, R, SyncCached, require_parentheses
+from herdless._decorator import P, R, SyncCached, decorate_sync, require_parentheses
 from herdless._lookup import Lookup
 from herdless._workers import Executor, Job, Workers
 from herdless_core import (
@@ -178,6 +178,12 @@ class Cache(BaseCache[K, V, _Flight]):
             if not is_mended:
                 self._mend()
             raise
+        return self._answered(key, asked, boarded, wait, expires_at)
+
+    def _answered(
+        self, key: K, asked: _Flight | Answer | Refuse, boarded: _Flight | None, wait: _Wait, expires_at: int
+    ) -> Answered:
+        """What a lookup gives that was begun, and whose load was run where it is run by the caller."""
         if not isinstance(asked, _Flight):
             return value_of_reply(key, asked, self._shown), "hit"
         return self._finish(asked, wait, expires_at), "loaded" if asked is boarded else "joined"
@@ -406,7 +412,7 @@ def cached(
     one of the arguments, and is kept alive by the cache as `functools.lru_cache` does.
     """
     require_parentheses(function)
-    return lambda function: SyncCached(
+    return lambda function: decorate_sync(
         function,
         key,
         lambda load: Cache(load, executor=executor, around_load=around_load, **options),

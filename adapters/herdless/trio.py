@@ -36,7 +36,7 @@ from herdless._cache import (
     value_of,
     value_of_reply,
 )
-from herdless._decorator import AsyncCached, P, R, require_parentheses
+from herdless._decorator import AsyncCached, P, R, decorate_async, require_parentheses
 from herdless._lookup import Lookup
 from herdless_core import (
     LONG_AGO,
@@ -337,8 +337,9 @@ def cached(
     as `functools.lru_cache` does.
     """
     require_parentheses(function)
-    return lambda function: AsyncCached(
+    return lambda function: decorate_async(
         function,
         key,
         lambda load: Cache(load, checkpoint=checkpoint, **options),
+        checkpoints=True,
     )

@@ -170,9 +170,7 @@ class Keyspace(Generic[K]):
         """Whether a step has begun to change the tables, and has not ended."""
         self._closed = False
         self._generation = self._skipped = 0
-        self._hits = self._stale_hits = self._joins = self._misses = 0
-        self._load_failures = self._load_timeouts = self._load_cancellations = 0
-        self._refusals = self._evictions = 0
+        self.reset_counters()
 
     # Requests
 
@@ -487,6 +485,13 @@ class Keyspace(Generic[K]):
             maxsize=self._store.maxsize,
             in_flight=len(self.flights),
         )
+
+    def reset_counters(self) -> None:
+        """Count from 0 again. Generations go on."""
+        self._skipped = self._generation
+        self._hits = self._stale_hits = self._joins = self._misses = 0
+        self._load_failures = self._load_timeouts = self._load_cancellations = 0
+        self._refusals = self._evictions = 0
 
     # Steps
 

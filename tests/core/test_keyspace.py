@@ -300,6 +300,22 @@ def test_the_counters_count_each_lookup_once() -> None:
     assert (stats.evictions, stats.size, stats.maxsize, stats.in_flight) == (1, 2, 2, 1)
 
 
+def test_the_counters_are_set_back_and_nothing_else() -> None:
+    """Who clears a function's cache counts anew; the generations go on, or a late report were taken for a newer one."""
+    cache = Keyspace[str](Policy(ttl=10), maxsize=1)
+    _load(cache, "a", 1)
+    cache.get("a", 0)
+    _load(cache, "b", 2)
+    generation = _joined(cache.get("c", 0))
+    cache.reset_counters()
+    before = Keyspace[str](Policy(), maxsize=1).stats()
+    now = cache.stats()
+    assert (now.hits, now.misses, now.loads, now.evictions) == (before.hits, before.misses, before.loads, 0)
+    assert (now.size, now.in_flight) == (1, 1)
+    assert _joined(cache.get("d", 0)) == generation + 1
+    assert (cache.stats().misses, cache.stats().loads) == (1, 1)
+
+
 def test_a_remembered_error_counts_as_a_hit() -> None:
     """It spares a load as a value does."""
     cache = Keyspace[str](Policy(negative_ttl=10))

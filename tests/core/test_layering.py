@@ -50,11 +50,12 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless._workers": Row({"herdless._primitives"}, {"threading"}),
     "herdless._awaiting": Row(frozenset(), {"asyncio"}),
     "herdless._loop_thread": Row({"herdless._primitives"}, {"asyncio"}),
-    "herdless._decorator": Row({CORE}, {"asyncio"}),  # for the mark of an async function before Python 3.12
+    "herdless._call": Row(frozenset(), {"asyncio"}),  # for the mark of an async function before Python 3.12
     CACHE: Row(
         {CORE, "herdless._fork", "herdless._log", "herdless._lookup", "herdless._observers", "herdless._primitives"},
         {"threading"},
     ),
+    "herdless._decorator": Row({CORE, CACHE, "herdless._call"}),
     "herdless.asyncio": Row(
         {CORE, CACHE, "herdless._awaiting", "herdless._decorator", "herdless._lookup", "herdless._loop_thread"},
         {"asyncio"},

@@ -1,7 +1,8 @@
 # mypy: ignore-errors
 """Code of somebody who uses herdless, for `test_typing.py` to check; it is never run.
 
-A line that ends in `# expect: CODE` must be an error with that code of mypy, and no other line may be one.
+A line that ends in `# expect: CODE` must be an error with that code of mypy, and one of pyright; one that ends in
+`# expect of mypy: CODE`, of mypy alone. No other line may be one.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any, ClassVar, Literal, assert_type
+from typing import Any, ClassVar, Literal, assert_type, overload
 
 import herdless.asyncio
 import herdless.threads
@@ -152,6 +153,54 @@ class Service:
         """Find by name, without a loop."""
         return User()
 
+    @classmethod
+    @herdless.threads.cached()
+    def of_class(cls, name: str) -> User:
+        """Find by name, for a class."""
+        return User()
+
+    @classmethod
+    @herdless.asyncio.cached()
+    async def await_of_class(cls, name: str) -> User:
+        """Find by name, for a class."""
+        return User()
+
+    @staticmethod
+    @herdless.threads.cached()
+    def static(number: int) -> User:
+        """Find by number."""
+        return User()
+
+    @staticmethod
+    @herdless.asyncio.cached()
+    async def await_static(number: int) -> User:
+        """Find by number."""
+        return User()
+
+
+class BetterService(Service):
+    """Methods are inherited."""
+
+
+@overload
+def double(what: int) -> int: ...
+@overload
+def double(what: str) -> str: ...
+@herdless.threads.cached()
+def double(what: Any) -> Any:
+    """Double it."""
+    return 2 * what
+
+
+@overload
+async def await_double(what: int) -> int: ...
+@overload
+async def await_double(what: str) -> str: ...
+@herdless.asyncio.cached()
+async def await_double(what: Any) -> Any:
+    """Double it."""
+    return 2 * what
+
 
 async def decorated() -> None:
     """A cached function is called as before, by its own signature."""
@@ -173,6 +222,40 @@ async def decorated() -> None:
     find_here("a", "b")  # expect: call-arg
     _ = find("a").append  # expect: attr-defined
     herdless.asyncio.cached(find_here)  # expect: arg-type
+
+
+async def decorated_in_a_class() -> None:
+    """On the class, on a derived one, on an instance."""
+    assert_type(Service.find_here(Service(), "a"), User)
+    assert_type(Service.of_class("a"), User)
+    assert_type(BetterService.of_class(name="a"), User)
+    assert_type(BetterService().of_class("a"), User)
+    assert_type(await Service.await_of_class("a"), User)
+    assert_type(await BetterService().await_of_class("a"), User)
+    assert_type(Service.static(1), User)
+    assert_type(BetterService().static(number=1), User)
+    assert_type(await BetterService.await_static(1), User)
+    assert_type(await Service().await_static(1), User)
+    Service.find_here.invalidate(Service(), "a")
+    BetterService.of_class.invalidate("a")
+    BetterService().static.invalidate(1)
+    assert_type(Service().find_here.cache_info().hits, int)
+
+    Service.find_here("a")  # expect: arg-type
+    Service.of_class(1)  # expect: arg-type
+    Service().of_class("a", "b")  # expect: call-arg
+    Service.static("a")  # expect: arg-type
+    Service().static()  # expect: call-arg
+    await BetterService.await_static("a")  # expect: arg-type
+    Service().static.invalidate("a")  # expect: arg-type
+
+
+async def decorated_with_overloads() -> None:
+    """A caller is told what the overloads say."""
+    assert_type(double(1), int)
+    assert_type(double("a"), str)
+    assert_type(await await_double("a"), str)
+    double(1.5)  # expect: call-overload
 
 
 async def decorated_with_loaded() -> None:
@@ -211,7 +294,7 @@ class WrongWorld(AsyncioWorld):
     """What a driver may not be."""
 
     cache_class = 1  # expect: assignment
-    cancellation = TimeoutError()  # expect: assignment
+    cancellation = TimeoutError()  # expect of mypy: assignment
     exempt: ClassVar[Mapping[str, str]] = {"test_single_flight": None}  # expect: dict-item
 
     def settle(self) -> None:  # expect: override
