@@ -22,7 +22,7 @@ from herdless._durable import wire
 from herdless._durable.client import CALL_SECONDS, CacheClient, call
 from herdless._durable.entry import DurableEntry
 from herdless._durable.flights import Flights
-from herdless._durable.foreign import Clock, Watched
+from herdless._durable.foreign import Clock
 from herdless._durable.requests import Requests
 from herdless._durable.runtime import DurableObject, Exposed, object_storage
 from herdless._durable.storage import EntryStorage
@@ -85,7 +85,7 @@ class CacheObject(DurableObject):
         super().__init__(ctx, env)
         self._key, self._is_reader = wire.key_of(ctx.id.name)
         clock = Clock(self.clock)
-        observe = None if type(self).observe is CacheObject.observe else Watched(self.observe)
+        observe = None if type(self).observe is CacheObject.observe else self.observe
         name = f"{type(self).__name__} {shown(self._key)}"
         self._entry: Final = DurableEntry(
             EntryStorage(object_storage(ctx)),

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final, final
 
+from herdless._durable.foreign import Watched
 from herdless._durable.kept import Kept
 from herdless._durable.storage import NANOSECONDS_PER_MILLISECOND, EntryStorage
 from herdless._durable.wire import NotStored
@@ -54,7 +55,7 @@ class DurableEntry:
     """The entry of one object. All instants are integer nanoseconds since 1970; values are encoded.
 
     keeps_warm: whether the alarm refreshes the value, rather than only freeing what has expired.
-    observe: called with the key and every step, once it is taken; it must not raise.
+    observe: called with the key and every step, once it is taken. What it raises is logged.
 
     Of its methods only `get` raises, and only before the step.
     """
@@ -72,7 +73,7 @@ class DurableEntry:
         self._kept: Final = Kept(storage, key)
         self._key: Final = key
         self._keeps_warm: Final = keeps_warm
-        self._keyspace: Final = Keyspace[str](policy, observe=observe)
+        self._keyspace: Final = Keyspace[str](policy, observe=None if observe is None else Watched(observe))
         self._generation = 0
         """The last one that this instance claimed or read; it outlives what is stored."""
         self._lease_until = 0

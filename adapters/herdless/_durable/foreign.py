@@ -19,7 +19,7 @@ LOGGER: Final = logging.getLogger("herdless")
 
 def warn(message: str, *arguments: object, error: BaseException | None = None) -> None:
     """Log a warning, with the error's traceback. What a handler raises is dropped."""
-    with suppress(Exception):
+    with suppress(BaseException):
         LOGGER.warning(message, *arguments, exc_info=error)
 
 
@@ -37,7 +37,7 @@ class Clock:
     def __call__(self) -> int:
         try:
             self._last = self._told()
-        except Exception as error:  # noqa: BLE001  # whatever it is
+        except BaseException as error:  # noqa: BLE001  # whatever it is
             warn("the clock %s failed; it is taken for as late as before", type(self._clock), error=error)
         return self._last
 

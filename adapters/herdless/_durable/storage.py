@@ -152,6 +152,6 @@ def _entry(row: Any, now: int) -> Entry:
     return entry
 
 
-def _body(column: object) -> object:
-    """Text is text; bytes come back as JavaScript's ArrayBuffer."""
-    return column.to_bytes() if hasattr(column, "to_bytes") else column
+def _body(column: Any) -> object:
+    """Text is text; bytes come back as JavaScript's ArrayBuffer, which has a method that integers have, too."""
+    return column.to_bytes() if hasattr(column, "to_bytes") and not isinstance(column, int) else column
