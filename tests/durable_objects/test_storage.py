@@ -18,9 +18,14 @@ from herdless_core import (
     Answer,
     Effects,
     Fresh,
+    Get,
+    LoadSucceeded,
     Policy,
+    Restarted,
+    Settle,
     Stale,
     StartLoad,
+    Step,
     Value,
     reply_of,
     to_plain,
@@ -85,7 +90,7 @@ def test_a_value_of_the_first_version_is_found(disk: Disk) -> None:
 
 PLAIN: Final = to_plain(Fresh("", NOW, POLICY.lifetime, NOW, None, NOW), lambda _: None)
 
-UNREADABLE: Final = {
+UNREADABLE: Final[dict[str, object]] = {
     "another version": {"version": VERSION + 1, **PLAIN},
     "no object": [1, 2, 3],
     "no state": {},
@@ -99,7 +104,16 @@ UNREADABLE: Final = {
 }
 
 
-@pytest.mark.parametrize("content", [*UNREADABLE.values(), None, 7, b"\xff", "{", "[" * 100_000], ids=repr)
+OTHER: Final[dict[str, object]] = {
+    "nothing": None,
+    "a number": 7,
+    "bytes": b"\xff",
+    "half a text": "{",
+    "a deep text": "[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("content", [*UNREADABLE.values(), *OTHER.values()], ids=[*UNREADABLE, *OTHER])
 def test_an_entry_that_cannot_be_read_is_loaded_again(
     disk: Disk, caplog: pytest.LogCaptureFixture, content: Any
 ) -> None:
@@ -157,6 +171,71 @@ def test_a_storage_that_fails_wedges_no_constructor(disk: Disk) -> None:
 
 
 # What an instance leaves
+
+
+def test_what_could_not_be_deleted_is_deleted_at_the_next_step(disk: Disk) -> None:
+    """As long as it is there, a restart would bring back what was replaced."""
+    entry = loaded(disk)
+    disk.fails = lambda _, what: what.startswith(("INSERT", "DELETE"))
+    entry.put('"new"', NOW + SECOND)
+    assert entry.refusal is not None
+    assert isinstance(disk.stored(NOW + SECOND), Fresh)
+    disk.heal()
+    entry.refresh(NOW + 2 * SECOND)
+    assert entry.refusal is None
+    assert disk.stored(NOW + 2 * SECOND) == ABSENT
+
+
+def test_an_instance_that_cannot_see_whether_it_was_replaced_saves_nothing(disk: Disk) -> None:
+    """It may have been, and then it would store an older value over a newer one."""
+    first, second = started(disk), started(disk)
+    generation = loading(first, NOW)
+    assert second.put('"new"', NOW + SECOND)
+    assert second.refusal is None
+    disk.fails = lambda _, what: what.startswith("SELECT content FROM")
+    effects = first.load_succeeded(generation, '"old"', NOW + 2 * SECOND)
+    assert Settle(generation, Value('"old"', NOW, is_stale=False)) in effects
+    assert first.refusal is not None
+    assert disk.stored(NOW + 2 * SECOND) == ABSENT
+
+
+def test_what_may_be_stored_is_deleted_though_it_cannot_be_looked_for(disk: Disk) -> None:
+    """An instance that found nothing at its start does not know what another one has stored since."""
+    second = started(disk)
+    loaded(disk)
+    disk.fails = lambda _, what: "sqlite_master" in what
+    second.invalidate(NOW + SECOND)
+    assert disk.stored(NOW + SECOND) == ABSENT
+
+
+def test_what_is_freed_need_not_be_deleted(disk: Disk) -> None:
+    """The caller who invalidates is told of no refusal that has come to nothing."""
+    entry = loaded(disk)
+    disk.fails = lambda _, what: what.startswith("DELETE")
+    entry.invalidate(NOW + SECOND)
+    assert entry.refusal is None
+    assert disk.is_empty
+
+
+def test_an_instance_does_not_trust_its_alarm_after_another_one_was_there(disk: Disk) -> None:
+    """The other one may have unset it; what is stored again would stay for ever."""
+    first, second = started(disk), started(disk)
+    first.put('"value"', NOW)
+    alarm_at = disk.alarm_at
+    second.invalidate(NOW)
+    assert disk.alarm_at is None
+    first.put('"value"', NOW)
+    assert disk.alarm_at == alarm_at
+
+
+def test_an_instance_that_has_freed_its_storage_was_not_replaced(disk: Disk) -> None:
+    """Nobody else did it; what is taken over from nobody is no step."""
+    steps: list[Step] = []
+    entry = loaded(disk, observe=lambda _key, step: steps.append(step))
+    entry.alarm(NOW + 40 * SECOND)
+    assert disk.is_empty
+    loading(entry, NOW + 41 * SECOND)
+    assert [type(step.event) for step in steps] == [Restarted, Get, LoadSucceeded, Get]
 
 
 def test_what_was_invalidated_during_its_load_does_not_come_back(disk: Disk) -> None:
