@@ -5,8 +5,10 @@ log handler -, everybody is answered and the object goes on. No workerd is neede
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
+import weakref
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final
 
@@ -154,6 +156,10 @@ def test_a_load_that_ends_by_no_exception_is_told_as_cancelled(
 
 
 # Errors
+
+
+class UserNotFound(LookupError):
+    """It can be referred to weakly."""
 
 
 class Mute(Exception):
@@ -389,5 +395,22 @@ def test_nothing_is_left_of_a_load_that_is_over(runner: asyncio.Runner, disk: Di
         await hosted.settle()
         assert lookup.result()["value"] == '"put"'
         assert hosted.is_at_rest()
+
+    run(runner, scenario)
+
+
+def test_what_is_replaced_is_let_go(runner: asyncio.Runner, disk: Disk) -> None:
+    """An object lives for long and has little memory: of the former value or error nothing is kept."""
+
+    async def scenario(loop: VirtualLoop) -> None:
+        hosted = Hosted(loop, disk, Policy(ttl=10, negative_ttl=10))
+        error = UserNotFound()
+        reference = weakref.ref(error)
+        await asked(hosted, end=error)
+        del error
+        assert hosted.requests.put("1", None, None) == {}
+        await hosted.settle()
+        gc.collect()
+        assert reference() is None
 
     run(runner, scenario)
