@@ -13,7 +13,7 @@ from herdless._durable import wire
 from herdless._durable.runtime import to_js, to_python
 from herdless._durable.wire import Body, ObjectUnreachable, Reply
 from herdless._lookup import Lookup
-from herdless_core import Duration, Loaded, PolicyError, Stats
+from herdless_core import Duration, Loaded, PolicyError, Stats, shown
 
 T = TypeVar("T")
 
@@ -144,7 +144,7 @@ async def call(namespace: Any, name: str, method: str, *arguments: Any, retry_se
             delay = random.uniform(0, longest)
             if not _may_help_to_retry(error) or monotonic() + delay > deadline:
                 raise ObjectUnreachable(
-                    f"the object {wire.shortened(name)} did not answer {method}(): {_first_line(error)}"
+                    f"the object {shown(name)} did not answer {method}(): {_first_line(error)}"
                 ) from error
         await asyncio.sleep(delay)
         longest = min(2 * longest, LONGEST_BACKOFF_SECONDS)

@@ -16,7 +16,7 @@ from typing import Final, final
 from herdless._durable.foreign import warn
 from herdless._durable.storage import EntryStorage
 from herdless._durable.wire import NotStored
-from herdless_core import ABSENT, Entry, describe
+from herdless_core import ABSENT, Entry, describe, shown
 
 
 @final
@@ -120,7 +120,7 @@ class Kept:
         self._storage.alarm_went_off()
 
     def _refused(self, what: str, error: Exception) -> None:
-        warn("the storage of %r could not %s", self._key, what, error=error)
+        warn("the storage of %s could not %s", shown(self._key), what, error=error)
         if self.refusal is None:
             kind, message = describe(error)
             self.refusal = NotStored(f"the object's storage could not {what}: {kind}: {message}")

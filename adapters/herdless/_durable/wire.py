@@ -76,7 +76,7 @@ def checked(body: object) -> Body:
     if isinstance(body, (memoryview, bytearray)):
         body = bytes(body)
     if not isinstance(body, (str, bytes)):
-        raise PolicyError(f"value={shortened(body)} is not accepted: give JSON text or bytes")
+        raise PolicyError(f"value={shown(body)} is not accepted: give JSON text or bytes")
     size = len(body) if isinstance(body, bytes) else _size("value", body)
     if size > MAX_BODY_BYTES:
         raise ValueTooLarge(f"the encoded value has {size} bytes; at most {MAX_BODY_BYTES} fit into an object's row")
@@ -89,17 +89,8 @@ def checked_json(body: Body) -> Body:
         try:
             json.loads(body, parse_constant=_refused)
         except (ValueError, RecursionError) as error:
-            raise PolicyError(f"value={shortened(body)} is not accepted: give JSON text or bytes ({error})") from error
+            raise PolicyError(f"value={shown(body)} is not accepted: give JSON text or bytes ({error})") from error
     return body
-
-
-def shortened(value: object) -> str:
-    """The value's repr for a message, of at most 80 characters."""
-    try:
-        text = repr(value[:80] if isinstance(value, (str, bytes)) else value)
-    except Exception:  # noqa: BLE001  # it only tells which value it is
-        text = f"<{type(value).__name__}>"
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _size(argument: str, text: str) -> int:
@@ -107,7 +98,7 @@ def _size(argument: str, text: str) -> int:
         return len(text.encode())
     except UnicodeEncodeError as error:
         raise PolicyError(
-            f"{argument}={shortened(text)} is not accepted: it has a lone surrogate at {error.start}, give Unicode text"
+            f"{argument}={shown(text)} is not accepted: it has a lone surrogate at {error.start}, give Unicode text"
         ) from error
 
 
@@ -158,12 +149,12 @@ def object_name(key: object, reader: int = 0, *, replicas: int = 0) -> str:
     """
     if not isinstance(key, str) or not key or key.startswith(_READER):
         raise PolicyError(
-            f"key={shortened(key)} is not accepted: give a text that is not empty and does not begin with U+001F"
+            f"key={shown(key)} is not accepted: give a text that is not empty and does not begin with U+001F"
         )
     longest = MAX_NAME_BYTES - (len(str(max(replicas, reader))) + 2 if replicas or reader else 0)
     size = _size("key", key)
     if size > longest:
-        raise PolicyError(f"key={shortened(key)} is not accepted: it has {size} bytes, give at most {longest}")
+        raise PolicyError(f"key={shown(key)} is not accepted: it has {size} bytes, give at most {longest}")
     return f"{_READER}{reader}{_READER}{key}" if reader else key
 
 
