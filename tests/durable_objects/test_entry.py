@@ -9,7 +9,8 @@ from typing import Any, Final
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from herdless._durable.entry import LEASE, DurableEntry
+from herdless._durable.alarm import LEASE
+from herdless._durable.entry import DurableEntry
 from herdless._durable.storage import EntryStorage
 from herdless_core import (
     NANOSECONDS_PER_SECOND,

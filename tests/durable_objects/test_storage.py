@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import pytest
 
-from herdless._durable.entry import LEASE, LEASE_MARGIN, DurableEntry
+from herdless._durable.alarm import LEASE, LEASE_MARGIN
+from herdless._durable.entry import DurableEntry
 from herdless._durable.storage import MAX_SKEW, VERSION, EntryStorage
 from herdless_core import (
     ABSENT,

@@ -15,17 +15,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final, final
 
+from herdless._durable.alarm import due_at, lease, refresh_at
 from herdless._durable.foreign import Watched
 from herdless._durable.kept import Kept
 from herdless._durable.storage import NANOSECONDS_PER_MILLISECOND, EntryStorage
 from herdless._durable.wire import NotStored
 from herdless_core import (
-    NANOSECONDS_PER_SECOND,
     NEVER,
     Absent,
     Effects,
     Entry,
-    Failure,
     Forget,
     Fresh,
     Keyspace,
@@ -41,13 +40,6 @@ from herdless_core import (
     age,
     read,
 )
-
-LEASE: Final = 15 * 60 * NANOSECONDS_PER_SECOND
-"""How long after the start of a load the alarm looks whether an instance died of it, and left something behind, where
-there is no `load_timeout`."""
-
-LEASE_MARGIN: Final = 5 * NANOSECONDS_PER_SECOND
-"""The same, after `load_timeout`, by when a load that lives has been given up."""
 
 
 @final
@@ -134,7 +126,7 @@ class DurableEntry:
         self._kept.alarm_went_off()
         self._catch_up(now)
         entry = self._entry(now)
-        if self._keeps_warm and entry.flight is None and now >= _refresh_at(entry):
+        if self._keeps_warm and entry.flight is None and now >= refresh_at(entry):
             return self.refresh(now)
         return self._written((), now)
 
@@ -231,7 +223,7 @@ class DurableEntry:
         """The effects, once the load's generation is durable; where it cannot be, the load has failed instead."""
         refusal = self._claim(order.generation)
         if refusal is None:
-            self._lease_until = self._lease(now)
+            self._lease_until = now + lease(self._keyspace.policy)
             return effects
         ended = self._keyspace.load_failed(order.generation, refusal, now)
         return (*(effect for effect in effects if effect is not order), *ended)
@@ -241,29 +233,9 @@ class DurableEntry:
         in_flight, entry = self._keyspace.stats().in_flight, self._entry(now)
         if in_flight:
             if self._lease_until <= now:
-                self._lease_until = self._lease(now)
+                self._lease_until = now + lease(self._keyspace.policy)
             self._kept.wake_at(self._lease_until)
         elif isinstance(entry, Absent):
             self._kept.free()
         else:
-            self._kept.wake_at(self._due_at(entry))
-
-    def _lease(self, now: int) -> int:
-        load_timeout = self._keyspace.policy.load_timeout
-        return now + (LEASE if load_timeout >= NEVER else load_timeout + LEASE_MARGIN)
-
-    def _due_at(self, entry: Entry) -> int:
-        if not isinstance(entry, (Fresh, Stale)):
-            return NEVER
-        return min(_refresh_at(entry), entry.kept_until) if self._keeps_warm else entry.kept_until
-
-
-def _refresh_at(entry: Entry) -> int:
-    """From when on the entry's value may be refreshed though nobody asks; `NEVER` for one that has none."""
-    match entry:
-        case Fresh() if not isinstance(entry.value, Failure):
-            return entry.refresh_at
-        case Stale():
-            return entry.retry_at
-        case _:
-            return NEVER
+            self._kept.wake_at(due_at(entry, keeps_warm=self._keeps_warm))
