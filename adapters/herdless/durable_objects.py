@@ -15,47 +15,42 @@ Workers call through `CacheClient`, or over RPC from any language: see docs/dura
 
 from __future__ import annotations
 
-import random
 import time
-from dataclasses import asdict
 from typing import Any, ClassVar, Final
 
-from herdless._cache import LOADING
 from herdless._durable import wire
 from herdless._durable.client import CALL_SECONDS, CacheClient, call
 from herdless._durable.entry import DurableEntry
 from herdless._durable.flights import Flights
-from herdless._durable.runtime import DurableObject, object_storage
+from herdless._durable.foreign import Clock
+from herdless._durable.requests import Requests
+from herdless._durable.runtime import DurableObject, Exposed, object_storage
 from herdless._durable.storage import EntryStorage
-from herdless._durable.wire import Body, ObjectUnreachable, Reply, ValueTooLarge
-from herdless._observers import Guarded
-from herdless_core import (
-    NANOSECONDS_PER_SECOND,
-    Answer,
-    Failure,
-    HerdlessError,
-    Join,
-    Loaded,
-    Outcome,
-    Policy,
-    ReentrantLoad,
-    Refuse,
-    RemoteLoadError,
-    Step,
-    TooManyWaiters,
-    Value,
-    reply_of,
-    shown,
-)
+from herdless._durable.wire import Body, NotStored, ObjectUnreachable, Reply, ValueTooLarge
+from herdless_core import Loaded, Policy, RemoteLoadError, Step, shown
 
-__all__ = ["CacheClient", "CacheObject", "Loaded", "ObjectUnreachable", "Policy", "RemoteLoadError", "ValueTooLarge"]
+__all__ = [
+    "CacheClient",
+    "CacheObject",
+    "Loaded",
+    "NotStored",
+    "ObjectUnreachable",
+    "Policy",
+    "RemoteLoadError",
+    "ValueTooLarge",
+]
+
+_HOOKS: Final = frozenset({"clock", "encode", "load", "observe"})
+"""What a subclass writes and the object calls; nobody else does."""
 
 
 class CacheObject(DurableObject):
     """One key's entry, as a Durable Object. Subclass it; give `load`, and `policy` where the default is not right.
 
     Its public methods are RPC: `get`, `lookup` and `peek` ask; `put`, `invalidate`, `expire` and `refresh` change;
-    `stats` tells. They answer with plain data and raise nothing. The object's storage and alarm are the cache's own.
+    `stats` tells. They answer with plain data and raise nothing. So are a subclass's own, unless their names begin with
+    an underscore. The hooks `load`, `encode`, `clock` and `observe` cannot be called from outside. The object's storage
+    and alarm are the cache's own.
     """
 
     policy: ClassVar[Policy] = Policy()
@@ -80,92 +75,85 @@ class CacheObject(DurableObject):
         A hit takes no step. An instance's first step is Restarted. Costs nothing where it is not overridden.
         """
 
+    def __new__(cls, ctx: Any, env: Any) -> Any:
+        """What the runtime is given in place of the object: its public methods."""
+        made = super().__new__(cls)
+        made.__init__(ctx, env)  # type: ignore[misc]  # Python does not, as it is not what is returned
+        return Exposed(made, _HOOKS)
+
     def __init__(self, ctx: Any, env: Any) -> None:
         super().__init__(ctx, env)
-        if not isinstance(ctx.id.name, str):
-            raise TypeError(f"{type(self).__name__} needs an object with a name: get it by `getByName(key)`")
         self._key, self._is_reader = wire.key_of(ctx.id.name)
-        storage = EntryStorage(object_storage(ctx))
-        observe = None if type(self).observe is CacheObject.observe else Guarded(self.observe)
+        clock = Clock(self.clock)
+        observe = None if type(self).observe is CacheObject.observe else self.observe
+        name = f"{type(self).__name__} {shown(self._key)}"
         self._entry: Final = DurableEntry(
-            storage, self._key, self.policy, self.clock(), keeps_warm=self.keeps_warm, observe=observe
+            EntryStorage(object_storage(ctx)),
+            self._key,
+            self.policy,
+            clock(),
+            keeps_warm=self.keeps_warm,
+            observe=observe,
         )
-        self._flights: Final = Flights(self._entry, self._load, self.clock, f"{type(self).__name__} {shown(self._key)}")
+        self._flights: Final = Flights(self._entry, self._load, clock, name)
+        holds_json = type(self).encode is CacheObject.encode
+        self._requests: Final = Requests(self._entry, self._flights, clock, name, holds_json=holds_json)
 
     # RPC
 
     async def get(self) -> Reply:
         """`{value}`, or `{error, message}`."""
-        reply = await self.lookup()
-        return {"value": reply["value"]} if "value" in reply else reply
+        return await self._requests.get()
 
     async def lookup(self) -> Reply:
         """`{value, outcome, age}`: how the value was come by, and its age in seconds; or `{error, message}`."""
-        now = self.clock()
-        hit = self._entry.hit(now)
-        if hit is not None:
-            return self._reply(hit, "hit", now)
-        try:
-            effects = self._entry.get(now, LOADING.get())
-        except ReentrantLoad as error:
-            return wire.reply_with_error(error)
-        self._flights.carry_out(effects)
-        match reply_of(effects):
-            case Answer() as answer:
-                return self._reply(answer.outcome, "hit", now)
-            case Join() as join:
-                outcome = await self._flights.join(join.generation)
-                return self._reply(outcome, "loaded" if join.leads else "joined", self.clock())
-            case Refuse() as refusal:
-                waiting = f"max_waiters={refusal.max_waiters} callers wait for the load of {shown(self._key)} already"
-                return wire.reply_with_error(TooManyWaiters(waiting))
+        return await self._requests.lookup()
 
     async def lend(self) -> Reply:
         """`{value, ttl, stale_while_revalidate}`: what a reader may keep, and for how long; or `{error, message}`."""
-        reply = await self.lookup()
-        if "error" in reply:
-            return reply
-        ttl, stale_while_revalidate = map(wire.seconds, self._entry.lendable(reply["value"], self.clock()))
-        return {"value": reply["value"], "ttl": ttl, "stale_while_revalidate": stale_while_revalidate}
+        return await self._requests.lend()
 
     async def peek(self) -> Reply:
         """`{value, outcome, age}` if a lookup would be answered with it at once, else `{}`."""
-        now = self.clock()
-        outcome = self._entry.peek(now)
-        return self._reply(outcome, "hit", now) if isinstance(outcome, Value) else {}
+        return self._requests.peek()
 
-    async def put(self, value: object, ttl: float | None = None, stale_while_revalidate: float | None = None) -> Reply:
-        """Store a value, encoded; the durations, seconds, in place of the policy's. `{}`, or `{error, message}`."""
-        try:
-            loaded = Loaded(wire.checked(value), ttl=ttl, stale_while_revalidate=stale_while_revalidate)
-        except HerdlessError as error:
-            return wire.reply_with_error(error)
-        self._flights.carry_out(self._entry.put(loaded, self.clock(), random.random()))
-        return {}
+    async def put(
+        self, value: object = None, ttl: float | None = None, stale_while_revalidate: float | None = None
+    ) -> Reply:
+        """Store a value, encoded; the durations, seconds, in place of the policy's. `{}`, or `{error, message}`.
+
+        A text has to be JSON, unless the class has its own `encode`. NotStored: this instance serves the value, until
+        it ends; what was stored before is deleted.
+        """
+        return self._requests.put(value, ttl, stale_while_revalidate)
 
     async def invalidate(self) -> Reply:
-        """From now on nobody is served what was known, nor what a load in flight will say. `{}`."""
-        self._flights.carry_out(self._entry.invalidate(self.clock()))
-        return {}
+        """From now on nobody is served what was known, nor what a load in flight will say. `{}`, or `{error, message}`.
+
+        NotStored: it holds in this instance, but the next one may find what was known; call again.
+        """
+        return self._requests.invalidate()
 
     async def expire(self) -> Reply:
-        """Make a fresh value stale: loaded again at the next lookup, served meanwhile as the policy says. `{}`."""
-        self._flights.carry_out(self._entry.expire(self.clock()))
-        return {}
+        """Make a fresh value stale: loaded again at the next lookup, served meanwhile as the policy says. `{}`, or
+        `{error, message}`.
+        """
+        return self._requests.expire()
 
     async def refresh(self) -> Reply:
-        """Start loading without waiting for it, unless a load is in flight. `{}`."""
-        self._flights.carry_out(self._entry.refresh(self.clock()))
-        return {}
+        """Start loading without waiting for it, unless a load is in flight. `{}`, or `{error, message}`."""
+        return self._requests.refresh()
 
     async def stats(self) -> Reply:
         """The counters of this instance, as `herdless.Stats` names them."""
-        return asdict(self._entry.stats())
+        return self._requests.stats()
 
     async def alarm(self, info: object = None) -> None:
-        """Only says that the time has come; the platform may say so more than once. Waits for the load it starts."""
-        self._flights.carry_out(self._entry.alarm(self.clock()))
-        await self._flights.ended()
+        """Only says that the time has come; the platform may say so more than once. Waits for the load it starts.
+
+        Raises NotStored where the storage refused to write: the platform comes again then.
+        """
+        await self._requests.alarm()
 
     # The rest
 
@@ -185,9 +173,3 @@ class CacheObject(DurableObject):
         if error is not None:
             raise error
         return Loaded(wire.body_in(reply), ttl=reply["ttl"], stale_while_revalidate=reply["stale_while_revalidate"])
-
-    def _reply(self, outcome: Outcome, how: str, now: int) -> Reply:
-        if isinstance(outcome, Failure):
-            return wire.reply_with_error(outcome.error)
-        age = (now - outcome.loaded_at) / NANOSECONDS_PER_SECOND
-        return {"value": outcome.value, "outcome": "stale" if outcome.is_stale else how, "age": age}

@@ -51,7 +51,7 @@ from herdless_core._events import (
 )
 from herdless_core._keyspace import Keyspace, Observer, Stats, reply_of
 from herdless_core._machine import Step, age, peek, read, transition
-from herdless_core._plain import Plain, describe, from_plain, to_plain
+from herdless_core._plain import MAX_MESSAGE_CHARACTERS, Plain, describe, from_plain, to_plain
 from herdless_core._policy import (
     LONG_AGO,
     NANOSECONDS_PER_SECOND,
@@ -70,6 +70,7 @@ from herdless_core._states import ABSENT, Absent, Cause, Entry, Evicted, Failure
 __all__ = [
     "ABSENT",
     "LONG_AGO",
+    "MAX_MESSAGE_CHARACTERS",
     "NANOSECONDS_PER_SECOND",
     "NEVER",
     "Absent",

@@ -19,6 +19,9 @@ from herdless_core._states import ABSENT, Absent, Cause, Entry, Evicted, Failure
 Plain: TypeAlias = dict[str, Any]
 """What `json.dumps` takes and `json.loads` gives back."""
 
+MAX_MESSAGE_CHARACTERS: Final = 10_000
+"""Of an error's message; a longer one may not fit into a record, and nobody reads it."""
+
 _EXACT_IN_JAVASCRIPT: Final = 2**53
 
 
@@ -61,7 +64,7 @@ def from_plain(plain: Mapping[str, Any], decode: Callable[[Any], Any]) -> Entry:
     """
     try:
         return _entry(plain, decode)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:  # the last one: an infinity is no integer
         raise ValueError(f"plain={plain!r} is not accepted: give what to_plain returned ({error!r})") from error
 
 
@@ -113,9 +116,18 @@ def _outcome(plain: Mapping[str, Any], decode: Callable[[Any], Any]) -> Any:
 
 
 def describe(error: BaseException) -> tuple[str, str]:
-    """What is kept of an error outside of its process: the name of its class, and its message."""
+    """What is kept of an error outside of its process: the name of its class, and its message.
+
+    Never raises. The message is text that UTF-8 can say, of at most `MAX_MESSAGE_CHARACTERS`; the rest is left out.
+    """
     kind = error.kind if isinstance(error, RemoteLoadError) else type(error).__name__
-    return kind, str(error)
+    try:
+        message = str(error)
+    except Exception as failure:  # noqa: BLE001  # the loader's class wrote it, and it must not cost the answer
+        message = f"the message cannot be had: str() raised {type(failure).__name__}"
+    if len(message) > MAX_MESSAGE_CHARACTERS:
+        message = f"{message[:MAX_MESSAGE_CHARACTERS]}..."
+    return kind, message.encode("utf-8", "backslashreplace").decode()
 
 
 def _lifetime_to_plain(lifetime: Lifetime) -> Plain:

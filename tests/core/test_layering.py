@@ -66,7 +66,7 @@ TABLE: Final[Mapping[str, Row]] = {
         {"threading"},
     ),
     "herdless._durable": Row({CORE, CACHE, "herdless._lookup"}, {"asyncio", "pyodide", "workers"}),
-    "herdless.durable_objects": Row({CORE, CACHE, "herdless._durable", "herdless._observers"}),
+    "herdless.durable_objects": Row({CORE, "herdless._durable"}),
     "herdless._trace": Row({CORE}, {"asyncio", "threading", "trio"}),  # whose task it is, if they are there already
     "herdless.trace": Row({"herdless._trace"}),
     "herdless._testing": Row({CORE, "herdless", "herdless._trace", "herdless._primitives"}, {"asyncio", "threading"}),

@@ -21,7 +21,7 @@ from tests.durable_objects.packages import COMPATIBILITY_DATE, Runtime, Unavaila
 PROJECT: Final = Path(__file__).parents[2]
 APP: Final = Path(__file__).parent / "app"
 
-SOCKETS: Final = ("javascript", "python", "edge", "edge-python", "reference")
+SOCKETS: Final = ("javascript", "python", "edge", "edge-closed", "edge-python", "reference")
 
 _PACKAGES: Final = (PROJECT / "core" / "herdless_core", PROJECT / "adapters" / "herdless")
 _EXAMPLE: Final = PROJECT / "docs" / "examples" / "edge"

@@ -71,6 +71,17 @@ class Origin:
         with self._changed:
             self._answers[path] = status, json.dumps(value) if status == 200 else str(value)
 
+    def answers_text(self, path: str, text: str) -> None:
+        """From now on the path is answered with this text, which need not be JSON."""
+        with self._changed:
+            self._answers[path] = 200, text
+
+    @property
+    def total(self) -> int:
+        """How many requests have come for whatever path."""
+        with self._changed:
+            return self._requests.total()
+
     @contextmanager
     def holding(self, path: str) -> Iterator[None]:
         """Requests for the path are not answered before the end of the block."""

@@ -130,7 +130,7 @@ def test_a_loader_that_asks_for_its_own_key_is_told_so(edge: Edge) -> None:
 def test_however_a_loader_ends_its_caller_is_answered(edge: Edge) -> None:
     """A SystemExit that left the load would end the whole Worker, and every other object in it."""
     assert edge.ask("Odd", "exit", "get")["error"] == "LoadCancelled"
-    assert edge.ask("Odd", "exit", "stats")["load_failures"] == 1
+    assert edge.ask("Odd", "exit", "stats")["load_cancellations"] == 1
 
 
 def test_an_origin_that_is_down_is_an_error_with_its_message(edge: Edge, key: str) -> None:

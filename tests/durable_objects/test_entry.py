@@ -4,15 +4,13 @@ the next event. Whatever they do, what is stored is never older than what either
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
 from typing import Any, Final
 
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from herdless._durable import runtime
-from herdless._durable.entry import LEASE, DurableEntry
+from herdless._durable.alarm import LEASE
+from herdless._durable.entry import DurableEntry
 from herdless._durable.storage import EntryStorage
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
@@ -25,51 +23,10 @@ from herdless_core import (
     StartLoad,
     reply_of,
 )
+from tests.durable_objects.disk import Disk
 
 POLICY: Final = Policy(ttl=10, stale_while_revalidate=10, stale_if_error=30, negative_ttl=5)
 INSTANCES: Final = st.integers(0, 1)
-
-
-class Cursor:
-    """The rows of a statement."""
-
-    def __init__(self, rows: list[Any]) -> None:
-        self._rows: Final = rows
-
-    def raw(self) -> Iterator[Any]:
-        """As the runtime's cursor."""
-        return iter(self._rows)
-
-
-class Sql:
-    """SQLite behind the runtime's one method."""
-
-    def __init__(self) -> None:
-        self._connection: Final = sqlite3.connect(":memory:", isolation_level=None)
-
-    def exec(self, statement: str, *parameters: object) -> Cursor:
-        """Run a statement."""
-        return Cursor(self._connection.execute(statement, parameters).fetchall())
-
-
-class Disk:
-    """An object's storage and its one alarm."""
-
-    def __init__(self) -> None:
-        self.sql: runtime.Sql = Sql()
-        self.alarm_at: int | None = None
-
-    def setAlarm(self, at: int) -> None:  # noqa: N802  # JavaScript's name
-        """Set it, milliseconds."""
-        self.alarm_at = at
-
-    def deleteAlarm(self) -> None:  # noqa: N802  # JavaScript's name
-        """Unset it."""
-        self.alarm_at = None
-
-    def deleteAll(self) -> None:  # noqa: N802  # JavaScript's name
-        """Drop the tables."""
-        self.sql.exec("DROP TABLE herdless")
 
 
 class TwoInstances(RuleBasedStateMachine):
@@ -84,7 +41,12 @@ class TwoInstances(RuleBasedStateMachine):
         self.acknowledged = 0
         self.generations: set[int] = set()
         self.disk = Disk()
+        self.was_refused = False
         self.instances = [self._started(), self._started()]
+
+    def teardown(self) -> None:
+        """The disk is closed."""
+        self.disk.close()
 
     def _started(self) -> DurableEntry:
         return DurableEntry(EntryStorage(self.disk), "key", POLICY, self.now, keeps_warm=True)
@@ -100,6 +62,11 @@ class TwoInstances(RuleBasedStateMachine):
         assert not self.generations & set(ordered), "a generation was used twice"
         self.generations.update(ordered)
         return multiple(*((instance, generation, self.truth) for generation in ordered))
+
+    def _acknowledge(self, index: int) -> None:
+        """The change is durable, unless the instance says that it is not."""
+        if self.instances[index].refusal is None:
+            self.acknowledged = self.truth
 
     @rule(target=loads, index=INSTANCES)
     def get(self, index: int) -> Any:
@@ -131,14 +98,14 @@ class TwoInstances(RuleBasedStateMachine):
         """The truth changes, and its new version is put."""
         self.truth += 1
         self.instances[index].put(str(self.truth), self._tick())
-        self.acknowledged = self.truth
+        self._acknowledge(index)
 
     @rule(index=INSTANCES)
     def invalidate(self, index: int) -> None:
         """The truth changes, and whoever changed it says so."""
         self.truth += 1
         self.instances[index].invalidate(self._tick())
-        self.acknowledged = self.truth
+        self._acknowledge(index)
 
     @rule(index=INSTANCES)
     def expire(self, index: int) -> None:
@@ -164,16 +131,28 @@ class TwoInstances(RuleBasedStateMachine):
     @invariant()
     def what_is_stored_is_not_older_than_what_was_acknowledged(self) -> None:
         """NoStaleSet, across instances."""
-        stored = EntryStorage(self.disk).entry()
+        stored = self.disk.stored(self.now)
         if isinstance(stored, (Fresh, Stale)) and isinstance(stored.value, str):
             assert int(stored.value) >= self.acknowledged
 
     @invariant()
     def what_is_stored_will_be_freed(self) -> None:
         """Nothing is stored without an alarm, or it would be there for ever."""
-        if not EntryStorage(self.disk).is_empty:
+        if not self.disk.is_empty and not self.was_refused:
             assert self.disk.alarm_at is not None
             assert self.disk.alarm_at < NEVER
 
 
+class RefusingDisk(TwoInstances):
+    """The same, where the storage may refuse: what is told to be durable is, all the same."""
+
+    @rule(skipped=st.integers(0, 6), refused=st.integers(1, 4))
+    def refuse(self, skipped: int, refused: int) -> None:
+        """Some of the next touches of the storage fail."""
+        first = self.disk.touches + skipped
+        self.disk.fails = lambda touch, _: first <= touch < first + refused
+        self.was_refused = True
+
+
 TestTwoInstances = TwoInstances.TestCase
+TestRefusingDisk = RefusingDisk.TestCase

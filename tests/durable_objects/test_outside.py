@@ -11,6 +11,7 @@ import pytest
 
 from herdless import HerdlessError, LoadTimeout, PolicyError
 from herdless._durable import client, wire
+from herdless._durable.runtime import Exposed
 from herdless.durable_objects import (
     CacheClient,
     CacheObject,
@@ -200,6 +201,93 @@ def test_a_key_is_a_text_that_is_no_readers_name(key: Any) -> None:
     """The name of an object is a text; those of readers begin with a mark that no key may have."""
     with pytest.raises(PolicyError, match="is not accepted: give a text"):
         asyncio.run(CacheClient(Namespace({})).get(key))
+
+
+@pytest.mark.parametrize(("replicas", "longest"), [(0, 1024), (1, 1021), (9, 1021), (10, 1020)])
+def test_a_key_has_as_many_bytes_as_an_object_can_be_named_by(replicas: int, longest: int) -> None:
+    """An object with a longer name is not told it, and answers nobody. With readers, whichever of them is asked, the
+    answer is the same: their names are longer than the key.
+    """
+    reply = {"value": "7", "outcome": "hit", "age": 0}
+    namespace = Namespace(reply)
+    users = CacheClient(namespace, replicas=replicas)
+    assert asyncio.run(users.get("é" * (longest // 2) + "x" * (longest % 2))) == 7
+    assert max(len(wire.object_name("x" * longest, reader).encode()) for reader in range(replicas + 1)) <= 1024
+    message = f"it has {longest + 1} bytes, give at most {longest}$"
+    for change in (users.get, users.invalidate, users.expire, users.refresh, users.stats, users.peek):
+        with pytest.raises(PolicyError, match=message):
+            asyncio.run(change("x" * (longest + 1)))
+    with pytest.raises(PolicyError, match=message):
+        asyncio.run(users.put("x" * (longest + 1), 7))
+    assert len(namespace.calls) == 1
+
+
+def test_a_key_is_unicode() -> None:
+    """A lone surrogate has no bytes that could be sent; and the message must not have one either."""
+    with pytest.raises(PolicyError, match="it has a lone surrogate at 2") as raised:
+        asyncio.run(CacheClient(Namespace({})).get("ab\ud800"))
+    str(raised.value).encode()
+
+
+@pytest.mark.parametrize("name", [None, "", "\x1fkey", "\x1f0\x1fkey", "\x1f1\x1f", "\x1fx\x1fkey", "x" * 1025])
+def test_an_object_by_another_name_is_refused(name: Any) -> None:
+    """A key that begins as the names of readers do would be an object that no invalidation reaches."""
+    with pytest.raises(PolicyError, match="is not accepted"):
+        wire.key_of(name)
+
+
+def test_what_the_runtime_holds_has_the_public_methods_only() -> None:
+    """RPC calls whatever is callable: a loader that is called by it loads without single flight."""
+
+    class Object:
+        constant = 7
+
+        def get(self) -> str:
+            return f"got {self._secret()}"
+
+        def load(self) -> str:
+            return "loaded"
+
+        def _secret(self) -> str:
+            return "a secret"
+
+    exposed: Any = Exposed(Object(), frozenset({"load"}))
+    assert exposed.get() == "got a secret"
+    for name in ("load", "_secret", "constant", "__init__", "__setattr__", "__class__", "_methods", "__dict__"):
+        with pytest.raises(AttributeError, match="there is no method"):
+            getattr(exposed, name)
+    with pytest.raises(AttributeError, match="cannot be set"):
+        exposed.get = None
+
+
+@pytest.mark.parametrize("value", ["\ud800", ["\udfff", {"\ud800": "é"}]])
+def test_a_lone_surrogate_in_a_value_is_escaped(value: Any) -> None:
+    """JSON can say it so; as it is it is no UTF-8, and the row would not be written."""
+    body = wire.encode(value)
+    assert isinstance(body, str)
+    body.encode()
+    assert wire.decode(wire.checked_json(wire.checked(body))) == value
+
+
+def test_text_with_a_lone_surrogate_is_refused() -> None:
+    """Whoever encodes by themselves is told where it is."""
+    with pytest.raises(PolicyError, match="it has a lone surrogate at 1, give Unicode text"):
+        wire.checked('"\ud800"')
+
+
+@pytest.mark.parametrize(
+    "text", ["", "value", "{'a': 1}", "NaN", "[Infinity]", "1 2", "\ufeff1", '"\n"', "[" * 100_000]
+)
+def test_text_that_is_no_json_is_refused(text: str) -> None:
+    """Every caller would fail to decode it, and none of them wrote it."""
+    with pytest.raises(PolicyError, match="give JSON text or bytes"):
+        wire.checked_json(text)
+
+
+@pytest.mark.parametrize("body", ["7", ' {"a": [null, 1e400, "\\ud800"]}\n', b"\xff"])
+def test_json_and_bytes_are_bodies(body: str | bytes) -> None:
+    """Bytes are whatever they are."""
+    assert wire.checked_json(wire.checked(body)) is body
 
 
 @pytest.mark.parametrize("value", ["é" * 1_000_000, b"x" * 2_000_001, "x" * 2_000_001])

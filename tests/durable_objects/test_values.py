@@ -68,6 +68,40 @@ def test_a_put_of_what_is_no_body_is_refused(edge: Edge, key: str, value: object
     assert "give JSON text or bytes" in reply["message"]
 
 
+@pytest.mark.parametrize("text", ["value", "{'json': 'no'}", "NaN", '"\ud800"'])
+def test_a_put_of_text_that_is_no_json_is_refused(edge: Edge, key: str, text: str) -> None:
+    """Every reader would fail to parse it; a lone surrogate would not even reach the disk."""
+    edge.ask("Plain", key, "put", '"kept"')
+    reply = edge.ask("Plain", key, "put", text)
+    assert reply["error"] == "PolicyError"
+    assert reply["message"].startswith("value=")
+    assert edge.ask("Plain", key, "get") == {"value": '"kept"'}
+
+
+def test_a_put_of_nothing_is_refused(edge: Edge, key: str) -> None:
+    """A caller who forgets the value is told so by data, not by a traceback."""
+    assert edge.ask("Plain", key, "put")["error"] == "PolicyError"
+
+
+def test_a_class_that_encodes_otherwise_is_put_what_it_says(edge: Edge, key: str) -> None:
+    """What its texts are is the class's business."""
+    assert edge.ask("Csv", key, "put", "a,b") == {}
+    assert edge.ask("Csv", key, "get") == {"value": "a,b"}
+
+
+def test_a_loaded_value_with_a_lone_surrogate_is_stored(edge: Edge, key: str) -> None:
+    """JavaScript's strings may have them, and JSON can say them."""
+    edge.origin.answers(f"Plain/{key}", "\ud800")
+    assert edge.ask("Plain", key, "get") == {"value": '"\\ud800"'}
+    edge.ask("Plain", key, "crash")
+    assert edge.ask("Plain", key, "lookup")["outcome"] == "hit"
+
+
+def test_a_message_with_a_lone_surrogate_is_told(edge: Edge, key: str) -> None:
+    """It crosses RPC as text, and so it has to be text."""
+    assert edge.ask("Odd", "surrogate", "get") == {"error": "LookupError", "message": "no user \\ud800"}
+
+
 def test_a_value_is_a_hit_up_to_its_ttl(edge: Edge, key: str) -> None:
     """Age counts in the object as it does everywhere."""
     edge.ask("Plain", key, "get")

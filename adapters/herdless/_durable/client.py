@@ -13,7 +13,7 @@ from herdless._durable import wire
 from herdless._durable.runtime import to_js, to_python
 from herdless._durable.wire import Body, ObjectUnreachable, Reply
 from herdless._lookup import Lookup
-from herdless_core import Duration, Loaded, PolicyError, Stats
+from herdless_core import Duration, Loaded, PolicyError, Stats, shown
 
 T = TypeVar("T")
 
@@ -33,8 +33,11 @@ class CacheClient:
     encode, decode: from a value to JSON text or bytes, and back; the CacheObject's `encode` must fit.
     retry_for: for how long a call that the platform interrupted is tried again; seconds or timedelta.
 
+    A key is a text of at most 1,024 bytes in UTF-8; with readers, of a few less: their names hold the reader's number.
+
     Raises the errors of herdless; a loader's own exception as RemoteLoadError, which has its message and, as `kind`,
-    the name of its class; ObjectUnreachable when the object could not be asked. PolicyError for a bad argument.
+    the name of its class; ObjectUnreachable when the object could not be asked; NotStored when its storage refused to
+    write. PolicyError for a bad argument, before anything is sent.
     """
 
     def __init__(
@@ -75,33 +78,37 @@ class CacheClient:
             ttl, stale_while_revalidate = wire.seconds(value.ttl), wire.seconds(value.stale_while_revalidate)
             value = value.value
         body = wire.checked(self._encode(value))
-        await self._call(wire.object_name(key), "put", body, ttl, stale_while_revalidate)
+        await self._call(self._owner(key), "put", body, ttl, stale_while_revalidate)
         await self._call_all(self._readers(key), "invalidate")
 
     async def invalidate(self, key: str) -> None:
         """From now on nobody is served what was known of the key, nor what a load in flight will say of it."""
-        await self._call(wire.object_name(key), "invalidate")
+        await self._call(self._owner(key), "invalidate")
         await self._call_all(self._readers(key), "invalidate")  # after the owner, lest they load the old value again
 
     async def expire(self, key: str) -> None:
         """Make a fresh value stale: it is loaded again at the next lookup and served meanwhile as the policy says."""
-        await self._call(wire.object_name(key), "expire")
+        await self._call(self._owner(key), "expire")
         await self._call_all(self._readers(key), "expire")
 
     async def refresh(self, key: str) -> None:
         """Start loading the key in its own object without waiting for it; readers follow when their ttl is over."""
-        await self._call(wire.object_name(key), "refresh")
+        await self._call(self._owner(key), "refresh")
 
     async def stats(self, key: str) -> Stats:
         """What the key's object and its readers have done since each of them last started, added up."""
-        replies = await self._call_all((wire.object_name(key), *self._readers(key)), "stats")
+        replies = await self._call_all((self._owner(key), *self._readers(key)), "stats")
         return Stats(**{name: sum(reply[name] for reply in replies) for name in replies[0]})
 
+    def _owner(self, key: str) -> str:
+        return wire.object_name(key, replicas=self._replicas)
+
     def _some_object(self, key: str) -> str:
-        return wire.object_name(key, random.randint(1, self._replicas) if self._replicas else 0)
+        reader = random.randint(1, self._replicas) if self._replicas else 0
+        return wire.object_name(key, reader, replicas=self._replicas)
 
     def _readers(self, key: str) -> list[str]:
-        return [wire.object_name(key, reader) for reader in range(1, self._replicas + 1)]
+        return [wire.object_name(key, reader, replicas=self._replicas) for reader in range(1, self._replicas + 1)]
 
     async def _call_all(self, names: Iterable[str], method: str) -> list[Reply]:
         """All of them are called, and waited for, before the error of one is raised."""
@@ -137,7 +144,7 @@ async def call(namespace: Any, name: str, method: str, *arguments: Any, retry_se
             delay = random.uniform(0, longest)
             if not _may_help_to_retry(error) or monotonic() + delay > deadline:
                 raise ObjectUnreachable(
-                    f"the object {name!r} did not answer {method}(): {_first_line(error)}"
+                    f"the object {shown(name)} did not answer {method}(): {_first_line(error)}"
                 ) from error
         await asyncio.sleep(delay)
         longest = min(2 * longest, LONGEST_BACKOFF_SECONDS)

@@ -1,7 +1,8 @@
 """One entry that outlives its instance: a keyspace of one key, and what of it is stored.
 
 `DurableEntry` takes every step and writes what must be durable, all without waiting, and returns the effects; what is
-left for the object to do is to run loads and to answer waiters. So whoever is woken finds everything written.
+left for the object to do is to run loads and to answer waiters. So whoever is woken finds everything written. A step
+that is taken returns its effects, whatever the storage says; `refusal` tells what could not be written.
 
 A generation is at least the time in milliseconds, so it is not used again after the storage was freed, and with it the
 last one forgotten. Every load and every put claims one. Before each step the one that was claimed last is compared: if
@@ -14,14 +15,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final, final
 
+from herdless._durable.alarm import due_at, lease, refresh_at
+from herdless._durable.foreign import Watched
+from herdless._durable.kept import Kept
 from herdless._durable.storage import NANOSECONDS_PER_MILLISECOND, EntryStorage
+from herdless._durable.wire import NotStored
 from herdless_core import (
-    NANOSECONDS_PER_SECOND,
     NEVER,
     Absent,
     Effects,
     Entry,
-    Failure,
     Forget,
     Fresh,
     Keyspace,
@@ -38,16 +41,15 @@ from herdless_core import (
     read,
 )
 
-LEASE: Final = 15 * 60 * NANOSECONDS_PER_SECOND
-"""How long after the start of a load the alarm looks whether an instance died of it, and left something behind."""
-
 
 @final
 class DurableEntry:
     """The entry of one object. All instants are integer nanoseconds since 1970; values are encoded.
 
     keeps_warm: whether the alarm refreshes the value, rather than only freeing what has expired.
-    observe: called with the key and every step, once it is taken.
+    observe: called with the key and every step, once it is taken. What it raises is logged.
+
+    Of its methods only `get` raises, and only before the step.
     """
 
     def __init__(
@@ -60,17 +62,20 @@ class DurableEntry:
         keeps_warm: bool = False,
         observe: Observer | None = None,
     ) -> None:
-        self._storage: Final = storage
+        self._kept: Final = Kept(storage, key)
         self._key: Final = key
         self._keeps_warm: Final = keeps_warm
-        self._keyspace: Final = Keyspace[str](policy, observe=observe)
-        self._claimed = 0
-        """What the storage says if nobody else has written since."""
+        self._keyspace: Final = Keyspace[str](policy, observe=None if observe is None else Watched(observe))
         self._generation = 0
-        """The last one that this instance claimed or read; unlike `_claimed` it outlives what is stored."""
+        """The last one that this instance claimed or read; it outlives what is stored."""
         self._lease_until = 0
         self._hits = 0
-        self._adopt(now)
+        self._restore(self._kept.take_over(now), now)
+
+    @property
+    def refusal(self) -> NotStored | None:
+        """Why something that the last step was to write is not durable; None where all is."""
+        return self._kept.refusal
 
     # Requests
 
@@ -96,12 +101,14 @@ class DurableEntry:
     def put(self, value: object, now: int, luck: float = 0.0) -> Effects:
         """A caller gives the value, or `Loaded(value, ...)`; `luck` in [0, 1[ is the random number for the jitter."""
         self._catch_up(now)
-        self._claim(self._next_generation(now))
+        self._claim(self._next_generation(now))  # what cannot be claimed is not saved
         return self._written(self._keyspace.put(self._key, value, now, luck), now)
 
     def invalidate(self, now: int) -> Effects:
         """Nobody who asks from now on is answered with what was known or is being loaded."""
         self._catch_up(now)
+        if self._keyspace.stats().in_flight:  # else the storage is freed, which tells another instance as much
+            self._claim(self._next_generation(now))
         return self._written(self._keyspace.invalidate(self._key, now), now)
 
     def expire(self, now: int) -> Effects:
@@ -116,10 +123,10 @@ class DurableEntry:
 
     def alarm(self, now: int) -> Effects:
         """The alarm went off, perhaps not for the first time: whatever is due is done, and the next one set."""
-        self._storage.alarm_went_off()
+        self._kept.alarm_went_off()
         self._catch_up(now)
         entry = self._entry(now)
-        if self._keeps_warm and entry.flight is None and now >= _refresh_at(entry):
+        if self._keeps_warm and entry.flight is None and now >= refresh_at(entry):
             return self.refresh(now)
         return self._written((), now)
 
@@ -139,6 +146,12 @@ class DurableEntry:
         """The timer of this flight went off."""
         self._catch_up(now)
         return self._written(self._keyspace.deadline_passed(generation, now), now)
+
+    def waiter_left(self, generation: int, now: int, loading: RunningLoad | None) -> Effects:
+        """A caller within the object, inside the load `loading` if any, waits no more. The load goes on."""
+        self._catch_up(now)
+        left = self._keyspace.waiter_left(generation, now, can_cancel=False, loading=loading)
+        return self._written(left, now)
 
     # Questions
 
@@ -171,66 +184,58 @@ class DurableEntry:
     def _next_generation(self, now: int) -> int:
         return max(self._generation + 1, now // NANOSECONDS_PER_MILLISECOND)
 
-    def _claim(self, generation: int) -> None:
-        self._storage.claim(generation)
-        self._claimed = self._generation = generation
+    def _claim(self, generation: int) -> NotStored | None:
+        self._generation = generation
+        return self._kept.claim(generation)
 
     def _catch_up(self, now: int) -> None:
         """Before every step: what a successor has written counts, and no generation of its is used again."""
-        if self._storage.generation() != self._claimed:
-            self._adopt(now)
+        if self._kept.begin_step():
+            self._restore(self._kept.adopted(now), now)
         self._keyspace.skip_to(self._next_generation(now))
 
-    def _adopt(self, now: int) -> None:
+    def _restore(self, stored: Entry, now: int) -> None:
         """What is stored becomes this instance's entry. Flights of whoever wrote it are not this instance's."""
-        self._storage.adopt_alarm()
-        self._claimed = self._storage.generation()
-        self._generation = max(self._generation, self._claimed)
-        self._keyspace.restore(self._key, self._storage.entry(), now)
+        self._generation = max(self._generation, self._kept.claimed)
+        self._keyspace.restore(self._key, stored, now)
 
     # Storage and alarm
 
     def _written(self, effects: Effects, now: int) -> Effects:
         """The effects of a step, once what they order to be stored is, and the alarm set."""
+        self._kept.make_up()
         for effect in effects:
             match effect:
                 case StartLoad():
-                    self._claim(effect.generation)
-                    self._lease_until = now + LEASE
+                    effects = self._started(effect, effects, now)
                 case Save():
-                    self._storage.save(self._keyspace.entry(self._key))
+                    self._kept.save(self._keyspace.entry(self._key))
                 case Forget():
-                    self._storage.forget()
+                    self._kept.forget()
                 case _:
                     pass
         self._keyspace.ended.clear()  # who waited for them is known by `Flights`
-        in_flight, entry = self._keyspace.stats().in_flight, self._entry(now)
-        if in_flight:
-            self._storage.wake_at(self._lease(now))
-        elif isinstance(entry, Absent):
-            self._storage.free()
-            self._claimed = 0
-        else:
-            self._storage.wake_at(self._due_at(entry))
+        self._keyspace.leaving.clear()
+        self._look_ahead(now)
         return effects
 
-    def _lease(self, now: int) -> int:
-        if self._lease_until <= now:
-            self._lease_until = now + LEASE
-        return self._lease_until
+    def _started(self, order: StartLoad, effects: Effects, now: int) -> Effects:
+        """The effects, once the load's generation is durable; where it cannot be, the load has failed instead."""
+        refusal = self._claim(order.generation)
+        if refusal is None:
+            self._lease_until = now + lease(self._keyspace.policy)
+            return effects
+        ended = self._keyspace.load_failed(order.generation, refusal, now)
+        return (*(effect for effect in effects if effect is not order), *ended)
 
-    def _due_at(self, entry: Entry) -> int:
-        if not isinstance(entry, (Fresh, Stale)):
-            return NEVER
-        return min(_refresh_at(entry), entry.kept_until) if self._keeps_warm else entry.kept_until
-
-
-def _refresh_at(entry: Entry) -> int:
-    """From when on the entry's value may be refreshed though nobody asks; `NEVER` for one that has none."""
-    match entry:
-        case Fresh() if not isinstance(entry.value, Failure):
-            return entry.refresh_at
-        case Stale():
-            return entry.retry_at
-        case _:
-            return NEVER
+    def _look_ahead(self, now: int) -> None:
+        """Set the alarm for what comes next, or free what is not needed."""
+        in_flight, entry = self._keyspace.stats().in_flight, self._entry(now)
+        if in_flight:
+            if self._lease_until <= now:
+                self._lease_until = now + lease(self._keyspace.policy)
+            self._kept.wake_at(self._lease_until)
+        elif isinstance(entry, Absent):
+            self._kept.free()
+        else:
+            self._kept.wake_at(due_at(entry, keeps_warm=self._keeps_warm))

@@ -1,18 +1,21 @@
 """The loads that an object runs, and the callers who wait for them: one task a flight, one future a waiter.
 
-A load runs in a task of its own, which is held here: the event loop holds tasks only weakly.
+A load runs in a task of its own, which is held here: the event loop holds tasks only weakly. However that task ends,
+whoever made it - an event loop may have any task factory -, its flight is settled: by the load's report, or else by the
+task's end. Nothing in here raises: a step that was taken is carried out.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, TypeAlias, final
 
 from herdless._cache import LOADING
 from herdless._durable.entry import DurableEntry
+from herdless._durable.foreign import warn
 from herdless._durable.wire import Body
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
@@ -28,9 +31,8 @@ from herdless_core import (
     StartLoad,
 )
 
-LOGGER: Final = logging.getLogger("herdless")
-
 Load: TypeAlias = Callable[[], Awaitable[Body | Loaded[Body]]]
+Waiter: TypeAlias = asyncio.Future[Outcome]
 
 
 @final
@@ -39,12 +41,15 @@ class _Flight:
 
     def __init__(self) -> None:
         self.timer: asyncio.TimerHandle | None = None
-        self.waiters: Final[list[asyncio.Future[Outcome]]] = []
+        self.waiters: Final[list[Waiter]] = []
 
 
 @final
 class Flights:
-    """Carries out what the steps of one entry order, and reports to it what came of it."""
+    """Carries out what the steps of one entry order, and reports to it what came of it.
+
+    clock: one that does not raise.
+    """
 
     def __init__(self, entry: DurableEntry, load: Load, clock: Callable[[], int], name: str) -> None:
         self._entry: Final = entry
@@ -56,39 +61,61 @@ class Flights:
         self._tasks: Final[dict[int, asyncio.Task[None]]] = {}
         """Every load that still runs, by generation."""
 
-    def carry_out(self, effects: Effects) -> None:
-        """Carry the effects of a step out, in their order; what they store is stored."""
+    def join(self, generation: int) -> Waiter:
+        """Register one more waiter, BEFORE the effects of the step that says so are carried out."""
+        waiter: Waiter = asyncio.get_running_loop().create_future()
+        self._flights.setdefault(generation, _Flight()).waiters.append(waiter)
+        return waiter
+
+    def carry_out(self, effects: Effects, now: int) -> None:
+        """Carry the effects of a step at `now` out, in their order; what they store is stored.
+
+        A load is started when all else is done: it may run at once.
+        """
+        started: StartLoad | None = None
         for effect in effects:
             match effect:
                 case StartLoad():
-                    self._start(effect)
+                    started = effect
+                    self._flights.setdefault(effect.generation, _Flight())
+                    self._arm(effect.generation, effect.due_at, now)
                 case Settle():
                     self._settle(effect)
                 case CancelLoad():
                     self._cancel(effect.generation)
                 case Rearm():
-                    self._arm(effect.generation, effect.due_at)
+                    self._arm(effect.generation, effect.due_at, now)
                 case _:
                     pass  # the caller's reply, or stored by the step itself
+        if started is not None:
+            self._start(started.generation)
 
-    def join(self, generation: int) -> asyncio.Future[Outcome]:
-        """Register one more waiter. Nothing may be awaited between the step that says so and this."""
-        waiter: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._flights[generation].waiters.append(waiter)
-        return waiter
+    async def outcome(self, generation: int, waiter: Waiter) -> Outcome:
+        """What the waiter is answered with. One who leaves, cancelled or closed, is counted off."""
+        try:
+            return await waiter
+        except BaseException:
+            flight = self._flights.get(generation)
+            if flight is not None:  # one whose flight was settled meanwhile did not leave, it was answered
+                flight.waiters.remove(waiter)
+                now = self._clock()
+                self.carry_out(self._entry.waiter_left(generation, now, LOADING.get()), now)
+            raise
 
     async def ended(self) -> None:
         """Wait for all loads that run now."""
         if self._tasks:
             await asyncio.wait(list(self._tasks.values()))
 
-    def _start(self, order: StartLoad) -> None:
-        generation = order.generation
-        self._flights[generation] = _Flight()
-        self._arm(generation, order.due_at)
-        running = self._entry.running_load(generation)
-        task = self._tasks[generation] = asyncio.get_running_loop().create_task(self._run(generation, running))
-        task.add_done_callback(lambda _: self._tasks.pop(generation))  # one that is cancelled at once never runs
+    def _start(self, generation: int) -> None:
+        load = self._run(generation, self._entry.running_load(generation))
+        try:
+            task = self._tasks[generation] = asyncio.get_running_loop().create_task(load)
+        except Exception as error:  # noqa: BLE001  # a task factory of whatever kind
+            load.close()
+            self._failed(generation, error)
+        else:
+            task.add_done_callback(partial(self._ended, generation))
 
     async def _run(self, generation: int, running: RunningLoad) -> None:
         LOADING.set(running)
@@ -97,7 +124,15 @@ class Flights:
         except BaseException as error:  # noqa: BLE001  # it ends here: SystemExit would end the whole Worker
             self._failed(generation, error)
         else:
-            self.carry_out(self._entry.load_succeeded(generation, loaded, self._clock(), random.random()))
+            now = self._clock()
+            self.carry_out(self._entry.load_succeeded(generation, loaded, now, random.random()), now)
+
+    def _ended(self, generation: int, task: asyncio.Task[None]) -> None:
+        """The load's task is done. If it has not reported, nobody else will: it may never have run."""
+        self._tasks.pop(generation, None)
+        error = None if task.cancelled() else task.exception()
+        if generation in self._flights:
+            self._failed(generation, error or asyncio.CancelledError())
 
     def _failed(self, generation: int, error: BaseException) -> None:
         """The load ended by this; its waiters get LoadCancelled in place of what is no `Exception`."""
@@ -105,9 +140,11 @@ class Flights:
             cancelled = LoadCancelled(f"the load of {self._name} ended by {type(error).__name__}")
             cancelled.__cause__ = error
             error = cancelled
-        if generation in self._flights and not self._flights[generation].waiters:
-            LOGGER.warning("the refresh of %s failed", self._name, exc_info=error)
-        self.carry_out(self._entry.load_failed(generation, error, self._clock()))
+        is_refresh = generation in self._flights and not self._flights[generation].waiters
+        now = self._clock()
+        self.carry_out(self._entry.load_failed(generation, error, now), now)
+        if is_refresh:
+            warn("the refresh of %s failed", self._name, error=error)
 
     def _settle(self, order: Settle) -> None:
         for waiter in self._removed(order.generation):
@@ -120,7 +157,7 @@ class Flights:
         if task is not None:
             task.cancel()
 
-    def _removed(self, generation: int) -> list[asyncio.Future[Outcome]]:
+    def _removed(self, generation: int) -> list[Waiter]:
         """Who waited for the flight, which is over."""
         flight = self._flights.pop(generation, None)
         if flight is None:
@@ -129,12 +166,14 @@ class Flights:
             flight.timer.cancel()
         return flight.waiters
 
-    def _arm(self, generation: int, due_at: int) -> None:
-        if due_at < NEVER:
-            seconds = (due_at - self._clock()) / NANOSECONDS_PER_SECOND
-            timer = asyncio.get_running_loop().call_later(max(seconds, 0), self._deadline_passed, generation)
-            self._flights[generation].timer = timer
+    def _arm(self, generation: int, due_at: int, now: int) -> None:
+        flight = self._flights.get(generation)
+        if due_at < NEVER and flight is not None:
+            seconds = max(due_at - now, 0) / NANOSECONDS_PER_SECOND
+            flight.timer = asyncio.get_running_loop().call_later(seconds, self._deadline_passed, generation, due_at)
 
-    def _deadline_passed(self, generation: int) -> None:
+    def _deadline_passed(self, generation: int, due_at: int) -> None:
+        """The time is up, whatever the clock says now: it may have been set back since the load began."""
         if generation in self._flights:
-            self.carry_out(self._entry.deadline_passed(generation, self._clock()))
+            now = max(self._clock(), due_at)
+            self.carry_out(self._entry.deadline_passed(generation, now), now)

@@ -6,7 +6,8 @@ Elsewhere everything can be imported, subclassed and type-checked; only making a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from inspect import isfunction
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, final
 
 MISSING: Final = (
     "a CacheObject lives in Cloudflare's Python Workers (workerd, or `pywrangler dev`): "
@@ -82,3 +83,25 @@ def object_storage(ctx: Any) -> ObjectStorage:
 def to_python(value: Any) -> Any:
     """A Python value for one that came over RPC, whether the SDK has already turned it into one or not."""
     return value.to_py() if hasattr(value, "to_py") else value
+
+
+@final
+class Exposed:
+    """What the runtime is to hold of an object: the public methods of its class, and no other attribute of it.
+
+    RPC calls whatever is callable by the name that it is given, `__setattr__` included.
+    """
+
+    def __init__(self, made: object, hidden: frozenset[str]) -> None:
+        names = (name for name in dir(type(made)) if not name.startswith("_") and name not in hidden)
+        methods = {name: getattr(made, name) for name in names if isfunction(getattr(type(made), name))}
+        object.__setattr__(self, "_methods", methods)
+
+    def __getattribute__(self, name: str) -> Any:
+        methods = object.__getattribute__(self, "_methods")
+        if name not in methods:
+            raise AttributeError(f"there is no method {name!r} to be called from outside of the object")
+        return methods[name]
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"{name!r} cannot be set from outside of the object")

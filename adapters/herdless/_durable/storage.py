@@ -1,7 +1,8 @@
 """The entry's place in the object's SQLite storage, and the object's one alarm.
 
 Nothing in here waits. What is written with no `await` in between is one transaction, and the object's output gate holds
-every reply and every outgoing request back until it is durable.
+every reply and every outgoing request back until it is durable. Any method may raise what the runtime raises, when the
+disk is full or the storage is gone; what has been written by then stays written.
 
 Two rows: one holds the last generation that was claimed, so that an instance which the platform has replaced finds out
 by comparing; the other the entry as JSON, its value in a column of its own. An object that has nothing to remember has
@@ -11,16 +12,21 @@ no storage at all, and costs nothing.
 from __future__ import annotations
 
 import json
-import logging
-from typing import Final, final
+from typing import Any, Final, final
 
+from herdless._durable import wire
+from herdless._durable.foreign import warn
 from herdless._durable.runtime import ObjectStorage, to_js
 from herdless._durable.wire import Body
-from herdless_core import ABSENT, NEVER, Entry, Failure, Fresh, Stale, from_plain, to_plain
-
-LOGGER: Final = logging.getLogger("herdless")
+from herdless_core import ABSENT, NANOSECONDS_PER_SECOND, NEVER, Entry, Failure, Fresh, Stale, from_plain, to_plain
 
 NANOSECONDS_PER_MILLISECOND: Final = 1_000_000
+
+VERSION: Final = 1
+"""Of the way in which an entry is stored. One of another version is not read, but loaded again."""
+
+MAX_SKEW: Final = 60 * NANOSECONDS_PER_SECOND
+"""By how much the clock of the instance that stored a value may have been ahead. More than that was a wrong clock."""
 
 _EXISTS: Final = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'herdless'"
 _CREATE: Final = "CREATE TABLE IF NOT EXISTS herdless (part INTEGER PRIMARY KEY, content, body)"
@@ -30,6 +36,8 @@ _READ_ENTRY: Final = "SELECT content, body FROM herdless WHERE part = 1"
 _WRITE_ENTRY: Final = "INSERT OR REPLACE INTO herdless (part, content, body) VALUES (1, ?, ?)"
 _DELETE_ENTRY: Final = "DELETE FROM herdless WHERE part = 1"
 
+_TOO_LARGE_FOR_JAVASCRIPT: Final = 2**53
+
 
 @final
 class EntryStorage:
@@ -38,33 +46,39 @@ class EntryStorage:
     def __init__(self, storage: ObjectStorage) -> None:
         self._storage: Final = storage
         self._sql: Final = storage.sql
-        self.is_empty: bool = not self._has_table()
+        self.is_empty: bool = True
+        """Whether there is no table, as far as was last seen."""
         self._alarm_at: int | None = None
         """When the alarm goes off, milliseconds; `NEVER` when it is not set, None when a former instance knew."""
 
     def generation(self) -> int:
-        """The generation that was last claimed, by whatever instance; 0 when nothing is stored."""
-        if self.is_empty:
-            self.is_empty = not self._has_table()
-        if self.is_empty:
-            return 0
-        try:
-            return next((int(row[0]) for row in self._sql.exec(_READ_GENERATION).raw()), 0)
-        except Exception:  # noqa: BLE001  # the runtime's own type, with "no such table": another instance freed it
-            self.is_empty = True
-            return 0
+        """The generation that was last claimed, by whatever instance; 0 when nothing is stored.
 
-    def entry(self) -> Entry:
-        """The entry that was last saved, as it was then; Absent when there is none, or none that can be read."""
+        Raises ValueError for what is no generation.
+        """
+        if self.is_empty and not self._looks_for_table():
+            return 0
+        try:
+            rows = list(self._sql.exec(_READ_GENERATION).raw())
+        except Exception:
+            if self._looks_for_table():
+                raise
+            return 0  # another instance has freed it
+        return _generation(rows[0][0]) if rows else 0
+
+    def entry(self, now: int) -> Entry:
+        """The entry that was last saved, as it was then; Absent when there is none.
+
+        Absent, too, and a warning, when it is none that can be read or believed: another version's, or of a time that
+        is still to come.
+        """
         if self.is_empty:
             return ABSENT
-        row = next(iter(self._sql.exec(_READ_ENTRY).raw()), None)
-        if row is None:
-            return ABSENT
         try:
-            return from_plain(json.loads(row[0]), lambda _: _body(row[1]))
-        except ValueError:
-            LOGGER.warning("the stored entry was written by another version, and is dropped", exc_info=True)
+            row = next(iter(self._sql.exec(_READ_ENTRY).raw()), None)
+            return ABSENT if row is None else _entry(row, now)
+        except Exception as error:  # noqa: BLE001  # it is a cache: whatever is wrong with it, it is loaded again
+            warn("the stored entry cannot be read, and is dropped", error=error)
             return ABSENT
 
     def claim(self, generation: int) -> None:
@@ -77,7 +91,7 @@ class EntryStorage:
     def save(self, entry: Entry) -> None:
         """Write the entry; its generation has been claimed."""
         body: Body = entry.value if isinstance(entry, (Fresh, Stale)) and not isinstance(entry.value, Failure) else ""
-        content = json.dumps(to_plain(entry, lambda _: None))
+        content = json.dumps({"version": VERSION, **to_plain(entry, lambda _: None)})
         self._sql.exec(_WRITE_ENTRY, content, to_js(body) if isinstance(body, bytes) else body)
 
     def forget(self) -> None:
@@ -86,13 +100,14 @@ class EntryStorage:
             self._sql.exec(_DELETE_ENTRY)
 
     def free(self) -> None:
-        """Delete everything: the object then costs nothing."""
+        """Delete everything: the object then costs nothing. The alarm goes last: it would try again."""
         if not self.is_empty:
-            if self._alarm_at != NEVER:
-                self._storage.deleteAlarm()
             self._storage.deleteAll()
             self.is_empty = True
-            self._alarm_at = NEVER
+            if self._alarm_at != NEVER:
+                self._alarm_at = None  # known again once it is done
+                self._storage.deleteAlarm()
+                self._alarm_at = NEVER
 
     def wake_at(self, instant: int) -> None:
         """Set the alarm to this instant in nanoseconds, unless it is set to that already."""
@@ -111,10 +126,32 @@ class EntryStorage:
         """The alarm is no longer set."""
         self._alarm_at = NEVER
 
-    def _has_table(self) -> bool:
-        return any(True for _ in self._sql.exec(_EXISTS).raw())
+    def _looks_for_table(self) -> bool:
+        self.is_empty = False  # as long as it is not known: what may be there is to be deleted
+        self.is_empty = not any(True for _ in self._sql.exec(_EXISTS).raw())
+        return not self.is_empty
 
 
-def _body(column: object) -> object:
-    """Text is text; bytes come back as JavaScript's ArrayBuffer."""
-    return column.to_bytes() if hasattr(column, "to_bytes") else column
+def _generation(content: Any) -> int:
+    generation = int(content)
+    if not 0 <= generation < _TOO_LARGE_FOR_JAVASCRIPT:
+        raise ValueError(f"{generation} is no generation")
+    return generation
+
+
+def _entry(row: Any, now: int) -> Entry:
+    """The entry of a row. Raises whatever is wrong with it."""
+    content, column = row
+    plain = json.loads(content)
+    version = plain.get("version", VERSION)  # the first one was written without it
+    if version != VERSION:
+        raise ValueError(f"it has the version {version!r}, and this herdless reads {VERSION}")
+    entry = from_plain(plain, lambda _: wire.checked(_body(column)))
+    if isinstance(entry, (Fresh, Stale)) and entry.loaded_at > now + MAX_SKEW:
+        raise ValueError(f"it was loaded at {entry.loaded_at}, which is after {now}: the clock was set back")
+    return entry
+
+
+def _body(column: Any) -> object:
+    """Text is text; bytes come back as JavaScript's ArrayBuffer, which has a method that integers have, too."""
+    return column.to_bytes() if hasattr(column, "to_bytes") and not isinstance(column, int) else column

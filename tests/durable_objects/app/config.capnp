@@ -6,6 +6,7 @@ const config :Workerd.Config = (
     (name = "objects", worker = .objects),
     (name = "front", worker = .front),
     (name = "edge", worker = .edge),
+    (name = "edge-closed", worker = .edgeClosed),
     (name = "reference", worker = .reference),
     (name = "disk", disk = (path = "unset", writable = true)),
     (name = "origin", external = (address = "unset", http = ())),
@@ -15,6 +16,7 @@ const config :Workerd.Config = (
     (name = "javascript", address = "unset", http = (), service = "front"),
     (name = "python", address = "unset", http = (), service = "objects"),
     (name = "edge", address = "unset", http = (), service = "edge"),
+    (name = "edge-closed", address = "unset", http = (), service = "edge-closed"),
     (name = "edge-python", address = "unset", http = (), service = (name = "objects", entrypoint = "EdgePython")),
     (name = "reference", address = "unset", http = (), service = "reference"),
   ],
@@ -34,6 +36,7 @@ const objects :Workerd.Worker = (
     (name = "ORIGIN", service = "origin"),
     (name = "NOWHERE", service = "nowhere"),
     (name = "ORIGIN_URL", text = "https://origin.example.com"),
+    (name = "INVALIDATION_TOKEN", text = "sesame"),
     (name = "USERS", durableObjectNamespace = "UserCache"),
 @BINDINGS
   ],
@@ -50,6 +53,16 @@ const front :Workerd.Worker = (
 
 # The front of docs/examples/edge, as it is deployed.
 const edge :Workerd.Worker = (
+  compatibilityDate = "@DATE",
+  modules = [(name = "edge.js", esModule = embed "edge.js")],
+  bindings = [
+    (name = "USERS", durableObjectNamespace = (className = "UserCache", serviceName = "objects")),
+    (name = "INVALIDATION_TOKEN", text = "sesame"),
+  ],
+);
+
+# The same, deployed without its secret.
+const edgeClosed :Workerd.Worker = (
   compatibilityDate = "@DATE",
   modules = [(name = "edge.js", esModule = embed "edge.js")],
   bindings = [

@@ -59,12 +59,16 @@ class Contract(CacheObject):
         self.joined = self._flights.join
         self.timers: dict[int, int] = {}
         """When each flight is due: the scenario's time is not the event loop's."""
-        vars(self._flights).update(join=self.join, _arm=self.timers.__setitem__)
+        vars(self._flights).update(join=self.join, _arm=self.arm)
 
     def join(self, generation: int) -> asyncio.Future[Any]:
         """The waiter's future, of which the desk is to know."""
         waiter = self.stage.waiting[CALLER.get()] = self.joined(generation)
         return waiter
+
+    def arm(self, generation: int, due_at: int, _now: int) -> None:
+        """Set a timer of the scenario's."""
+        self.timers[generation] = due_at
 
     def clock(self) -> int:
         """The scenario's time."""
@@ -108,11 +112,12 @@ class Contract(CacheObject):
         for generation, due_at in list(self.timers.items()):
             if due_at <= self.clock():
                 del self.timers[generation]
-                self._flights._deadline_passed(generation)
+                self._flights._deadline_passed(generation, due_at)
         at = await self.ctx.storage.getAlarm()
         if at is not None and at * 1_000_000 <= self.clock():
             await self.ctx.storage.deleteAlarm()
-            self._flights.carry_out(self._entry.alarm(self.clock()))  # without waiting for the loads
+            now = self.clock()
+            self._flights.carry_out(self._entry.alarm(now), now)  # without waiting for the loads
 
     def moves(self) -> bool:
         """Whether a load was cancelled that does not know it yet, or one that was ordered has not begun."""

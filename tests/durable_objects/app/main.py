@@ -46,8 +46,8 @@ class Tested(CacheObject):
         self.recorder = TraceWriter(
             LINES.append, key=lambda _: owner.rpartition(" ")[0], value=digest, by=str, is_durable=True, owner=owner
         )
-        RECORDERS.append(self.recorder)
         super().__init__(ctx, env)
+        RECORDERS.append(self.recorder)
 
     def observe(self, key: str, step: Step) -> None:
         """Record the step."""
@@ -187,6 +187,14 @@ class Sized(Tested):
         return "x" * int(key[:-1]) if key.endswith("t") else b"\x00" * int(key)
 
 
+class Csv(Tested):
+    """Its texts are no JSON."""
+
+    def encode(self, value: Any) -> str:
+        """Joined by commas."""
+        return ",".join(value)
+
+
 class Odd(Tested):
     """Each of its keys is one way in which a loader can go wrong, or be special."""
 
@@ -205,6 +213,8 @@ class Odd(Tested):
                 return Loaded("brief", ttl=5)
             case "none":
                 return None
+            case "surrogate":
+                raise LookupError("no user \ud800")
             case _:
                 raise KeyError(key)
 
