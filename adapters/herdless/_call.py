@@ -13,6 +13,8 @@ from functools import partial
 from inspect import CO_ITERABLE_COROUTINE
 from typing import Any, Final, TypeAlias, final
 
+from herdless_core import shown
+
 Arguments: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
 
 _CHEAP: Final = frozenset({int, str, bytes, bool, float, type(None)})
@@ -126,7 +128,7 @@ class Calls:
         if type(key) is not Call or key.arguments is None:
             return self.function(*key)
         if not key.arguments:
-            raise RuntimeError(f"the call {key!r} is run for the second time, without its arguments")
+            raise RuntimeError(f"the call {shown(key)} is run for the second time, without its arguments")
         args, kwargs = key.arguments
         try:
             returned = self.function(*args, **kwargs)

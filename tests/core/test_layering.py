@@ -50,7 +50,7 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless._workers": Row({"herdless._primitives"}, {"threading"}),
     "herdless._awaiting": Row(frozenset(), {"asyncio"}),
     "herdless._loop_thread": Row({"herdless._primitives"}, {"asyncio"}),
-    "herdless._call": Row(frozenset(), {"asyncio"}),  # for the mark of an async function before Python 3.12
+    "herdless._call": Row({CORE}, {"asyncio"}),  # for the mark of an async function before Python 3.12
     CACHE: Row(
         {CORE, "herdless._fork", "herdless._log", "herdless._lookup", "herdless._observers", "herdless._primitives"},
         {"threading"},

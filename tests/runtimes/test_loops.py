@@ -83,7 +83,7 @@ def test_callers_of_several_loops_share_one_load(loads_in: Any) -> None:
 
 
 def test_refresh_that_its_loop_takes_along_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
-    """`asyncio.run` cancels what is left: nothing is wrong with the origin, so it is not logged, counted, backed off."""
+    """`asyncio.run` cancels what is left: the origin is well, so nothing is logged, counted or backed off."""
     clock, calls = VirtualClock(), []
 
     async def slow(key: str) -> str:

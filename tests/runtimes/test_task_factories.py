@@ -138,7 +138,7 @@ def test_load_whose_task_somebody_cancels(factory: Factory, before_its_first_ste
 def test_factory_that_drops_the_coroutine() -> None:
     """A load that is never begun has ended when its task has."""
 
-    def dropping(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **_: Any) -> asyncio.Task[None]:
+    def dropping(loop: asyncio.AbstractEventLoop, coroutine: Any, **_: Any) -> Any:
         coroutine.close()
         return asyncio.Task(asyncio.sleep(0), loop=loop)
 
@@ -158,7 +158,7 @@ def test_factory_that_drops_the_coroutine() -> None:
 def test_factory_that_raises() -> None:
     """Its error is that of the load, for everybody; and nothing is left behind."""
 
-    def raising(_loop: asyncio.AbstractEventLoop, _coroutine: Coroutine[Any, Any, Any], **_: Any) -> Any:
+    def raising(_loop: asyncio.AbstractEventLoop, _coroutine: Any, **_: Any) -> Any:
         raise OSError("no more tasks")
 
     async def main() -> None:
