@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from herdless.testing import interrupt_everywhere
-from tests.interrupts import in_asyncio, in_threads
+from tests.interrupts import in_asyncio, in_threads, in_trio
 from tests.interrupts.cases import OPERATIONS, SITUATIONS, Situation
 from tests.interrupts.in_asyncio import Interrupt, TimeLimit
 from tests.schedules.depth import IS_DEEP
@@ -78,3 +78,13 @@ def test_an_interrupted_loop_leaves_the_cache_whole(situation: Situation, operat
 def test_a_task_that_is_over_its_time_limit_leaves_the_cache_whole(situation: Situation, operation: str) -> None:
     """An ordinary Exception ends one task alone, and the others go on at once."""
     disturb(in_asyncio.play, situation, operation, every=17, error=TimeLimit)
+
+
+@pytest.mark.parametrize("error", [in_trio.Interrupt, in_trio.TimeLimit], ids=lambda error: error.__name__)
+@every_operation
+@every_situation
+def test_an_interrupted_trio_run_leaves_the_cache_whole(
+    situation: Situation, operation: str, error: type[BaseException]
+) -> None:
+    """The run may end by it; nobody is left waiting, and the cache can be opened in another one."""
+    disturb(in_trio.play, situation, operation, every=37, error=error)

@@ -18,8 +18,8 @@ FRAMES_TOLD: Final = 4
 NUMBER: Final = getattr(signal, "SIGUSR1", None)
 
 
-class Frozen(BaseException):
-    """Raised where the round is frozen."""
+class Frozen(SystemExit):
+    """Raised where the round is frozen. An event loop lets such an exception out."""
 
 
 @contextmanager

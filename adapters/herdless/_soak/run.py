@@ -72,8 +72,8 @@ def soak(
             plan = plan_round(seed, rounds, storm_seconds, injections)
             with thawed(findings, storm_seconds + THAW_AFTER * patience):
                 flights, callers, left = _round(play, Scene(plan, findings, patience))
-            gauge.sample()
-            flights = max(flights, living_flights() - before)
+                gauge.sample()  # in here: what is collected may be frozen too
+                flights = max(flights, living_flights() - before)
             if flights and not findings.violations:
                 findings.complain(f"round {rounds} is over and its cache forgotten, but {flights} flights are kept")
     memory = gauge.memory()
@@ -104,8 +104,9 @@ def _round(play: Play, scene: Scene) -> tuple[int, int, int]:
     left = 0
     try:
         left = play(scene)
-    except Frozen:
-        pass  # it was told when it was found
+    except (Frozen, BaseExceptionGroup):
+        if not scene.is_over:  # else it was told when it was found
+            raise
     except Exception as error:  # noqa: BLE001  # what no judge has foreseen is told like the rest
         scene.findings.complain(f"the round ended by {error!r}")
     scene.findings.located(scene.plan)
