@@ -28,6 +28,8 @@ CACHES: dict[str, Any] = {
     "threads": herdless.threads.Cache,
 }
 KEPT: list[object] = []
+SOMEBODY = -7
+"""No thread has this number."""
 
 
 def nobody_is_woken(patch: pytest.MonkeyPatch, cache: Any) -> None:
@@ -218,7 +220,7 @@ def its_lock_cannot_be_taken_twice(patch: pytest.MonkeyPatch, cache: Any) -> Non
         self._lock = PlainLock()
 
     patch.setattr(cache, "__init__", with_plain_lock)
-    patch.setattr(cache, "_inside", property(lambda _self: 0, lambda _self, _thread: None), raising=False)
+    patch.setattr(cache, "_inside", property(lambda _self: SOMEBODY, lambda _self, _thread: None), raising=False)
 
 
 def it_logs_inside_such_a_lock(patch: pytest.MonkeyPatch, cache: Any) -> None:

@@ -7,7 +7,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Final
 
@@ -53,6 +53,8 @@ def thawed(findings: Findings, seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
-        has_ended.set()
+        while not has_ended.is_set():
+            with suppress(Frozen):  # the last one may come just now
+                has_ended.set()
         watcher.join()
         signal.signal(NUMBER, before)

@@ -70,7 +70,7 @@ def soak(
         ):
             rounds += 1
             plan = plan_round(seed, rounds, storm_seconds, injections)
-            with thawed(findings, storm_seconds + THAW_AFTER * patience):
+            with _told_once(findings), thawed(findings, storm_seconds + THAW_AFTER * patience):
                 flights, callers, left = _round(play, Scene(plan, findings, patience))
                 gauge.sample()  # in here: what is collected may be frozen too
                 flights = max(flights, living_flights() - before)
@@ -104,13 +104,20 @@ def _round(play: Play, scene: Scene) -> tuple[int, int, int]:
     left = 0
     try:
         left = play(scene)
-    except (Frozen, BaseExceptionGroup):
-        if not scene.is_over:  # else it was told when it was found
-            raise
     except Exception as error:  # noqa: BLE001  # what no judge has foreseen is told like the rest
         scene.findings.complain(f"the round ended by {error!r}")
     scene.findings.located(scene.plan)
     return scene.flights_left, scene.callers_left, left
+
+
+@contextmanager
+def _told_once(findings: Findings) -> Iterator[None]:
+    """What gets a frozen round out is no news: it was told when it was found."""
+    try:
+        yield
+    except (Frozen, BaseExceptionGroup):
+        if not findings.violations:
+            raise
 
 
 @contextmanager
