@@ -28,8 +28,6 @@ CACHES: dict[str, Any] = {
     "threads": herdless.threads.Cache,
 }
 KEPT: list[object] = []
-SOMEBODY = -7
-"""No thread has this number."""
 
 
 def nobody_is_woken(patch: pytest.MonkeyPatch, cache: Any) -> None:
@@ -220,7 +218,7 @@ def its_lock_cannot_be_taken_twice(patch: pytest.MonkeyPatch, cache: Any) -> Non
         self._lock = PlainLock()
 
     patch.setattr(cache, "__init__", with_plain_lock)
-    patch.setattr(cache, "_inside", property(lambda _self: SOMEBODY, lambda _self, _thread: None), raising=False)
+    patch.setattr(cache, "_is_entered", property(lambda _self: False, lambda _self, _value: None), raising=False)
 
 
 def it_logs_inside_such_a_lock(patch: pytest.MonkeyPatch, cache: Any) -> None:
@@ -354,7 +352,9 @@ def test_adapter_that_foreign_code_freezes_is_found(
 ) -> None:
     """Each kind of foreign code finds what only it can find, also where the thread that judges is frozen itself."""
     broken(monkeypatch, CACHES[runtime])
-    soaked = soak(runtime, ENOUGH_SECONDS, 1, patience=0.5, storm_seconds=STORM_SECONDS, injections=[injection])
+    soaked = soak(
+        runtime, 0.0, 1, patience=0.5, storm_seconds=STORM_SECONDS, least_rounds=ENOUGH_ROUNDS, injections=[injection]
+    )
     assert soaked.violations > 0
     assert re.search(FROZEN, str(soaked.first_violation)), soaked.first_violation
 
