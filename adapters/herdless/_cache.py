@@ -147,6 +147,8 @@ class BaseCache(ABC, Generic[K, V, F]):
         self._lock = _primitives.RLock()
         self._is_entered = False
         """Whether a thread is in the critical section."""
+        self._mending: Final[set[int]] = set()
+        """The threads that have begun to mend what was broken off."""
         self._postponed: Final[deque[Callable[[int], Effects]]] = deque()
         """Changes that foreign code made inside the critical section, in order."""
         self._keyspace: Final = Keyspace[K](
@@ -372,7 +374,8 @@ class BaseCache(ABC, Generic[K, V, F]):
         flight: the one whose end this thread was reporting.
         """
         me = get_ident()
-        was_inside = self._is_inside()
+        was_inside = self._is_inside() and me not in self._mending
+        self._mending.add(me)
         self._lock.acquire()
         self._is_entered = True
         self._keyspace.heal()
@@ -386,13 +389,15 @@ class BaseCache(ABC, Generic[K, V, F]):
         if self._postponed:
             self._catch_up()
         self._is_entered = False
-        self._lock.release()
-        if was_inside:
+        with contextlib.suppress(RuntimeError):  # the lock is not this thread's any more
             self._lock.release()
-        else:  # it was broken off where that is not known: just before the lock was taken or given back, or just after
-            with contextlib.suppress(RuntimeError):  # until the lock is not this thread's any more
+            if was_inside:
+                self._lock.release()
+            else:  # it was broken off where that is not known: just before the lock was taken or given back, or just
+                # after; or while it was mended
                 while True:
                     self._lock.release()
+        self._mending.discard(me)
         if following is not None:
             self._launch(following)
 

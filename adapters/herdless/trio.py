@@ -212,6 +212,7 @@ class Cache(BaseCache[K, V, _Flight]):
                 await self._nursery_manager.__aexit__(None, None, None)
             finally:
                 self._nursery = self._token = None
+                self._loads.clear()  # none runs any more, also where its task was interrupted before its first step
 
     # What the runtime adds: running loads, parking callers
 
@@ -229,12 +230,15 @@ class Cache(BaseCache[K, V, _Flight]):
         if flight.has_ended or self._nursery is None:  # superseded before it was launched
             self._dropped(flight)
             return
-        self._loads.add(flight)
         try:
+            self._loads.add(flight)
             self._nursery.start_soon(self._run, flight, name="herdless load")
         except RuntimeError:  # the nursery is closed to new arrivals
             self._loads.discard(flight)
             self._dropped(flight)
+        except BaseException:  # an interrupt: whoever launches it looks after its waiters
+            self._loads.discard(flight)
+            raise
 
     async def _run(self, flight: _Flight) -> None:
         try:
@@ -243,12 +247,24 @@ class Cache(BaseCache[K, V, _Flight]):
         except Exception as error:  # noqa: BLE001  # what a cancelled group leaves is reported already
             LOGGER.debug("what a cancelled load left behind", exc_info=error)
         finally:
-            flight.task = None
-            self._loads.discard(flight)
-            if not flight.has_ended or self._has_turns:
-                self._dropped(flight)
-            while self._quiet:
-                self._quiet.pop().set()
+            self._over(flight)
+
+    def _over(self, flight: _Flight) -> None:
+        """The load's task ends, in whatever way."""
+        try:
+            self._clean_up(flight)
+        except BaseException:
+            self._clean_up(flight)  # it was broken off, and nothing of it may not be done twice
+            raise
+
+    def _clean_up(self, flight: _Flight) -> None:
+        flight.task = None
+        self._loads.discard(flight)
+        if not flight.has_ended or self._has_turns:
+            self._dropped(flight)
+        while self._quiet:
+            self._quiet[-1].set()
+            self._quiet.pop()
 
     async def _load_in_scope(self, flight: _Flight) -> None:
         try:
@@ -274,10 +290,12 @@ class Cache(BaseCache[K, V, _Flight]):
                 self._deadline_passed(flight)
 
     def _settle(self, flight: _Flight, outcome: Outcome) -> None:
-        wait, flight.wait = flight.wait, None
+        wait = flight.wait
         if wait is not None:
-            wait.outcome = outcome
-            self._in_run(wait.done.set)
+            if not wait.done.is_set():  # it is told again where it was broken off
+                wait.outcome = outcome
+                self._in_run(wait.done.set)
+            flight.wait = None
         if flight.timer is not None:
             self._in_run(flight.timer.cancel)
 

@@ -395,6 +395,7 @@ class Keyspace(Generic[K]):
             running = self.flights.get(flight.generation)
             if running is not None and not running.has_ended:
                 attached.add(flight.generation)
+                running.evicted = None  # the entry is there still
             else:
                 restarted = transition(entry, Restarted(), LONG_AGO, self.policy)[0]
                 self._store.place(key, entry, restarted, LONG_AGO)
@@ -552,7 +553,9 @@ class Keyspace(Generic[K]):
         if isinstance(after, Evicted) and after.flight is not None:
             running.evicted = after
         else:
+            self._is_torn = True
             self._end(running.generation)
+            self._is_torn = False
             self._count_end(event)
         return effects
 

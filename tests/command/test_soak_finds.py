@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
@@ -12,6 +14,8 @@ import pytest
 import herdless.asyncio
 import herdless.threads
 import herdless.trio
+from herdless._cache import LOGGER
+from herdless._soak.foreign import Injection
 from herdless._soak.oracle import Made
 from herdless._soak.run import LEAST_LOOKUPS, LEAST_ROUNDS, soak
 from tests.schedules.no_lock import NoLock
@@ -186,6 +190,74 @@ def a_task_is_forgotten(patch: pytest.MonkeyPatch, cache: Any) -> None:
     patch.setattr(cache, "_launch", beside)
 
 
+class PlainLock:
+    """A lock that its owner cannot take again, until the test is over: what is left of it shall not freeze others."""
+
+    is_over = False
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def acquire(self) -> None:
+        """Wait for ever, unless all is over."""
+        while not self._lock.acquire(timeout=0.05) and not PlainLock.is_over:
+            pass
+
+    def release(self) -> None:
+        """Give it back."""
+        if self._lock.locked():
+            self._lock.release()
+
+
+def its_lock_cannot_be_taken_twice(patch: pytest.MonkeyPatch, cache: Any) -> None:
+    """Whoever uses the cache inside its lock waits for himself: changes are not put off until it is left."""
+    init = cache.__init__
+
+    def with_plain_lock(self: Any, *args: Any, **options: Any) -> None:
+        init(self, *args, **options)
+        self._lock = PlainLock()
+
+    patch.setattr(cache, "__init__", with_plain_lock)
+    patch.setattr(cache, "_is_entered", property(lambda _self: False, lambda _self, _value: None), raising=False)
+
+
+def it_logs_inside_such_a_lock(patch: pytest.MonkeyPatch, cache: Any) -> None:
+    """The same, and what a handler of the user's own does is done inside of it."""
+    its_lock_cannot_be_taken_twice(patch, cache)
+    fail = cache._fail
+
+    def telling(self: Any, *args: Any) -> Any:
+        LOGGER.warning("a load failed")
+        return fail(self, *args)
+
+    patch.setattr(cache, "_fail", telling)
+
+
+def nothing_is_mended(patch: pytest.MonkeyPatch, cache: Any) -> None:
+    """What an exception broke off stays as it was, the lock included."""
+    patch.setattr(cache, "_mend", lambda *_: None)
+
+
+def the_task_is_thought_to_run_its_coroutine(patch: pytest.MonkeyPatch, cache: Any) -> None:
+    """A load is given up whose task runs something that wraps its coroutine."""
+    create_task, start = asyncio.BaseEventLoop.create_task, cache._start
+
+    def own_alone(loop: Any, coroutine: Any, **options: Any) -> Any:
+        task = create_task(loop, coroutine, **options)
+        if coroutine.__name__ == "_run" and task.get_coro() is not coroutine:
+            task.cancel()
+            KEPT.append(task)
+            return asyncio.Future(loop=loop)  # which nobody ends
+        return task
+
+    def starts(self: Any, flight: Any) -> None:
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(asyncio.BaseEventLoop, "create_task", own_alone)
+            start(self, flight)
+
+    patch.setattr(cache, "_start", starts)
+
+
 @pytest.fixture(autouse=True)
 def _forget() -> Iterator[None]:
     """What was kept on purpose goes with its test."""
@@ -242,6 +314,49 @@ def test_broken_adapter_is_found(monkeypatch: pytest.MonkeyPatch, runtime: str, 
     soaked = soak(runtime, 0.0, 1, patience=patience, storm_seconds=STORM_SECONDS, least_rounds=rounds)
     assert soaked.violations > 0
     assert re.search(complaint, str(soaked.first_violation)), soaked.first_violation
+
+
+FROZEN = f"is frozen|is stuck|{WAITS}"
+
+
+@pytest.fixture
+def _thaw() -> Iterator[None]:
+    """What is frozen is let go in the end."""
+    PlainLock.is_over = False
+    yield
+    PlainLock.is_over = True
+    gc.collect()
+
+
+@pytest.mark.usefixtures("_thaw")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore:coroutine .* was never awaited")
+@pytest.mark.pure("attributes of a compiled class cannot be replaced")
+@pytest.mark.parametrize(
+    ("runtime", "broken", "injection"),
+    [
+        ("asyncio", its_lock_cannot_be_taken_twice, "finalizers"),
+        ("trio", its_lock_cannot_be_taken_twice, "finalizers"),
+        ("threads", its_lock_cannot_be_taken_twice, "finalizers"),
+        ("asyncio", its_lock_cannot_be_taken_twice, "signals"),
+        ("trio", its_lock_cannot_be_taken_twice, "signals"),
+        ("threads", its_lock_cannot_be_taken_twice, "signals"),
+        ("asyncio", it_logs_inside_such_a_lock, "logs"),
+        ("trio", it_logs_inside_such_a_lock, "logs"),
+        ("threads", it_logs_inside_such_a_lock, "logs"),
+        ("threads", nothing_is_mended, "interrupts"),
+        ("asyncio", the_task_is_thought_to_run_its_coroutine, "factories"),
+    ],
+)
+def test_adapter_that_foreign_code_freezes_is_found(
+    monkeypatch: pytest.MonkeyPatch, runtime: str, broken: Break, injection: Injection
+) -> None:
+    """Each kind of foreign code finds what only it can find, also where the thread that judges is frozen itself."""
+    broken(monkeypatch, CACHES[runtime])
+    soaked = soak(
+        runtime, 0.0, 1, patience=0.5, storm_seconds=STORM_SECONDS, least_rounds=ENOUGH_ROUNDS, injections=[injection]
+    )
+    assert soaked.violations > 0
+    assert re.search(FROZEN, str(soaked.first_violation)), soaked.first_violation
 
 
 def test_the_first_violation_says_under_which_policy(monkeypatch: pytest.MonkeyPatch) -> None:

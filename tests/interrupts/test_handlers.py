@@ -56,7 +56,7 @@ def scene(play: Callable[..., None], situation: Situation, operation: str) -> Ca
 
 def call(play: Callable[..., None], operation: str, change: str) -> None:
     """Make the call at every so manieth point of every situation, each time beginning at another one."""
-    every = 1 if IS_DEEP else 37
+    every = 1 if IS_DEEP else 151
     for number, situation in enumerate(SOME):
         first = 1 + (7 * number + 5 * list(OPERATIONS).index(operation) + list(CHANGES).index(change)) % every
         call_everywhere(scene(play, situation, operation), handler(change), every=every, first=first)
@@ -85,6 +85,6 @@ def test_a_lookup_that_comes_in_between_is_answered_or_refused(operation: str, k
         with contextlib.suppress(HerdlessError):
             assert cache.get(key)[0] == key
 
-    every = 1 if IS_DEEP else 7
+    every = 1 if IS_DEEP else 31
     for situation in SOME:
         call_everywhere(scene(in_threads.play, situation, operation), handle, every=every)

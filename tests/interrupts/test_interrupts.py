@@ -1,8 +1,8 @@
 """An exception that comes in between, at any bytecode of any method, leaves a cache that is as good as before.
 
 Ctrl-C in a notebook, a task queue's soft time limit and a server's abort of its worker are raised by a signal's handler
-wherever the program happens to be. By default the short operations are disturbed at every point in every situation, and
-the long ones at every so manieth; with `--hypothesis-profile=deep` all of them are at every point.
+wherever the program happens to be. By default a few are disturbed at every point, and all others at every so manieth,
+each beginning at another one; with `--hypothesis-profile=deep` all of them are at every point.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from herdless.testing import interrupt_everywhere
-from tests.interrupts import in_asyncio, in_threads
+from tests.interrupts import in_asyncio, in_threads, in_trio
 from tests.interrupts.cases import OPERATIONS, SITUATIONS, Situation
 from tests.interrupts.in_asyncio import Interrupt, TimeLimit
 from tests.schedules.depth import IS_DEEP
@@ -39,7 +39,8 @@ EXHAUSTIVE = {
 
 def disturb(play: Callable[..., None], situation: Situation, operation: str, every: int, **options: Any) -> None:
     """Run the scene for its points. Where not all are tried, each case begins at another one."""
-    if IS_DEEP or (operation, situation.name) in EXHAUSTIVE:
+    is_plain = options.get("error", KeyboardInterrupt) in {KeyboardInterrupt, Interrupt}
+    if IS_DEEP or (is_plain and (operation, situation.name) in EXHAUSTIVE):
         every = 1
     first = 1 + (SITUATIONS.index(situation) + 5 * list(OPERATIONS).index(operation)) % every
     assert (
@@ -54,7 +55,7 @@ def disturb(play: Callable[..., None], situation: Situation, operation: str, eve
 @every_situation
 def test_an_interrupted_thread_leaves_the_cache_whole(situation: Situation, operation: str) -> None:
     """The lock is free, every other caller is answered, no flight is left, and the tables agree."""
-    disturb(in_threads.play, situation, operation, every=17)
+    disturb(in_threads.play, situation, operation, every=97)
 
 
 @pytest.mark.parametrize("operation", ["get", "refresh"])
@@ -63,18 +64,28 @@ def test_an_interrupted_thread_leaves_the_cache_whole(situation: Situation, oper
 )
 def test_an_interrupted_worker_leaves_the_cache_whole(situation: Situation, operation: str) -> None:
     """Time limits can be raised in any thread, and a load that must be left behind runs on one of the cache's own."""
-    disturb(partial(in_threads.play, in_workers=True), situation, operation, every=17)
+    disturb(partial(in_threads.play, in_workers=True), situation, operation, every=97)
 
 
 @every_operation
 @every_situation
 def test_an_interrupted_loop_leaves_the_cache_whole(situation: Situation, operation: str) -> None:
     """The interrupt stops the loop; whoever runs it again, or another, finds the cache whole."""
-    disturb(in_asyncio.play, situation, operation, every=17, error=Interrupt)
+    disturb(in_asyncio.play, situation, operation, every=97, error=Interrupt)
 
 
 @every_operation
 @every_situation
 def test_a_task_that_is_over_its_time_limit_leaves_the_cache_whole(situation: Situation, operation: str) -> None:
     """An ordinary Exception ends one task alone, and the others go on at once."""
-    disturb(in_asyncio.play, situation, operation, every=17, error=TimeLimit)
+    disturb(in_asyncio.play, situation, operation, every=97, error=TimeLimit)
+
+
+@pytest.mark.parametrize("error", [in_trio.Interrupt, in_trio.TimeLimit], ids=lambda error: error.__name__)
+@every_operation
+@every_situation
+def test_an_interrupted_trio_run_leaves_the_cache_whole(
+    situation: Situation, operation: str, error: type[BaseException]
+) -> None:
+    """The run may end by it; nobody is left waiting, and the cache can be opened in another one."""
+    disturb(in_trio.play, situation, operation, every=97, error=error)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+from collections.abc import Sequence
 from typing import Any, Final
 
 from herdless._command._arguments import seconds, seed
 from herdless._command._progress import progress
 from herdless._command._runtimes import RUNTIMES, find
 from herdless._command._soaked import SoakReport, as_json, show
+from herdless._soak.foreign import INJECTIONS, Injection
 from herdless._soak.memory import BLOCKS_LIMIT, RSS_LIMIT
 from herdless._soak.processes import soak_side_by_side
 from herdless._soak.run import play_on
@@ -24,7 +26,8 @@ Load the caches of each runtime, in real time and with real concurrency, while
 everything goes wrong that can: loads fail, hang, are slow, stop themselves,
 ignore their cancellation or ask the cache; callers leave; keys are put,
 invalidated, expired, refreshed and cleared; more values come than fit; the
-cache is closed. Every step is judged by the invariants as it happens, every
+cache is closed; foreign code uses it from finalizers, signals, the log and
+other threads, and exceptions break into it. Every step is judged by the invariants as it happens, every
 answer by a model of what a caller may be told.
 
 The run is a row of rounds, each under another policy, drawn from the seed. A
@@ -65,8 +68,19 @@ def add_arguments(subparsers: argparse._SubParsersAction[Any]) -> None:
         help=f"for how long at least (default: {DEFAULT_SECONDS:g})",
     )
     add("--seed", type=seed, default=None, metavar="N", help="what to draw from (default: another one in each run)")
+    add(
+        "--inject",
+        choices=(*INJECTIONS, "none"),
+        action="append",
+        metavar="NAME",
+        help=f"foreign code that uses the caches, may be repeated: {', '.join(INJECTIONS)} or none (default: all)",
+    )
     add("--json", action="store_true", help="print the figures as JSON, memory in bytes")
     parser.set_defaults(run=run)
+
+
+def _injections(named: Sequence[str] | None) -> tuple[Injection, ...]:
+    return INJECTIONS if named is None else tuple(each for each in INJECTIONS if each in named)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -83,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
                 shown += 1
                 announce(f"{', '.join(names)}: seed {chosen}")
 
-        soaked = soak_side_by_side(names, args.seconds, chosen, tick)
+        soaked = soak_side_by_side(names, args.seconds, chosen, tick, _injections(args.inject))
     report = SoakReport(args.seconds, chosen, tuple(soaked), found.left_out)
     sys.stdout.write(as_json(report) if args.json else show(report))
     sys.stdout.flush()

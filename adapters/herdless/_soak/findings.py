@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from dataclasses import dataclass
 from typing import Final, final
+
+from herdless._soak.foreign import Judging
 
 
 @final
@@ -57,13 +58,18 @@ class Findings:
     """Written to by all rounds of a run, from any thread."""
 
     def __init__(self) -> None:
-        self._lock: Final = threading.Lock()
+        self._lock: Final = Judging()
         self.counts: Final[Counter[str]] = Counter()
         self.answers: Final[Counter[str]] = Counter()
         self.faults: Final[Counter[str]] = Counter()
         self.violations = 0
         self.first: str | None = None
         self._is_located = False
+
+    @property
+    def is_judging(self) -> bool:
+        """Whether this thread is inside of here."""
+        return self._lock.is_here
 
     def count(self, what: str, by: int = 1) -> None:
         """Lookups, loads, steps ..."""

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
-from threading import Thread
-from typing import Any, Final
+from collections.abc import Collection
+from threading import get_ident
+from typing import Any
 
+from herdless._soak.meddler import meddler
 from herdless._soak.oracle import Made
 from herdless._soak.origin import Origin
-from herdless._soak.plan import next_visit
 from herdless._soak.scene import Scene
 from herdless._soak.storm import CALLERS, Left, LookUp, Runtime, Storm
 from herdless._soak.switching import switching_often
 from herdless.asyncio import Cache
-
-MEDDLES_EVERY_SECONDS: Final = 0.001
 
 
 def play(scene: Scene) -> int:
@@ -38,18 +34,19 @@ def play(scene: Scene) -> int:
 async def _play(scene: Scene) -> int:
     loop = asyncio.get_running_loop()
     loop.slow_callback_duration = math.inf  # the debug mode need not tell of a busy machine
-    eager = getattr(asyncio, "eager_task_factory", None)
-    if eager is not None and scene.plan.number % 2 == 0:  # a load may then end before its task is known
-        loop.set_task_factory(eager)
+    loop.set_task_factory(_task_factory(scene))
+    scene.loop_thread = get_ident()
     scene.origin = Origin(asyncio.Event)
     scene.stops_by = asyncio.CancelledError
     storm = Storm(scene, Runtime(asyncio.sleep, asyncio.CancelledError, _within))
-    cache = Cache[str, Made](storm.load, observe=scene.watch, maxsize=scene.plan.maxsize, **scene.plan.policy)
+    cache = Cache[str, Made](
+        storm.load, clock=scene.clock, observe=scene.watch, maxsize=scene.plan.maxsize, **scene.plan.policy
+    )
     storm.cache = cache
     for _ in range(CALLERS):
         scene.came()
     callers = [asyncio.create_task(storm.call(number)) for number in range(CALLERS)]
-    with _meddler(scene, cache):
+    with scene.foreign.around(cache), meddler(scene, cache):
         await storm.run()
     for end in await _ended(scene, callers):
         if not end.cancelled() and end.exception() is not None:
@@ -62,6 +59,25 @@ async def _play(scene: Scene) -> int:
         loop.set_exception_handler(lambda *_: None)  # of those that cannot be woken it says so once more
         await _ended(scene, left)
     return len(left)
+
+
+def _task_factory(scene: Scene) -> Any:
+    """The loop's own; or an eager one, by which a load may end before its task is known; or one that wraps what it is
+    given, as tracers install.
+    """
+    eager = getattr(asyncio, "eager_task_factory", None) if scene.plan.number % 2 == 0 else None
+    if "factories" not in scene.foreign.injections:
+        return eager
+
+    async def wrapped(coroutine: Any) -> Any:
+        return await coroutine
+
+    def wrapping(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
+        if eager is None:
+            return asyncio.Task(wrapped(coroutine), loop=loop, **options)
+        return eager(loop, wrapped(coroutine), **options)
+
+    return wrapping
 
 
 async def _ended(scene: Scene, tasks: Collection[asyncio.Task[Any]]) -> Collection[asyncio.Task[Any]]:
@@ -80,24 +96,3 @@ async def _within(seconds: float, look_up: LookUp) -> Any:
         if limit.expired():
             raise Left from None
         raise
-
-
-@contextmanager
-def _meddler(scene: Scene, cache: Cache[str, Made]) -> Iterator[None]:
-    """Another thread may put, invalidate, expire and clear."""
-
-    def meddle() -> None:
-        dice = scene.plan.dice("meddler")
-        while not scene.is_calm and not scene.is_over:
-            visit = next_visit(dice)
-            if visit.action in {"put", "invalidate", "expire", "clear"}:
-                scene.change(cache, visit)
-                time.sleep(MEDDLES_EVERY_SECONDS)
-
-    thread = Thread(target=meddle, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        scene.is_calm = True
-        thread.join()

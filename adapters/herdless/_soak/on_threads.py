@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from threading import Thread
 from threading import enumerate as living_threads
 from typing import Any, Final, final
 
+from herdless._soak.foreign import Interrupted
 from herdless._soak.oracle import Caller, Made
-from herdless._soak.plan import Visit
+from herdless._soak.plan import Visit, next_visit
 from herdless._soak.scene import POLL_SECONDS, Scene
 from herdless._soak.switching import switching_often
 from herdless._workers import Workers
@@ -39,17 +41,22 @@ class _Storm:
         self._scene: Final = scene
         self._before: Final = set(living_threads())
         self._cache: Final = Cache[str, Made](
-            self._load, observe=scene.watch, maxsize=scene.plan.maxsize, **scene.plan.policy
+            self._load, clock=scene.clock, observe=scene.watch, maxsize=scene.plan.maxsize, **scene.plan.policy
         )
         self._cache._workers = Workers(IDLE_SECONDS)
 
     def run(self) -> int:
         """The storm and the calm."""
+        with self._scene.foreign.around(self._cache):
+            return self._run()
+
+    def _run(self) -> int:
         scene = self._scene
         callers = [Thread(target=self._call, args=(number,), daemon=True) for number in range(CALLERS)]
         for caller in callers:
             scene.came()
             caller.start()
+        self._call_here()
         for pause in scene.storm():
             time.sleep(pause)
         if scene.begin_closing():
@@ -87,6 +94,18 @@ class _Storm:
         finally:
             self._scene.went()
 
+    def _call_here(self) -> None:
+        """The main thread, which alone is sent signals, is a caller too where there are any."""
+        scene = self._scene
+        if not scene.foreign.injections & {"signals", "interrupts"}:
+            return
+        dice, end = scene.plan.dice("main"), time.monotonic() + scene.plan.storm_seconds / 2
+        while not scene.is_over and time.monotonic() < end:
+            with suppress(Stopped):
+                visit = next_visit(dice)
+                if visit.action != "refresh" or not scene.origin.is_down:
+                    self._visit(replace(visit, action="leave" if visit.action in {"get", "lookup"} else visit.action))
+
     def _visit(self, visit: Visit) -> None:
         key = visit.key
         match visit.action:
@@ -103,6 +122,8 @@ class _Storm:
     def _judged(self, caller: Caller, visit: Visit, look_up: Callable[[], Any]) -> None:
         try:
             answer = look_up()
+        except Interrupted:
+            self._scene.interrupted()
         except Exception as error:  # noqa: BLE001  # the oracle judges it
             self._scene.oracle.failed(caller, error)
         else:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from threading import get_ident
 from typing import Any, Final, Literal
 
 import trio
 
+from herdless._soak.meddler import meddler
 from herdless._soak.oracle import Made
 from herdless._soak.origin import Origin
 from herdless._soak.scene import Scene
@@ -26,19 +28,22 @@ async def _play(scene: Scene) -> None:
     storm = Storm(scene, Runtime(trio.sleep, trio.Cancelled, _within))
     cache = Cache[str, Made](
         storm.load,
+        clock=scene.clock,
         checkpoint=CHECKPOINTS[scene.plan.number % len(CHECKPOINTS)],
         observe=scene.watch,
         maxsize=scene.plan.maxsize,
         **scene.plan.policy,
     )
     storm.cache = cache
+    scene.loop_thread = get_ident()
     with trio.CancelScope() as everything:
         async with cache:
             async with trio.open_nursery() as nursery:
                 for number in range(CALLERS):
                     scene.came()
                     nursery.start_soon(storm.call, number)
-                await storm.run()
+                with scene.foreign.around(cache), meddler(scene, cache):
+                    await storm.run()
                 nursery.cancel_scope.cancel()  # whoever has been found to hang
             if not scene.oracle.is_closing:
                 await storm.close(cancel=False)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import itertools
 import math
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, final
 
 from herdless._soak.findings import Findings
+from herdless._soak.foreign import Judging
 from herdless._soak.plan import RoundPlan
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
@@ -45,7 +45,7 @@ class LoadBroke(Exception):
 class Made:
     """A value, or the error of a load, of which it is known who made it and when."""
 
-    __slots__ = ("fresh_for", "kept_for", "key", "loaded_at", "made_until", "name", "number", "settled_at")
+    __slots__ = ("fresh_for", "kept_for", "key", "last", "loaded_at", "made_until", "name", "number", "settled_at")
 
     def __init__(self, key: str, name: str, number: int, fresh_for: int, kept_for: int) -> None:
         self.key: Final = key
@@ -61,6 +61,8 @@ class Made:
         self.settled_at = ANY_TIME
         """When it was committed. Who began before may have waited for it, however old it was."""
         self.loaded_at = 0
+        self.last: object = None
+        """What ends with it, and may do something then."""
 
     def __repr__(self) -> str:
         return self.name
@@ -91,7 +93,7 @@ class Oracle:
         self._plan: Final = plan
         self._clock: Final = clock
         self._findings: Final = findings
-        self._lock: Final = threading.Lock()
+        self._lock: Final = Judging()
         self._numbers: Final = itertools.count(1)
         self._barriers: Final[dict[str, int]] = {}
         self._cleared_at = 0
@@ -101,8 +103,15 @@ class Oracle:
         self._windows: Final = _ns(max(policy["stale_while_revalidate"], policy["stale_if_error"]))
         self._negative: Final = _ns(policy["negative_ttl"])
         self.is_closing = False
+        self.is_interrupted = False
+        """Whether an exception came in between somewhere: whoever waited for what it broke off may be told so."""
 
     # What happens
+
+    @property
+    def is_judging(self) -> bool:
+        """Whether this thread is inside of here."""
+        return self._lock.is_here
 
     def number(self) -> int:
         """The next number in the order of what happens."""
@@ -203,7 +212,7 @@ class Oracle:
             case TooManyWaiters():
                 return self._plan.policy["max_waiters"] is not None
             case LoadCancelled():
-                return self.is_closing or error.__cause__ is not None
+                return self.is_closing or self.is_interrupted or error.__cause__ is not None
             case ReentrantLoad():
                 return caller.is_inside_load
             case CacheClosed():

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, final
 
+from herdless._soak.foreign import INJECTIONS, Injection
 from herdless_core import PolicyOptions
 
 Action: TypeAlias = Literal["get", "lookup", "leave", "peek", "put", "invalidate", "expire", "refresh", "clear", "rest"]
@@ -31,6 +33,8 @@ QUICK_SECONDS: Final = 0.004
 """A load without a fault takes up to so long."""
 LOAD_TIMEOUT_SECONDS: Final = 0.02
 SLOW_SECONDS: Final = 3 * LOAD_TIMEOUT_SECONDS
+INJECTED: Final = 0.5
+"""In so large a part of the rounds each kind of foreign code is at work."""
 
 ACTIONS: Final[dict[Action, int]] = {
     "get": 500,
@@ -68,6 +72,8 @@ class RoundPlan:
     policy: PolicyOptions
     maxsize: int | None
     closing: Closing
+    injections: frozenset[Injection]
+    """What foreign code does in it."""
 
     def dice(self, who: str) -> random.Random:
         """The chance of one caller or of one load: its own, so that it does not depend on the order of the others."""
@@ -75,7 +81,8 @@ class RoundPlan:
 
     def __str__(self) -> str:
         options = [f"{name}={value}" for name, value in [*self.policy.items(), ("maxsize", self.maxsize)]]
-        return f"round {self.number} ({', '.join(options)}; closed {self.closing})"
+        foreign = f"; with {', '.join(sorted(self.injections))}" if self.injections else ""
+        return f"round {self.number} ({', '.join(options)}; closed {self.closing}{foreign})"
 
 
 @final
@@ -103,8 +110,10 @@ class Visit:
     """Before the next visit."""
 
 
-def plan_round(seed: int, number: int, storm_seconds: float) -> RoundPlan:
-    """The conditions of one round."""
+def plan_round(
+    seed: int, number: int, storm_seconds: float, injections: Collection[Injection] = INJECTIONS
+) -> RoundPlan:
+    """The conditions of one round. injections: what foreign code may do; each is drawn for one round in two."""
     dice = random.Random(f"{seed}, {number}")
     ttl = dice.choice([0.005, 0.02, 0.1, 0.1, math.inf])
     policy: PolicyOptions = {
@@ -120,7 +129,9 @@ def plan_round(seed: int, number: int, storm_seconds: float) -> RoundPlan:
     }
     maxsize = dice.choice([None, 0, 2, len(KEYS) // 2, len(KEYS)])
     closings: list[Closing] = ["in the calm", "in the calm", "in the storm", "in the storm, cancelling"]
-    return RoundPlan(seed, number, storm_seconds, policy, maxsize, dice.choice(closings))
+    closing = dice.choice(closings)
+    drawn = frozenset(each for each in INJECTIONS if dice.random() < INJECTED and each in injections)
+    return RoundPlan(seed, number, storm_seconds, policy, maxsize, closing, drawn)
 
 
 def plan_load(plan: RoundPlan, generation: int) -> LoadPlan:

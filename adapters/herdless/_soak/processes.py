@@ -5,7 +5,7 @@ from __future__ import annotations
 import faulthandler
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -14,6 +14,7 @@ from time import monotonic
 from typing import Final
 
 from herdless._soak.findings import Soaked, told_nothing
+from herdless._soak.foreign import INJECTIONS, Injection
 from herdless._soak.run import PATIENCE_SECONDS, soak
 
 STUCK_SECONDS: Final = 4 * PATIENCE_SECONDS
@@ -23,7 +24,11 @@ TICK_SECONDS: Final = 0.25
 
 
 def soak_side_by_side(
-    runtimes: Sequence[str], seconds: float, seed: int, tick: Callable[[float], None]
+    runtimes: Sequence[str],
+    seconds: float,
+    seed: int,
+    tick: Callable[[float], None],
+    injections: Collection[Injection] = INJECTIONS,
 ) -> list[Soaked]:
     """Soak them all at the same time; `tick` is told now and then how many seconds have passed."""
     began = monotonic()
@@ -33,7 +38,7 @@ def soak_side_by_side(
     try:
         with _uninterrupted():
             for runtime in runtimes:
-                waiting[runtime], process = _start(runtime, seconds, seed)
+                waiting[runtime], process = _start(runtime, seconds, seed, injections)
                 processes.append(process)
         while waiting:
             tick(monotonic() - began)
@@ -60,10 +65,12 @@ def _uninterrupted() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
-def _start(runtime: str, seconds: float, seed: int) -> tuple[Connection, SpawnProcess]:
+def _start(
+    runtime: str, seconds: float, seed: int, injections: Collection[Injection]
+) -> tuple[Connection, SpawnProcess]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_soak_here, args=(theirs, runtime, seconds, seed), daemon=True)
+    process = context.Process(target=_soak_here, args=(theirs, runtime, seconds, seed, injections), daemon=True)
     process.start()
     theirs.close()  # the other end is the process's alone, and is closed when that dies
     return ours, process
@@ -78,7 +85,7 @@ def _result(ours: Connection, process: SpawnProcess, runtime: str, seed: int) ->
     return soaked
 
 
-def _soak_here(theirs: Connection, runtime: str, seconds: float, seed: int) -> None:
+def _soak_here(theirs: Connection, runtime: str, seconds: float, seed: int, injections: Collection[Injection]) -> None:
     """In the process. A soak that is stuck tells where, and ends."""
     faulthandler.dump_traceback_later(seconds + STUCK_SECONDS, exit=True)
-    theirs.send(soak(runtime, seconds, seed))
+    theirs.send(soak(runtime, seconds, seed, injections=injections))

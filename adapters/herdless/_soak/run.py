@@ -6,19 +6,24 @@ import gc
 import importlib
 import logging
 import threading
-from collections.abc import Iterator
+import warnings
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from time import monotonic
 from typing import Final, Protocol
 
 from herdless._cache import LOGGER
 from herdless._soak.findings import Findings, Soaked
+from herdless._soak.foreign import INJECTIONS, Injection
+from herdless._soak.freeze import Frozen, thawed
 from herdless._soak.memory import MemoryGauge, leak, living_flights
 from herdless._soak.plan import plan_round
 from herdless._soak.scene import Scene
 
 PATIENCE_SECONDS: Final = 30.0
 STORM_SECONDS: Final = 1.0
+THAW_AFTER: Final = 3
+"""A round that has not ended after so many times its patience is frozen: what is in it takes turns in being patient."""
 LEAST_ROUNDS: Final = 8
 LEAST_LOOKUPS: Final = 1_000
 """No run has less, however slow the machine: its memory could not be judged. So a short run has short storms."""
@@ -44,11 +49,13 @@ def soak(
     patience: float = PATIENCE_SECONDS,
     storm_seconds: float | None = None,
     least_rounds: int = LEAST_ROUNDS,
+    injections: Collection[Injection] = INJECTIONS,
 ) -> Soaked:
     """Run rounds for about so many seconds, but at least so many rounds, or until a promise is broken.
 
     patience: seconds in which a round must come to its end.
     storm_seconds: how long callers come in each round; None: what fits into the time of the run.
+    injections: what foreign code may do.
     """
     play, findings, gauge = play_on(runtime), Findings(), MemoryGauge()
     if storm_seconds is None:
@@ -62,9 +69,11 @@ def soak(
             rounds < least_rounds or findings.counts["lookups"] < LEAST_LOOKUPS or monotonic() - began < seconds
         ):
             rounds += 1
-            flights, callers, left = _round(play, Scene(plan_round(seed, rounds, storm_seconds), findings, patience))
-            gauge.sample()
-            flights = max(flights, living_flights() - before)
+            plan = plan_round(seed, rounds, storm_seconds, injections)
+            with _told_once(findings), thawed(findings, storm_seconds + THAW_AFTER * patience):
+                flights, callers, left = _round(play, Scene(plan, findings, patience))
+                gauge.sample()  # in here: what is collected may be frozen too
+                flights = max(flights, living_flights() - before)
             if flights and not findings.violations:
                 findings.complain(f"round {rounds} is over and its cache forgotten, but {flights} flights are kept")
     memory = gauge.memory()
@@ -102,13 +111,26 @@ def _round(play: Play, scene: Scene) -> tuple[int, int, int]:
 
 
 @contextmanager
+def _told_once(findings: Findings) -> Iterator[None]:
+    """What gets a frozen round out is no news: it was told when it was found."""
+    try:
+        yield
+    except (Frozen, BaseExceptionGroup):
+        if not findings.violations:
+            raise
+
+
+@contextmanager
 def _quiet() -> Iterator[None]:
     """The failed refreshes that the storm makes are no news."""
     handler, propagate = logging.NullHandler(), LOGGER.propagate
     LOGGER.addHandler(handler)
     LOGGER.propagate = False
     try:
-        yield
+        with warnings.catch_warnings():
+            # An interrupt may take a coroutine away from whoever was to await it.
+            warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+            yield
     finally:
         LOGGER.removeHandler(handler)
         LOGGER.propagate = propagate

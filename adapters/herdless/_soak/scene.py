@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from time import monotonic, monotonic_ns
 from typing import Any, Final, final
 
 from herdless._cache import LOADING, BaseCache
 from herdless._soak.findings import Findings
-from herdless._soak.oracle import Caller, Made, Oracle
+from herdless._soak.foreign import Foreign, Interrupted, Judging
+from herdless._soak.oracle import ANY_TIME, Caller, Made, Oracle
 from herdless._soak.origin import Origin
 from herdless._soak.plan import KEYS, LoadFault, LoadPlan, RoundPlan, Visit, next_visit, plan_load
 from herdless._soak.watch import Watch
@@ -29,8 +31,12 @@ class Scene:
     def __init__(self, plan: RoundPlan, findings: Findings, patience: float) -> None:
         self.plan: Final = plan
         self.findings: Final = findings
+        self._foreign_dice: Final = plan.dice("what foreign code does")
         self.oracle: Final = Oracle(plan, monotonic_ns, findings)
         self.watch: Final = Watch(plan.maxsize, self.oracle, findings)
+        self.foreign: Final = Foreign(plan.injections, plan.dice("foreign code"), self._may_act, self._act)
+        self.loop_thread: int | None = None
+        """The only thread in which a load can be started; None: any. Given by the runtime."""
         self._patience: Final = patience
         self.is_calm = False
         self._is_last_call = False
@@ -42,7 +48,49 @@ class Scene:
         self.stops_by: type[BaseException] | None = None
         """What a load raises that stops itself; None: none can. Given by the runtime, like the next one."""
         self.origin = Origin(threading.Event)
-        self._lock: Final = threading.Lock()
+        self._lock: Final = Judging()
+
+    # Foreign code
+
+    def _may_act(self) -> bool:
+        is_judging = self._lock.is_here or self.oracle.is_judging or self.findings.is_judging or self.watch.is_judging
+        return not (self.is_calm or self.is_over or is_judging)
+
+    def _act(self, cache: BaseCache[str, Made, Any], who: str) -> None:
+        """Foreign code changes the cache. No judge is told when that returned: inside the lock it is done later."""
+        visit = next_visit(self._foreign_dice)
+        self.findings.fault(f"change by a {who}")
+        try:
+            match visit.action:
+                case "put":
+                    made = self.oracle.made_by_put(visit.key)
+                    made.made_until = ANY_TIME
+                    cache.put(visit.key, made)
+                case "expire":
+                    cache.expire(visit.key)
+                case "clear":
+                    cache.clear()
+                case "refresh" | "leave" if self.loop_thread in {None, threading.get_ident()}:
+                    cache.refresh(visit.key)
+                case "peek" | "get":
+                    cache.peek(visit.key)
+                case _:
+                    cache.invalidate(visit.key)
+        except Exception as error:  # noqa: BLE001  # whoever does this has nobody to raise it to
+            if not (isinstance(error, CacheClosed) and self.oracle.is_closing):
+                self.findings.complain(f"{visit.action} of {visit.key} by a {who} raised {error!r}")
+
+    def clock(self) -> int:
+        """The cache's clock."""
+        self.foreign.touched("clock")
+        return monotonic_ns()
+
+    def interrupted(self) -> None:
+        """An exception came in between in a caller: from now on no step need begin where the last one ended."""
+        self.findings.fault("interrupt")
+        self.foreign.interrupted()
+        self.watch.is_strict = False
+        self.oracle.is_interrupted = True
 
     # Loads
 
@@ -62,6 +110,8 @@ class Scene:
             self.findings.fault(str(fault))
         self.findings.count("loads")
         made = self.oracle.made_by_load(key, generation, plan.ttl)
+        made.last = self.foreign.finalizer()
+        self.foreign.touched("loader")
         return made, LoadPlan(fault, 0.0 if self.is_calm else plan.seconds, plan.ttl, plan.other_key)
 
     def _possible(self, fault: LoadFault | None) -> LoadFault | None:
@@ -89,7 +139,8 @@ class Scene:
         """What one caller does: anything until the calm, then it rests until all do, and asks once for every key."""
         dice = self.plan.dice(f"caller {number}")
         while not self.is_calm and not self.is_over:
-            yield next_visit(dice)
+            visit = next_visit(dice)
+            yield replace(visit, key=self.foreign.key(visit.key))
         with self._lock:
             self._resting += 1
         while not self._is_last_call and not self.is_over:
@@ -116,6 +167,7 @@ class Scene:
             match visit.action:
                 case "put":
                     made = self.oracle.made_by_put(key)
+                    made.last = self.foreign.finalizer()
                     with self.oracle.removing(key, made):
                         cache.put(key, made)
                 case "invalidate":
@@ -134,6 +186,8 @@ class Scene:
                     pass
                 case _:
                     raise AssertionError(visit.action)
+        except Interrupted:
+            self.interrupted()
         except Exception as error:  # noqa: BLE001  # whoever does this may be a thread with nobody to raise it to
             if not (isinstance(error, CacheClosed) and self.oracle.is_closing):
                 self.findings.complain(f"{visit.action} of {key} raised {error!r}")
@@ -232,6 +286,8 @@ class Scene:
             complain(f"{stats.in_flight} flights are in the air {self.patience:g} s after the last caller went")
         elif cache._flights:
             complain(f"the adapter keeps {len(cache._flights)} flights that have ended")
+        if not self.watch.is_strict:
+            return
         waiting = self.watch.waiting()
         if waiting and not self.callers_left:
             complain(f"callers are counted as waiting when all have gone: {waiting} (waiters by generation)")

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, final
 
+from herdless._soak.foreign import Interrupted
 from herdless._soak.oracle import Caller, Made
 from herdless._soak.plan import LoadPlan, Visit
 from herdless._soak.scene import Scene
@@ -93,6 +94,8 @@ class Storm:
             answer = await look_up()
         except Left:
             self._scene.oracle.left(caller)
+        except Interrupted:
+            self._scene.interrupted()
         except Exception as error:  # noqa: BLE001  # the oracle judges it
             self._scene.oracle.failed(caller, error)
         else:

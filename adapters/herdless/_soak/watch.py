@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any, Final, final
 
 from herdless._soak.findings import Findings
+from herdless._soak.foreign import Judging
 from herdless._soak.oracle import Oracle
 from herdless._trace.judge import Judge, describe
 from herdless_core import StartLoad, Step
@@ -22,8 +22,10 @@ class Watch:
         self._judge: Final = Judge(maxsize)
         self._oracle: Final = oracle
         self._findings: Final = findings
-        self._lock: Final = threading.Lock()
+        self._lock: Final = Judging()
         self._ordered: Final[dict[int, Any]] = {}
+        self.is_strict = True
+        """Whether each step begins where the last one of its key ended: not when one was broken off."""
         self._forgotten = 0
         """Flights up to this one are not known any more."""
 
@@ -31,7 +33,7 @@ class Watch:
         """Judge one step."""
         self._findings.count("steps")
         try:
-            complaint = self._judge.complaint(key, step) or self._of_waiters()
+            complaint = self._judge.complaint(key, step) or self._of_waiters() if self.is_strict else None
         except Exception as error:  # noqa: BLE001  # steps that overlap can confuse the judge itself
             complaint = f"makes no sense after those before it: {error!r}"
         if complaint is not None:
@@ -40,6 +42,11 @@ class Watch:
             if isinstance(effect, StartLoad):
                 self._order(key, effect.generation)
         self._oracle.committed(step)
+
+    @property
+    def is_judging(self) -> bool:
+        """Whether this thread is inside of here."""
+        return self._lock.is_here
 
     def _of_waiters(self) -> str | None:
         """Nobody is counted as waiting who is not inside a lookup: to leave takes a step, and so does an answer."""

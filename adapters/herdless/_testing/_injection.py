@@ -4,8 +4,9 @@ What comes in between anywhere: an exception that a signal handler raises (Ctrl-
 signal handler, a finalizer or a weak reference's callback makes. A scene is run again and again, and each time it is
 disturbed at the next point, until a run has no more points. Points are
 
-- before every instruction of Python code in the given files, and after every call of a C function that it makes, which
-  is where the interpreter looks for signals; an exception can come at a few more of these than a real signal could;
+- before every instruction of Python code in the given files that does not suspend a coroutine, and after every call of
+  a C function that it makes, which is where the interpreter looks for signals; an exception can come at a few more of
+  these than a real signal could;
 - before and after every call of what the scene wrapped by `Injection.wrap`: the loader, the clock. A compiled library
   has no other points.
 """
@@ -21,7 +22,7 @@ import traceback
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, Final, ParamSpec, TypeAlias, TypeVar, final
 
 import herdless
@@ -33,6 +34,8 @@ T = TypeVar("T")
 
 STUCK_SECONDS: Final = 10.0
 """A run that has not ended after so long hangs. One that does not hang takes milliseconds."""
+
+_SUSPENDS: Final = dis.opmap["YIELD_VALUE"]
 
 MAX_HANGS: Final = 3
 """After so many no more points are tried."""
@@ -83,6 +86,7 @@ class Injection:
         self._number: Final = number
         self._act: Final = act
         self._files: Final = tuple(files)
+        self._codes: Final[dict[CodeType, bytes]] = {}
         self._is_wanted: Final[dict[str, bool]] = {}
         self._subject: Any = None
         self._outer: Final[dict[int, tuple[Any, Any, FrameType]]] = {}
@@ -138,9 +142,18 @@ class Injection:
         return self._trace_opcode
 
     def _trace_opcode(self, frame: FrameType, event: str, _argument: object) -> Callable[..., Any]:
-        if event == "opcode" and self._is_next():
+        if event == "opcode" and self._is_signal_seen(frame) and self._is_next():
             self._strike(f"before {_instruction(frame)}")
         return self._trace_opcode
+
+    def _is_signal_seen(self, frame: FrameType) -> bool:
+        """Not where a coroutine is about to be suspended: what it awaits has been told that it was, and no interpreter
+        looks for signals there.
+        """
+        code = self._codes.get(frame.f_code)
+        if code is None:
+            code = self._codes[frame.f_code] = frame.f_code.co_code
+        return code[frame.f_lasti] != _SUSPENDS
 
     def _profile(self, frame: FrameType, event: str, argument: Any) -> None:
         is_callee = frame is not self._outer[threading.get_ident()][2]
