@@ -225,7 +225,7 @@ class Cache(BaseCache[K, V, _Flight]):
                     self._is_entered = False
                     self._lock.release()
                 if boarded is not None:
-                    self._launch(boarded)
+                    (self._start if boarded.loop is loop else self._launch)(boarded)
             except Exception:  # what was asked for is refused, or foreign code raised
                 self._mend()
                 is_mended = True
@@ -361,11 +361,13 @@ class Cache(BaseCache[K, V, _Flight]):
         flight.is_launched = True
 
     async def _run(self, flight: _Flight) -> None:
-        handled = sys.exception()  # of the caller, on whose stack an eager task begins
+        handled: BaseException | None = None
         try:
             try:
                 if flight.task is not None:
                     flight.task.remove_done_callback(flight.over)
+                else:
+                    handled = sys.exception()  # of the caller, on whose stack an eager task begins
                 if flight.has_ended:
                     raise LoadCancelled("the load was superseded before it began")
                 _set_loading(flight)

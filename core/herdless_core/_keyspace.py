@@ -212,7 +212,7 @@ class Keyspace(Generic[K]):
             table = self._store.newcomers
             before = table.get(key)
         if before is None:
-            if len(self._turns) >= self._max_loads:
+            if self._max_loads != NEVER and len(self._turns) >= self._max_loads:
                 return None
             generation = self._generation + 1
             started = start(generation, now, self.policy)

@@ -1,0 +1,247 @@
+"""`max_loads`: an origin that hangs is asked by so many loads at most, and who finds no turn is told so."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+import trio
+import trio.testing
+
+import herdless.asyncio
+import herdless.threads
+import herdless.trio
+from herdless.testing import VirtualClock, run_asyncio, run_trio
+from herdless.threads import MAX_LOADS
+from herdless_core import LoadTimeout, PolicyError, TooManyLoads
+
+PATIENCE: Final = 30
+
+
+class Origin:
+    """Counts how many ask it at once, in whatever runtime."""
+
+    def __init__(self) -> None:
+        self.running = self.most = 0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self.running -= 1
+
+
+def test_asyncio_loads_wait_for_their_turn() -> None:
+    """Ten misses at once, two loads at a time; all are answered, in their order."""
+    origin, order = Origin(), []
+
+    async def load(key: int) -> int:
+        with origin:
+            order.append(key)
+            await asyncio.sleep(1)
+            return key
+
+    async def main() -> None:
+        async with herdless.asyncio.Cache(load, max_loads=2, clock=clock) as cache:
+            assert await asyncio.gather(*map(cache.get, range(10))) == list(range(10))
+            assert cache.stats().in_flight == 0
+
+    clock = VirtualClock()
+    run_asyncio(main, clock=clock)
+    assert origin.most == 2
+    assert order == list(range(10))
+
+
+def test_trio_loads_wait_for_their_turn() -> None:
+    """The same in a nursery."""
+    origin = Origin()
+
+    async def load(key: int) -> int:
+        with origin:
+            await trio.sleep(1)
+            return key
+
+    async def main() -> None:
+        answers = []
+
+        async def ask(key: int) -> None:
+            answers.append(await cache.get(key))
+
+        async with herdless.trio.Cache(load, max_loads=2, clock=clock) as cache:
+            async with trio.open_nursery() as nursery:
+                for key in range(10):
+                    nursery.start_soon(ask, key)
+            assert sorted(answers) == list(range(10))
+
+    clock = VirtualClock()
+    run_trio(main, clock=clock)
+    assert origin.most == 2
+
+
+def test_threads_loads_wait_for_their_turn() -> None:
+    """The caller who has no turn yet waits, and its load is run when another ends."""
+    origin = Origin()
+    both_run = threading.Barrier(2)
+
+    def load(key: int) -> int:
+        with origin:
+            both_run.wait(PATIENCE)
+            return key
+
+    cache = herdless.threads.Cache(load, max_loads=2)
+    answers: list[int] = []
+    threads = [
+        threading.Thread(target=lambda key=key: answers.append(cache.get(key)), daemon=True) for key in range(10)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert sorted(answers) == list(range(10))
+    assert origin.most == 2
+
+
+def test_asyncio_caller_without_a_turn_is_told_at_its_deadline() -> None:
+    """Not that the load was too slow: it was never begun."""
+
+    async def load(key: str) -> str:
+        if key == "ignores its cancellation":
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+            await asyncio.sleep(3600)
+        return key
+
+    async def main() -> None:
+        cache = herdless.asyncio.Cache(load, max_loads=1, load_timeout=5, clock=clock)
+        hanging = asyncio.create_task(cache.get("ignores its cancellation"))
+        await asyncio.sleep(1)
+        with pytest.raises(TooManyLoads, match="max_loads=1 loads ran all the while"):
+            await cache.get("k")
+        assert isinstance(await asyncio.gather(hanging, return_exceptions=True), list)
+        assert cache.stats().in_flight == 0
+        await cache.settled()
+        assert await cache.get("k") == "k", "what was given up and hung is over"
+
+    clock = VirtualClock()
+    run_asyncio(main, clock=clock)
+
+
+def test_threads_that_hang_are_bounded() -> None:
+    """An origin that hangs for ever costs so many threads, not one for each caller and time-out."""
+    clock, release = VirtualClock(), threading.Event()
+
+    def load(_key: int) -> None:
+        release.wait(PATIENCE)
+
+    cache = herdless.threads.Cache(load, max_loads=3, load_timeout=5, clock=clock)
+    before = threading.active_count()
+    for key in range(20):
+        clock_moves = threading.Thread(target=_move, args=(clock, cache))
+        clock_moves.start()
+        with pytest.raises((LoadTimeout, TooManyLoads)):
+            cache.get(key)
+        clock_moves.join(PATIENCE)
+    assert threading.active_count() - before <= 3
+    release.set()
+
+
+def _move(clock: VirtualClock, cache: herdless.threads.Cache[int, None]) -> None:
+    """Let the deadline pass as soon as the caller waits, and have it looked at."""
+    while not cache.stats().in_flight:
+        pass
+    clock.advance(6)
+    for flight in list(cache._flights.values()):
+        cache._deadline_passed(flight)
+
+
+def test_refresh_without_a_turn_keeps_the_value_served() -> None:
+    """A refresh waits for its turn behind what callers wait for, and the old value is answered meanwhile."""
+    order: list[str] = []
+
+    async def load(key: str) -> str:
+        order.append(key)
+        await asyncio.sleep(1)
+        return f"{key}{len(order)}"
+
+    async def main() -> None:
+        policy = {"ttl": 10, "stale_while_revalidate": 1000, "clock": clock}
+        async with herdless.asyncio.Cache(load, max_loads=1, **policy) as cache:  # type: ignore[arg-type]
+            await cache.get("old")
+            await asyncio.sleep(20)
+            first = asyncio.create_task(cache.get("a"))
+            await asyncio.sleep(0)
+            assert (await cache.lookup("old")).outcome == "stale"
+            second = asyncio.create_task(cache.get("b"))
+            await asyncio.gather(first, second)
+            await cache.settled()
+            assert order == ["old", "a", "b", "old"]
+            assert cache.peek("old") == "old4"
+
+    clock = VirtualClock()
+    run_asyncio(main, clock=clock)
+
+
+@pytest.mark.parametrize("maker", [herdless.asyncio.Cache, herdless.threads.Cache, herdless.trio.Cache])
+def test_bad_max_loads_is_refused(maker: Callable[..., Any]) -> None:
+    """It names the argument and what is accepted."""
+    with pytest.raises(PolicyError, match="max_loads=0 is not accepted: give an integer >= 1, or None"):
+        maker(str.upper, max_loads=0)
+
+
+def test_load_inside_a_load_takes_no_turn() -> None:
+    """It would wait for the turn of the load that waits for it."""
+
+    def load(key: int) -> int:
+        return 0 if key == 0 else cache.get(key - 1) + 1
+
+    cache = herdless.threads.Cache(load, max_loads=1)
+    assert cache.get(10) == 10
+
+
+def test_threads_are_bounded_unless_asked_otherwise() -> None:
+    """A number that no ordinary service reaches."""
+    assert herdless.threads.Cache(len)._keyspace._max_loads == MAX_LOADS
+    assert herdless.asyncio.Cache(len)._keyspace._max_loads > 2**60  # type: ignore[arg-type]  # it is never called
+
+
+@pytest.mark.parametrize("ends", ["put", "invalidate", "clear", "close"])
+def test_load_that_waits_for_its_turn_can_be_superseded(ends: str) -> None:
+    """Its callers get what any flight's callers get, and its turn goes to another."""
+    began: list[str] = []
+
+    async def load(key: str) -> str:
+        began.append(key)
+        await asyncio.sleep(1)
+        return key
+
+    async def main() -> None:
+        cache = herdless.asyncio.Cache(load, max_loads=1, clock=clock)
+        first = asyncio.create_task(cache.get("first"))
+        await asyncio.sleep(0)
+        waiting = asyncio.create_task(cache.get("waiting"))
+        await asyncio.sleep(0)
+        match ends:
+            case "put":
+                cache.put("waiting", "put")
+            case "invalidate":
+                cache.invalidate("waiting")
+            case "clear":
+                cache.clear()
+            case _:
+                await cache.close()
+        assert await waiting == ("put" if ends == "put" else "waiting")
+        assert await first == "first"
+        await cache.settled()
+        assert began == (["first"] if ends == "put" else ["first", "waiting"])
+        assert cache.stats().in_flight == 0
+
+    clock = VirtualClock()
+    run_asyncio(main, clock=clock)
