@@ -124,7 +124,7 @@ def test_loads_that_wait_for_each_other_are_refused(way: Callable[[Ask], Awaitab
             return key
 
         async with herdless.asyncio.Cache(load) as cache:
-            assert await asyncio.gather(cache.get("a"), cache.get("b")) == ["a", "b"]
+            assert {*await asyncio.gather(cache.get("a"), cache.get("b"))} == {"a", "b"}
 
     run(main)
     assert refusals
@@ -191,7 +191,7 @@ def test_task_that_left_is_no_part_of_a_circle() -> None:
             return key
 
         async with herdless.asyncio.Cache(load) as cache:
-            assert await asyncio.gather(cache.get("a"), cache.get("b")) == ["a", "b"]
+            assert {*await asyncio.gather(cache.get("a"), cache.get("b"))} == {"a", "b"}
 
     run(main)
 
