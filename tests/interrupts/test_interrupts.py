@@ -20,7 +20,7 @@ from tests.interrupts.in_asyncio import Interrupt, TimeLimit
 from tests.schedules.depth import IS_DEEP
 
 pytestmark = [
-    pytest.mark.pure("a compiled library has no bytecodes: test_callbacks.py is for it"),
+    pytest.mark.pure("a compiled library has no bytecodes: the contract suite is for it"),
     # A coroutine that an interrupt took away from whoever was to await it.
     pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
