@@ -165,7 +165,7 @@ class House:
         """It can be looked up at once, with a value of its own, and is then a hit."""
         try:
             value = loop.run_until_complete(self.cache.get(key))
-        except LoadBroke:
+        except (LoadBroke, TimeLimit):
             assert "negative_ttl" in self.situation.options, "an error is remembered that was not to be"
             assert key == "a"
             return
