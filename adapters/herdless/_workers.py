@@ -134,6 +134,8 @@ class Workers(Generic[L]):
         if taken is not None:
             job, load, _ = taken
             self._submit(job, load)
+        elif len(self._jobs) > len(self._idle):  # one of them was this thread's to take
+            _primitives.Thread(target=self._work, name="herdless load", daemon=True).start()
 
     def _has_work(self) -> bool:
         return bool(self._jobs) and (self._jobs[0][1].is_urgent or self._has_room())

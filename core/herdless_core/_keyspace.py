@@ -510,6 +510,8 @@ class Keyspace(Generic[K]):
         if running.evicted is not None:
             return self._step_evicted(running, running.evicted, event, now)
         before = self._store.entry_of(running.key, generation)
+        if before is None and not self._stray(generation).is_reachable:
+            before = self._store.entry_of(running.key, generation)  # the key failed once, and is as it was
         if before is not None:
             return self._step(running.key, before, event, now)
         self._detach(running, now)

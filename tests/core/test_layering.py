@@ -75,9 +75,9 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless.testing": Row({"herdless._testing", "herdless._testing._trio"}),
     "herdless.testing.contract": Row({"herdless._testing._contract"}),
     "herdless._verify": Row({CORE, "herdless"}, {"rich"}),
-    "herdless._soak": Row({CORE, CACHE, "herdless._trace"}, {"threading"}),
+    "herdless._soak": Row({CORE, CACHE, "herdless._testing", "herdless._trace"}, {"threading"}),
     "herdless._soak.on_asyncio": Row({"herdless.asyncio", "herdless._soak"}, {"asyncio", "threading"}),
-    "herdless._soak.on_trio": Row({"herdless.trio", "herdless._soak"}, {"trio"}),
+    "herdless._soak.on_trio": Row({"herdless.trio", "herdless._soak"}, {"threading", "trio"}),
     "herdless._soak.on_threads": Row({CORE, "herdless._workers", "herdless.threads", "herdless._soak"}, {"threading"}),
     "herdless._command": Row(
         {CORE, CACHE, "herdless._trace", "herdless._soak", "herdless._verify"}, {"rich", "threading"}

@@ -179,6 +179,7 @@ def play(
         houses.append(house)
         house.prepare()
         house.end(house.disturb(OPERATIONS[operation]))
+        injection.stop()
         house.judge(operation)
 
     nobody = Injection(None, lambda _: None, ())

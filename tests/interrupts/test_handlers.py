@@ -19,7 +19,10 @@ from tests.interrupts import in_asyncio, in_threads
 from tests.interrupts.cases import CHANGES, OPERATIONS, SITUATIONS, Situation
 from tests.schedules.depth import IS_DEEP
 
-pytestmark = pytest.mark.pure("a compiled library has no bytecodes: test_callbacks.py is for it")
+pytestmark = [
+    pytest.mark.pure("a compiled library has no bytecodes: the contract suite is for it"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 SOME = [
     each
