@@ -26,7 +26,7 @@ CONSTANTS
   LoadTimeout,
   RefreshBackoff,
   MaxWaiters,
-  CanCancel              \* whether the runtime can cancel a load
+  CanCancel              \* whether the runtime can cancel a load: what a waiter who leaves may find, {TRUE} or {FALSE} or both
 
 VARIABLES
   entry,       \* the key's entry
@@ -248,10 +248,10 @@ DeadlinePassedStep(e, g) ==
   ELSE LET failed == LoadFailedStep(e, g, TimedOut) IN Next(failed.entry, Append(failed.effects, CancelLoad(g)))
 
 \* WaiterLeft: the last one to leave takes the load along, where nobody else has use for it.
-WaiterLeftStep(e, g) ==
+WaiterLeftStep(e, g, can_cancel) ==
   IF e.flight.generation # g \/ e.flight.waiters = 0
   THEN Next(e, <<>>)
-  ELSE CASE e.flight.waiters = 1 /\ e.state = "Pending" /\ CanCancel -> Next(Absent, <<CancelLoad(g)>>)
+  ELSE CASE e.flight.waiters = 1 /\ e.state = "Pending" /\ can_cancel -> Next(Absent, <<CancelLoad(g)>>)
          [] e.flight.waiters = 1 /\ e.state = "Evicted" -> Next(Evicted(e.cause, NoFlight), <<CancelLoad(g)>>)
          [] OTHER -> Next(WithWaiters(e, e.flight.waiters - 1), <<>>)
 
@@ -433,12 +433,15 @@ DeadlinePassed(g) ==
   /\ InTheAir(g) /\ LoadTimeout < Never
   /\ LET StepOf(e) == DeadlinePassedStep(e, g) IN Report(g, StepOf, {}, {})
 
-\* A client no longer waits.
-WaiterLeft(c) ==
+\* A client no longer waits, where the runtime can cancel or cannot.
+WaiterLeaves(c, can_cancel) ==
   /\ clients[c] # Idle
   /\ LET g == clients[c].waits_for
-         StepOf(e) == WaiterLeftStep(e, g)
+         StepOf(e) == WaiterLeftStep(e, g, can_cancel)
      IN  Report(g, StepOf, {}, {c})
+
+\* A client no longer waits.
+WaiterLeft(c) == \E can_cancel \in CanCancel : WaiterLeaves(c, can_cancel)
 
 \* The owner is gone with all who waited; another takes over. A load may outlive it.
 Restarted ==

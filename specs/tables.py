@@ -27,7 +27,8 @@ from herdless_core import (
 from .configurations import Run, load_runs
 from .contracts import OTHERS, Named, contracts
 from .graph import ORDERS, STATES
-from .mutants import CHECKERS, count, load_mutants, recorded
+from .mistakes import load_mutants
+from .mutants import CHECKERS, count, recorded
 from .tla import operators, stated
 
 REACH: Final = ("reach", "keyspace_reach", "durable_reach")

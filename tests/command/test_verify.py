@@ -18,7 +18,7 @@ from herdless._verify.findings import Finding, Task
 from herdless._verify.shortcuts import SHORT_CUTS
 from herdless._verify.world import Machine
 from herdless_core._invariants import INVARIANTS
-from specs.mutants import load_mutants
+from specs.mistakes import load_mutants
 from tests.command.conftest import Run
 
 SMALL: Final = ("--policy", "ttl=60", "--with", "explore")

@@ -12,7 +12,7 @@ import pytest
 from herdless_core import _machine
 from herdless_core._table import EVENTS
 from specs import contracts, symbolic
-from specs.mutants import load_mutants
+from specs.mistakes import load_mutants
 
 if importlib.util.find_spec("crosshair") is None and os.environ.get("HERDLESS_NO_SKIP") != "1":
     pytest.skip("crosshair-tool is not installed", allow_module_level=True)
