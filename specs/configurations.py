@@ -40,6 +40,7 @@ class Run:
     properties: Sequence[str] = ()
     view: str | None = None
     action_constraint: str | None = None
+    constraint: str | None = None
     graph: bool = False
     slow: bool = False
     covers_all_actions: bool = False
@@ -55,6 +56,8 @@ class Run:
             lines.append(f"VIEW {self.view}")
         if self.action_constraint is not None:
             lines.append(f"ACTION_CONSTRAINT {self.action_constraint}")
+        if self.constraint is not None:
+            lines.append(f"CONSTRAINT {self.constraint}")
         lines += [f"INVARIANT {name}" for name in self.invariants]
         lines += [f"PROPERTY {name}" for name in self.properties]
         return "\n".join(lines) + "\n"

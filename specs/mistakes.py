@@ -97,6 +97,30 @@ def load_edits() -> list[Edit]:
     return [Edit(**entry) for entry in _document()["edit"]]
 
 
+def machine_edits() -> dict[str, Edit]:
+    """Every edit of the machine that breaks a promise, by name."""
+    entries = [entry for entry in (*_document()["mutant"], *_document()["slip"]) if "find" in entry]
+    return {entry["name"]: Edit(name=entry["name"], find=entry["find"], replace=entry["replace"]) for entry in entries}
+
+
+def specification_edits() -> dict[str, Edit]:
+    """Every edit of the specification, by name."""
+    entries = [entry for entry in (*_document()["mutant"], *_document()["slip"]) if "spec_find" in entry]
+    return {
+        entry["name"]: Edit(name=entry["name"], find=entry["spec_find"], replace=entry["spec_replace"])
+        for entry in entries
+    }
+
+
+def controls(kind: str) -> dict[str, str]:
+    """For each predicate or formula the name of the edit that it has to refute.
+
+    kind: "predicates", "over_steps" or "formulas"; or "worlds": for each edit the configuration in which it shows.
+    """
+    found: dict[str, str] = _document()["controls"][kind]
+    return found
+
+
 @cache
 def _document() -> dict[str, Any]:
     return tomllib.loads((FOLDER / "mutants.toml").read_text(encoding="utf-8"))

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 import herdless
+from herdless._verify.controls import machine_controls
 from herdless._verify.explore import explore
 from herdless._verify.findings import INSTALL, INSTALL_PURE, Checker, Finding, Task, Work
 from herdless._verify.modelcheck import model_checking
@@ -27,7 +28,8 @@ QUICK: Final = frozenset({"ReadIsGet", "JoinIsGet", "StartIsGet", "Ageing", "Evi
 
 def exploration(work: Work) -> list[Task]:
     """Everything that can happen to one key, in pure Python."""
-    return [Task(f"explore {name}", partial(_explored, work, name)) for name in work.policies]
+    tasks = [Task(f"explore {name}", partial(_explored, work, name)) for name in work.policies]
+    return [*tasks, machine_controls(work)]
 
 
 def symbolic_execution(work: Work) -> list[Task]:

@@ -10,7 +10,7 @@ from specs/CacheEntry.tla, must be equal to this one (specs/graph.py).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias, final
 
@@ -42,6 +42,10 @@ from herdless_core._table import TABLE
 
 Edge: TypeAlias = tuple[int, str, int]
 """From a state, by a move, to a state; states by number."""
+
+Watcher: TypeAlias = Callable[[World, Move, Step, World, object, "Exploration"], Iterator[str]]
+"""Is asked about each step, and names the promises that it breaks: the world before, the move, the step, the world
+after, what is equal for steps that are alike, and the exploration, in which it may count."""
 
 TABLE_OF_MOVES: Final = "Table"
 """What the table of moves is called among the promises."""
@@ -139,10 +143,14 @@ def explore_ticks(
     machine: Machine = _machine,
     invariants: Mapping[str, Invariant] | None = None,
     max_states: int = 1_000_000,
+    watch: Watcher | None = None,
 ) -> Exploration:
-    """The same for a policy that is in ticks already, as it is, and with states told apart by all that is in them."""
-    judge = Judgement(machine, INVARIANTS if invariants is None else invariants)
-    watch = None if invariants == {} else Watch(judge)
+    """The same for a policy that is in ticks already, as it is, and with states told apart by all that is in them.
+
+    watch: what is asked about every step, instead of the invariants.
+    """
+    if watch is None and invariants != {}:
+        watch = Watch(Judgement(machine, INVARIANTS if invariants is None else invariants))
     return _Search(policy, bounds, machine, watch, max_states, by_amount=False).run()
 
 
@@ -155,7 +163,7 @@ class _Search:
         policy: Policy,
         bounds: Bounds,
         machine: Machine,
-        watch: Watch | None,
+        watch: Watcher | None,
         max_states: int,
         *,
         by_amount: bool,
@@ -164,7 +172,7 @@ class _Search:
         self._policy: Final = policy
         self._bounds: Final = bounds
         self._machine: Final = machine
-        self._watch: Final = watch
+        self._watch: Final[Watcher | None] = watch
         self._max_states: Final = max_states
         self._by_amount: Final = by_amount
         self._known: Final = known

@@ -7,15 +7,13 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
+from herdless._verify.controls import NOT_REFUTED, SAME_STEPS, steps_control
 from herdless._verify.explore import bounds_of, explore
 from herdless._verify.findings import HAPPENS, HOLDS, POLICIES, Finding, Task, Work
 from herdless._verify.situations import is_possible
 from herdless._verify.specs import specs
 from herdless._verify.ticks import in_ticks
 from herdless_core import NEVER, Policy
-
-SAME_STEPS: Final = "SameSteps"
-"""That code and specification are the same machine, as a promise."""
 
 SAME_STEPS_IN_WORDS: Final = "The code takes the steps of the specification, and no others, orders included."
 
@@ -29,6 +27,7 @@ def model_checking(work: Work) -> list[Task]:
         raise ModuleNotFoundError(str(missing)) from missing
     tried: dict[str, Counter[str]] = {}
     tasks = [Task(f"TLC {name}", partial(_watched, work, name, tried)) for name in work.policies]
+    tasks.append(Task("the mistakes that TLC must find", partial(_formulas, work)))
     if work.quick:
         return tasks
     runs = specs("configurations").load_runs()
@@ -73,6 +72,19 @@ def _watched(work: Work, name: str, tried: dict[str, Counter[str]]) -> Iterator[
         counterexample=differing,
         tried=steps,
     )
+    yield steps_control(work, name, found.steps)
+
+
+def _formulas(work: Work) -> Iterator[Finding]:
+    """Every formula has to refute a specification that breaks it."""
+    mistaken = specs("mistaken")
+    found = mistaken.look()
+    work.looked["mistakes refuted"] += found.refuted
+    for formula, mistake in specs("mistakes").controls("formulas").items():
+        promise = specs("tla").operator(formula, "CacheEntryInv").promise
+        why = found.failure or NOT_REFUTED
+        complaint = f"{formula}: {why}: {mistake}" if formula in found.blind else ""
+        yield Finding(promise, "TLC", f"mistake: {mistake}", 0, "state", 0.0, complaint=complaint)
 
 
 def _live(run: Any, name: str, work: Work, tried: Mapping[str, Counter[str]]) -> Iterator[Finding]:
