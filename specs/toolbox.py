@@ -23,6 +23,8 @@ JAR_SHA256: Final = "58c6df9a1045beb341ee947bc640fe8d89988ad1d0b700e392aa8dd9750
 HOLDS: Final = 0
 TOO_LONG: Final = -1
 """Where TLC was ended, and nothing is known."""
+ENDED: Final = (-9, -24)
+"""The exit status of a process that was killed, or that has used up its processor time."""
 REFUTED: Final = (12, 13)
 """The exit status of TLC for an invariant, and for a property."""
 
@@ -37,7 +39,7 @@ class Output:
     """What a run of TLC gave."""
 
     status: int
-    """TLC's exit status; -1 when it took too long."""
+    """TLC's exit status; `TOO_LONG` when it came to no end."""
     text: str
     seconds: float
 
@@ -131,7 +133,25 @@ def run_module(folder: Path, module: str, cfg: str, *, library: Path = FOLDER, t
 
 
 def _memory(run: Run) -> tuple[str, ...]:
-    return ("-Xmx3g", "-XX:+UseParallelGC") if run.slow else ("-Xmx512m", "-XX:+UseSerialGC")
+    if run.slow:
+        return ("-Xmx3g", "-XX:+UseParallelGC")
+    # What is refuted at once is over before a better compiler would have gained anything.
+    return ("-Xmx512m", "-XX:+UseSerialGC", *(("-XX:TieredStopAtLevel=1",) if run.expect == "refuted" else ()))
+
+
+def _bound(process: subprocess.Popen[str], timeout: float) -> threading.Timer:
+    """End it after so many seconds, of processor time where the system counts it: a busy machine is no reason."""
+    try:
+        import resource
+
+        resource.prlimit(process.pid, resource.RLIMIT_CPU, (int(timeout), int(timeout) + 5))
+    except (ImportError, AttributeError):  # not Linux
+        alarm = threading.Timer(timeout, process.kill)
+    else:
+        alarm = threading.Timer(20 * timeout, process.kill)
+    alarm.daemon = True
+    alarm.start()
+    return alarm
 
 
 def _run(command: list[str], folder: Path, timeout: float, listener: Listener | None = None) -> Output:
@@ -140,8 +160,7 @@ def _run(command: list[str], folder: Path, timeout: float, listener: Listener | 
     with subprocess.Popen(  # noqa: S603 - the command is made here
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
     ) as process:
-        alarm = threading.Timer(timeout, process.kill)
-        alarm.start()
+        alarm = _bound(process, timeout)
         try:
             lines = process.stdout or ()
             kept.extend(line for line in lines if listener is None or not listener(line))
@@ -151,6 +170,6 @@ def _run(command: list[str], folder: Path, timeout: float, listener: Listener | 
         finally:
             alarm.cancel()
     seconds = time.monotonic() - begin
-    if process.returncode < 0 and seconds >= timeout:
-        return Output(TOO_LONG, f"TLC did not end within {timeout:g} seconds", seconds)
+    if process.returncode in ENDED:
+        return Output(TOO_LONG, f"TLC did not end within {timeout:g} seconds of processor time", seconds)
     return Output(process.returncode, "".join(kept), seconds)

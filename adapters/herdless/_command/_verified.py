@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, final
 
 from herdless._verify.checks import ACROSS_STEPS
@@ -45,6 +45,9 @@ def row_of(promise: str, checker: str, group: list[Finding]) -> Row:
         verdict = UNFINISHED
     elif tried == 0:
         verdict = NOT_TRIED
+    broken = next((finding for finding in group if finding.blame), None)
+    if broken is None and tried == 0 and group[0].unit == "contract":
+        broken = replace(group[0], complaint=f"not tried by any of the {len(group)} contracts")
     return Row(
         promise,
         checker,
@@ -52,7 +55,7 @@ def row_of(promise: str, checker: str, group: list[Finding]) -> Row:
         tried,
         sum(finding.seconds for finding in group),
         verdict,
-        next((finding for finding in group if finding.blame), None),
+        broken,
     )
 
 

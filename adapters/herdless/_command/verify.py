@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from herdless._command._errors import CommandError
 from herdless._command._page import as_html
-from herdless._command._progress import progress
+from herdless._command._remaining import remaining
 from herdless._command._verified import Verification, as_text
 from herdless._verify.checks import CHECKERS
 from herdless._verify.findings import INSTALL, POLICIES, Finding, Task, Work
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         except ModuleNotFoundError as error:
             missing[name] = f"{name} is left out: {error}" + ("" if "pip install" in str(error) else f": {INSTALL}")
     findings: list[Finding] = []
-    with progress(len(tasks)) as announce:
+    with remaining([task.seconds for task in tasks]) as announce:
         for task in tasks:
             announce(task.name)
             findings += task.run()

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 import herdless
-from herdless._verify.controls import machine_controls
+from herdless._verify.controls import NOT_REFUTED, machine_controls
 from herdless._verify.explore import explore
 from herdless._verify.findings import INSTALL, INSTALL_PURE, Checker, Finding, Task, Work
 from herdless._verify.modelcheck import model_checking
@@ -44,8 +44,12 @@ def symbolic_execution(work: Work) -> list[Task]:
 
     # One iterator for all tasks: two contracts are under way at a time, whichever task is waited for.
     results = specs("symbolic").results(only=is_chosen)
-    names = [contract.name for contract in specs("contracts").contracts() if is_chosen(contract)]
-    return [Task(f"CrossHair {name}", partial(_confirmed, work, results)) for name in names]
+    reach = specs("samples").reach
+    chosen = [contract for contract in specs("contracts").contracts() if is_chosen(contract)]
+    return [
+        Task(f"CrossHair {contract.name}", partial(_confirmed, work, results, reach(contract)), contract.seconds)
+        for contract in chosen
+    ]
 
 
 CHECKERS: Final[Mapping[str, Checker]] = {
@@ -80,11 +84,16 @@ def _explored(work: Work, name: str) -> Iterator[Finding]:
         )
 
 
-def _confirmed(work: Work, results: Iterator[Any]) -> Iterator[Finding]:
+def _confirmed(work: Work, results: Iterator[Any], reached: Any) -> Iterator[Finding]:
     result = next(results)
     work.look("contracts", [result.contract])
-    complaint = "" if result.is_confirmed else f"{result.verdict}: {result.contract}"
+    work.looked["mistakes refuted"] += reached.is_refuted
+    complaint = "" if result.is_confirmed or result.is_unfinished else f"{result.verdict}: {result.contract}"
     steps = () if result.is_confirmed else (*result.counterexample, result.note)
+    if reached.possible != reached.pinned:
+        complaint = f"{result.contract}: {reached.possible} of the sample are possible, {reached.pinned} are pinned"
+    elif not reached.is_refuted:
+        complaint = f"{result.contract}: {NOT_REFUTED}: {reached.mistake}"
     for promise in result.promises:
         yield Finding(
             promise,
@@ -94,5 +103,8 @@ def _confirmed(work: Work, results: Iterator[Any]) -> Iterator[Finding]:
             "contract",
             result.seconds,
             complaint=complaint,
-            counterexample=steps,
+            counterexample=steps if complaint else (),
+            tried=reached.tried[promise],
+            is_possible=False,  # not by every event: that there is one is asked of all contracts together
+            is_unfinished=result.is_unfinished,
         )

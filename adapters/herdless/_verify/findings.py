@@ -71,6 +71,8 @@ class Task:
 
     name: str
     run: Callable[[], Iterator[Finding]]
+    seconds: float = 2.0
+    """What it takes, about, on two processors that have nothing else to do; only its share of the whole counts."""
 
 
 @final

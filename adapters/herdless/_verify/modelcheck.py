@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final
 
@@ -34,8 +35,18 @@ def model_checking(work: Work) -> list[Task]:
     tasks += [Task(f"TLC {run.name}", partial(_live, run, name, work, tried)) for name, run in _live_runs(runs, work)]
     if work.policies is POLICIES:
         parts = [part for run in runs.values() if not run.slow for part in specs("tlc").parts(run)]
-        tasks += [Task(f"TLC {run.name}", partial(_model_checked, run)) for run in parts]
+        results = _two_at_a_time(specs("tlc").check, parts)
+        tasks += [Task(f"TLC {run.name}", partial(_model_checked, results)) for run in parts]
     return tasks
+
+
+def _two_at_a_time(check: Callable[[Any], Any], parts: list[Any]) -> Iterator[Any]:
+    """The results in the order of the parts; none is begun before the first is asked for."""
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            yield from pool.map(check, parts)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _live_runs(runs: Mapping[str, Any], work: Work) -> Iterator[tuple[str, Any]]:
@@ -121,8 +132,9 @@ def _judged(
         )
 
 
-def _model_checked(run: Any) -> Iterator[Finding]:
-    result = specs("tlc").check(run)
+def _model_checked(results: Iterator[Any]) -> Iterator[Finding]:
+    result = next(results)
+    run = result.run
     stated = specs("tla").stated(run)
     named = {operator.promise for operator in stated if operator.name in result.complaint}
     for promise in dict.fromkeys(_promise(run, operator) for operator in stated) or (run.why,):
