@@ -30,8 +30,8 @@ Amount == <<Aged(entry), detached, loads, Crowd, truth, floor, generation>>
 \* Takes note of a move of the machine.
 Noted(name, subject) == move' = <<name, subject>>
 
-\* A move of the world alone.
-Quiet == move' = <<>>
+\* Takes note of a move of the world alone.
+Quiet(name) == move' = <<name>>
 
 \* What can happen.
 WatchedStep ==
@@ -41,15 +41,15 @@ WatchedStep ==
   \/ Expire /\ Noted("Expire", 0)
   \/ Refresh /\ Noted("Refresh", 0)
   \/ Evict /\ Noted("Evict", 0)
-  \/ \E g \in 1 .. MaxGeneration : LoadReads(g) /\ Quiet
+  \/ \E g \in 1 .. MaxGeneration : LoadReads(g) /\ Quiet("LoadReads")
   \/ \E g \in 1 .. MaxGeneration : LoadSucceeded(g) /\ Noted("LoadSucceeded", <<g, LoadOf(g).read>>)
   \/ \E g \in 1 .. MaxGeneration : LoadFailed(g) /\ Noted("LoadFailed", g)
   \/ \E g \in 1 .. MaxGeneration : DeadlinePassed(g) /\ Noted("DeadlinePassed", g)
   \/ \E c \in Clients, can_cancel \in CanCancel :
        WaiterLeaves(c, can_cancel) /\ Noted("WaiterLeft", <<clients[c].waits_for, can_cancel>>)
   \/ Restarted /\ Noted("Restarted", 0)
-  \/ TruthChanges /\ Quiet
-  \/ Tick /\ Quiet
+  \/ TruthChanges /\ Quiet("TruthChanges")
+  \/ Tick /\ Quiet("Tick")
 
 \* The machine in its world, watched.
 WatchedSpec == Init /\ move = <<>> /\ [][WatchedStep]_watchedVars
@@ -97,5 +97,5 @@ Afterwards == IF entry' = entry THEN Aged(entry) ELSE entry'
 
 \* Tells every step of the machine: what happened, to what, what was ordered, what came of it, and what it tried.
 Told ==
-  Quiet \/ PrintT(<<"step", move', Aged(entry), detached, effects', Afterwards, detached', Tried>>)
+  Len(move') = 1 \/ PrintT(<<"step", move', Aged(entry), detached, effects', Afterwards, detached', Tried>>)
 =============================================================================

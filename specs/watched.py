@@ -167,7 +167,8 @@ def _first_difference(
     yield f"after: {' -> '.join(path) or 'nothing'}"
     yield from _words("the code", first)
     others = [step for step in only_specification if step[:3] == first[:3]]
-    for step in others[:1]:
+    others.sort(key=lambda step: (-sum(mine == its for mine, its in zip(first, step, strict=True)), str(step)))
+    for step in others[:1]:  # the one that comes closest
         yield from _words("the specification", step)
     yield f"{len(only_code):,} steps are the code's alone, {len(only_specification):,} the specification's"
 

@@ -31,7 +31,8 @@ class Remaining:
     def begin(self, what: str) -> str:
         """The next piece of work begins: what there is to say of it."""
         done, all_of_it = sum(self._seconds[: self._begun]), sum(self._seconds)
-        slowness = (self._clock() - self._began) / done if done else 1.0
+        elapsed = self._clock() - self._began
+        slowness = elapsed / done if done else 1.0
         self._begun += 1
         return f"{self._begun} of {len(self._seconds)}: {what}, {in_words((all_of_it - done) * slowness)} left"
 

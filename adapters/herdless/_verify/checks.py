@@ -47,7 +47,7 @@ def symbolic_execution(work: Work) -> list[Task]:
     reach = specs("samples").reach
     chosen = [contract for contract in specs("contracts").contracts() if is_chosen(contract)]
     return [
-        Task(f"CrossHair {contract.name}", partial(_confirmed, work, results, reach(contract)), contract.seconds)
+        Task(f"CrossHair {contract.name}", partial(confirmed, work, results, reach(contract)), contract.seconds)
         for contract in chosen
     ]
 
@@ -84,7 +84,8 @@ def _explored(work: Work, name: str) -> Iterator[Finding]:
         )
 
 
-def _confirmed(work: Work, results: Iterator[Any], reached: Any) -> Iterator[Finding]:
+def confirmed(work: Work, results: Iterator[Any], reached: Any) -> Iterator[Finding]:
+    """What CrossHair says of the next contract, and what that has been asked on the sample."""
     result = next(results)
     work.look("contracts", [result.contract])
     work.looked["mistakes refuted"] += reached.is_refuted
