@@ -433,15 +433,12 @@ DeadlinePassed(g) ==
   /\ InTheAir(g) /\ LoadTimeout < Never
   /\ LET StepOf(e) == DeadlinePassedStep(e, g) IN Report(g, StepOf, {}, {})
 
-\* A client no longer waits, where the runtime can cancel or cannot.
-WaiterLeaves(c, can_cancel) ==
+\* A client no longer waits, where the runtime can cancel a load or cannot.
+WaiterLeft(c, can_cancel) ==
   /\ clients[c] # Idle
   /\ LET g == clients[c].waits_for
          StepOf(e) == WaiterLeftStep(e, g, can_cancel)
      IN  Report(g, StepOf, {}, {c})
-
-\* A client no longer waits.
-WaiterLeft(c) == \E can_cancel \in CanCancel : WaiterLeaves(c, can_cancel)
 
 \* The owner is gone with all who waited; another takes over. A load may outlive it.
 Restarted ==
@@ -498,7 +495,7 @@ Step ==
   \/ \E g \in 1 .. MaxGeneration : LoadSucceeded(g)
   \/ \E g \in 1 .. MaxGeneration : LoadFailed(g)
   \/ \E g \in 1 .. MaxGeneration : DeadlinePassed(g)
-  \/ \E c \in Clients : WaiterLeft(c)
+  \/ \E c \in Clients, can_cancel \in CanCancel : WaiterLeft(c, can_cancel)
   \/ Restarted
   \/ TruthChanges
   \/ Tick

@@ -46,7 +46,7 @@ WatchedStep ==
   \/ \E g \in 1 .. MaxGeneration : LoadFailed(g) /\ Noted("LoadFailed", g)
   \/ \E g \in 1 .. MaxGeneration : DeadlinePassed(g) /\ Noted("DeadlinePassed", g)
   \/ \E c \in Clients, can_cancel \in CanCancel :
-       WaiterLeaves(c, can_cancel) /\ Noted("WaiterLeft", <<clients[c].waits_for, can_cancel>>)
+       WaiterLeft(c, can_cancel) /\ Noted("WaiterLeft", <<clients[c].waits_for, can_cancel>>)
   \/ Restarted /\ Noted("Restarted", 0)
   \/ TruthChanges /\ Quiet("TruthChanges")
   \/ Tick /\ Quiet("Tick")

@@ -20,7 +20,7 @@ from herdless_core import Event, Get, LoadSucceeded, Step, _machine
 from herdless_core._eviction import Verdict
 
 from . import contracts as module
-from .contracts import Named, Numbers, contracts, entry_of, event_of, policy_of
+from .contracts import Named, Numbers, Part, contracts, entry_of, event_of, policy_of
 from .mistakes import controls, machine_edits
 
 SIZE: Final = 1_000
@@ -110,7 +110,7 @@ def _is_let_through(contract: Named, n: Numbers) -> bool:
 
 def _tries(contract: Named, n: Numbers) -> Iterator[str]:
     if contract.kind is not None:
-        step = _step(n, contract.kind, contract.state)
+        step = _step(n, contract.kind, contract.part)
         yield from (promise for promise in contract.promises if SITUATIONS[promise](step))
         return
     (promise,) = contract.promises
@@ -131,8 +131,8 @@ def _ages(n: Numbers) -> bool:
     return _machine.age(entry, n.now) is not entry
 
 
-def _step(n: Numbers, kind: type[Event], state: int | None) -> Step:
-    before, event, policy = entry_of(n, state), event_of(kind, n), policy_of(n)
+def _step(n: Numbers, kind: type[Event], part: Part | None) -> Step:
+    before, event, policy = entry_of(n, part), event_of(kind, n), policy_of(n)
     return Step(before, event, n.now, policy, *_machine.transition(before, event, n.now, policy))
 
 

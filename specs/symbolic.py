@@ -116,7 +116,7 @@ def _step_in(message: str, contract: Named, machine: Any) -> Step | None:
     if found is None or contract.kind is None:
         return None
     n = Numbers(*ast.literal_eval(f"({found[1]},)"))
-    before, event, policy = entry_of(n, contract.state), event_of(contract.kind, n), policy_of(n)
+    before, event, policy = entry_of(n, contract.part), event_of(contract.kind, n), policy_of(n)
     try:
         return Step(before, event, n.now, policy, *machine.transition(before, event, n.now, policy))
     except Exception:  # noqa: BLE001 - what it raises is in CrossHair's message already

@@ -27,7 +27,7 @@ from herdless_core import (
 from .configurations import Run, load_runs
 from .contracts import OTHERS, Named, contracts
 from .graph import ORDERS, STATES
-from .mistakes import load_mutants
+from .mistakes import controls, load_edits, load_mutants
 from .mutants import CHECKERS, count, recorded
 from .tla import operators, stated
 
@@ -109,6 +109,23 @@ def mistakes() -> str:
         for mutant in load_mutants()
     ]
     return table(("mistake", *CHECKERS, "found by"), rows)
+
+
+def edits() -> str:
+    """The edits that break no promise."""
+    return table(("edit",), ((edit.name,) for edit in load_edits()))
+
+
+def control_list() -> str:
+    """For each check the mistake that it has to refute."""
+    kinds = {
+        "predicates": "predicate",
+        "over_steps": "over several steps",
+        "formulas": "formula",
+        "contracts": "contract",
+    }
+    rows = ((kind, f"`{check}`", name) for key, kind in kinds.items() for check, name in controls(key).items())
+    return table(("check", "of", "must refute"), rows)
 
 
 # What things are called

@@ -48,7 +48,7 @@ def add_arguments(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     add = parser.add_argument
     add("--policy", metavar="FIELD=VALUE,...", help="verify under this policy instead of a selection of small ones")
-    add("--quick", action="store_true", help="a part of each check, in less than 20 seconds")
+    add("--quick", action="store_true", help="a part of each check: ten to twenty seconds for a policy")
     add(
         "--with",
         dest="checkers",
