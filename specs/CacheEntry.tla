@@ -26,7 +26,7 @@ CONSTANTS
   LoadTimeout,
   RefreshBackoff,
   MaxWaiters,
-  CanCancel              \* whether the runtime can cancel a load
+  CanCancel              \* whether the runtime can cancel a load: what a waiter who leaves may find, {TRUE} or {FALSE} or both
 
 VARIABLES
   entry,       \* the key's entry
@@ -248,10 +248,10 @@ DeadlinePassedStep(e, g) ==
   ELSE LET failed == LoadFailedStep(e, g, TimedOut) IN Next(failed.entry, Append(failed.effects, CancelLoad(g)))
 
 \* WaiterLeft: the last one to leave takes the load along, where nobody else has use for it.
-WaiterLeftStep(e, g) ==
+WaiterLeftStep(e, g, can_cancel) ==
   IF e.flight.generation # g \/ e.flight.waiters = 0
   THEN Next(e, <<>>)
-  ELSE CASE e.flight.waiters = 1 /\ e.state = "Pending" /\ CanCancel -> Next(Absent, <<CancelLoad(g)>>)
+  ELSE CASE e.flight.waiters = 1 /\ e.state = "Pending" /\ can_cancel -> Next(Absent, <<CancelLoad(g)>>)
          [] e.flight.waiters = 1 /\ e.state = "Evicted" -> Next(Evicted(e.cause, NoFlight), <<CancelLoad(g)>>)
          [] OTHER -> Next(WithWaiters(e, e.flight.waiters - 1), <<>>)
 
@@ -433,11 +433,11 @@ DeadlinePassed(g) ==
   /\ InTheAir(g) /\ LoadTimeout < Never
   /\ LET StepOf(e) == DeadlinePassedStep(e, g) IN Report(g, StepOf, {}, {})
 
-\* A client no longer waits.
-WaiterLeft(c) ==
+\* A client no longer waits, where the runtime can cancel a load or cannot.
+WaiterLeft(c, can_cancel) ==
   /\ clients[c] # Idle
   /\ LET g == clients[c].waits_for
-         StepOf(e) == WaiterLeftStep(e, g)
+         StepOf(e) == WaiterLeftStep(e, g, can_cancel)
      IN  Report(g, StepOf, {}, {c})
 
 \* The owner is gone with all who waited; another takes over. A load may outlive it.
@@ -495,7 +495,7 @@ Step ==
   \/ \E g \in 1 .. MaxGeneration : LoadSucceeded(g)
   \/ \E g \in 1 .. MaxGeneration : LoadFailed(g)
   \/ \E g \in 1 .. MaxGeneration : DeadlinePassed(g)
-  \/ \E c \in Clients : WaiterLeft(c)
+  \/ \E c \in Clients, can_cancel \in CanCancel : WaiterLeft(c, can_cancel)
   \/ Restarted
   \/ TruthChanges
   \/ Tick

@@ -92,7 +92,9 @@ PassIsTickInv == LaterBy(entry, 3) = Later(Later(Later(entry)))
 SomebodyGets == WaitersOf(0) # {} /\ Get(CHOOSE c \in Clients : c \in WaitersOf(0))
 
 \* Somebody who waits for the flight leaves.
-SomebodyLeaves(g) == g # 0 /\ WaitersOf(g) # {} /\ WaiterLeft(CHOOSE c \in Clients : c \in WaitersOf(g))
+SomebodyLeaves(g) ==
+  /\ g # 0 /\ WaitersOf(g) # {}
+  /\ \E can_cancel \in CanCancel : WaiterLeft(CHOOSE c \in Clients : c \in WaitersOf(g), can_cancel)
 
 \* Whoever ran one flight is gone, and its waiters with it; the other flights are not.
 FlightIsGone(g) ==

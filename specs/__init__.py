@@ -7,9 +7,11 @@ Imports in here are relative, and files are found beside the modules: a wheel ma
     Reach.tla                 what must be possible, and what is not promised
     Keyspace.tla              what spans keys: generations and room
     Durable.tla               entries in storage, whose loads may outlive their owner
+    Watched.tla               the same, told step by step (watched.py), and with mistakes (mistaken.py)
     TraceCacheEntry.tla       whether recorded traces are behaviours of it (traces.py, moves.py, scale.py)
     configurations.toml       every run of the model checker     python -m specs.tlc
     graph.py                  the code against the specification python -m specs.graph
     contracts.py              what CrossHair confirms            python -m specs.symbolic
+    samples.py                what the contracts are asked, on a sample
     mutants.toml              mistakes that must be found        python -m specs.mutants
 """

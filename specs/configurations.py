@@ -18,6 +18,9 @@ FOLDER: Final = Path(__file__).parent
 NEVER_IN_TLA: Final = 99
 """`Never` of CacheEntry.tla."""
 
+CANCELLATIONS: Final[Mapping[bool | None, str]] = {True: "{TRUE}", False: "{FALSE}", None: "{TRUE, FALSE}"}
+"""`CanCancel` of CacheEntry.tla."""
+
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,8 @@ class Run:
     invariants: Sequence[str] = ()
     properties: Sequence[str] = ()
     view: str | None = None
+    action_constraint: str | None = None
+    constraint: str | None = None
     graph: bool = False
     slow: bool = False
     covers_all_actions: bool = False
@@ -49,6 +54,10 @@ class Run:
         lines += [f"  {name} = {_tla(value)}" for name, value in constants.items()]
         if self.view is not None:
             lines.append(f"VIEW {self.view}")
+        if self.action_constraint is not None:
+            lines.append(f"ACTION_CONSTRAINT {self.action_constraint}")
+        if self.constraint is not None:
+            lines.append(f"CONSTRAINT {self.constraint}")
         lines += [f"INVARIANT {name}" for name in self.invariants]
         lines += [f"PROPERTY {name}" for name in self.properties]
         return "\n".join(lines) + "\n"
@@ -93,7 +102,7 @@ def _constants(policy: Mapping[str, Any], world: Mapping[str, Any]) -> dict[str,
         "NumberOfClients": world["clients"],
         "MaxGeneration": world["generations"],
         "MaxTruth": world["truths"],
-        "CanCancel": world["can_cancel"],
+        "CanCancel": CANCELLATIONS[world["can_cancel"]],
         **{_camel(name): value for name, value in policy.items()},
         "EarlyRefresh": early,
     }

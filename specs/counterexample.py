@@ -25,7 +25,8 @@ def counterexample(text: str) -> Table | None:
     table = Table("", "what happens", *(("entry", "orders", "the world") if of_entry else ("afterwards",)))
     for number, (title, variables) in enumerate(states):
         row = _of_entry(variables) if of_entry else (_changes(variables, states[number - 1][1] if number else {}),)
-        table.add_row(str(number), _name(title), *map(escape, row))
+        name = _noted(variables["move"]) if "move" in variables else _name(title)
+        table.add_row(str(number), name, *map(escape, row))
     if "Back to state" in text or "Stuttering" in text:
         table.caption = "and so on for ever"
     return table
@@ -34,6 +35,12 @@ def counterexample(text: str) -> Table | None:
 def _name(title: str) -> str:
     found = re.match(r"<(\w+)", title)
     return "" if found is None or found[1] == "Initial" else found[1]
+
+
+def _noted(move: str) -> str:
+    """Where every move is an action of one name, it is told by a variable."""
+    found = re.search(r'"(\w+)"', move)
+    return "" if found is None else found[1]
 
 
 def _of_entry(variables: Mapping[str, str]) -> tuple[str, str, str]:

@@ -77,11 +77,12 @@ class Difference:
 def outline_of(text: str) -> Outline:
     """A state as TLC prints it, in the words and the order of `herdless._verify.world`."""
     variables = parse_state(text)
-    return tuple(_part(name, variables[name]) for name in VARIABLES)
+    return tuple(part(name, variables[name]) for name in VARIABLES)
 
 
 @lru_cache(maxsize=100_000)
-def _part(variable: str, text: str) -> Any:
+def part(variable: str, text: str) -> Any:
+    """The value of a variable, as TLC prints it, in the order of `outline_of`."""
     value = parse(text)
     match variable:
         case "entry":
@@ -184,10 +185,11 @@ def _words(outline: Outline, before: Outline) -> Iterator[str]:
     """The parts of a state that differ from those before; all of it where it is that itself."""
     for name, part, old in zip(VARIABLES, outline, before, strict=True):
         if part != old or outline is before:
-            yield f"  {name}: {_in_words(name, part)}"
+            yield f"  {name}: {in_words(name, part)}"
 
 
-def _in_words(variable: str, part: Any) -> str:
+def in_words(variable: str, part: Any) -> str:
+    """A part of a state, for a reader."""
     match variable:
         case "entry":
             return _record(part, STATES[part[0]])

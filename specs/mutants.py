@@ -18,14 +18,10 @@ the first two checkers find it.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
-import shutil
 import sys
 import tempfile
-import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, cast, final
@@ -35,11 +31,12 @@ from rich.table import Table
 
 from herdless._verify.explore import Exploration, explore_ticks
 from herdless._verify.world import Machine
-from herdless_core import Event, _machine
+from herdless_core import Event
 from herdless_core._table import EVENTS
 
 from .configurations import FOLDER, Run, load_runs
 from .graph import Steps, describe, difference, specified
+from .mistakes import Mutant, load_mutants
 from .tlc import complaint
 from .toolbox import ToolMissing, run_tlc
 from .walks import JUDGED, random_walks
@@ -52,59 +49,8 @@ CHECKERS: Final = ("graph", "explore", "Hypothesis", "TLC", "CrossHair")
 ENOUGH: Final = 2
 """So many checkers must find a mistake."""
 
-SOURCE: Final = Path(_machine.__file__).parent / "_machine.py"
-"""Of the machine, whether it is compiled or not."""
-
 RECORD: Final = FOLDER.parent / "docs" / "spec" / "mutants.json"
 """What the checkers found when they last looked for all of them."""
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mutant:
-    """One mistake, in the code and in the specification."""
-
-    name: str
-    find: str
-    replace: str
-    spec_find: str
-    spec_replace: str
-    spec_run: str
-
-    @property
-    def digest(self) -> str:
-        """Differs when an edit differs."""
-        edits = (self.find, self.replace, self.spec_find, self.spec_replace, self.spec_run)
-        return hashlib.sha256("\0".join(edits).encode()).hexdigest()[:12]
-
-    def module(self) -> ModuleType:
-        """The machine with the mistake."""
-        source = SOURCE.read_text(encoding="utf-8")
-        module = ModuleType("herdless_core._machine_with_a_mistake")
-        sys.modules[module.__name__] = module  # where dataclasses look for the names in annotations
-        code = compile(_edited(source, self.find, self.replace, self.name), str(SOURCE), "exec")
-        exec(code, module.__dict__)  # noqa: S102 - our own source, with one edit of our own
-        return module
-
-    def specification(self, folder: Path) -> None:
-        """A copy of the specification, with the mistake."""
-        for module in FOLDER.glob("*.tla"):
-            shutil.copy(module, folder)
-        entry = folder / "CacheEntry.tla"
-        source = entry.read_text(encoding="utf-8")
-        entry.write_text(_edited(source, self.spec_find, self.spec_replace, self.name), encoding="utf-8")
-
-
-def _edited(source: str, find: str, replace: str, name: str) -> str:
-    if source.count(find) != 1:
-        raise ValueError(f"{name}: {find!r} is there {source.count(find)} times, not once")
-    return source.replace(find, replace)
-
-
-def load_mutants() -> list[Mutant]:
-    """Every mistake of `mutants.toml`."""
-    document = tomllib.loads((FOLDER / "mutants.toml").read_text(encoding="utf-8"))
-    return [Mutant(**entry) for entry in document["mutant"]]
 
 
 @final

@@ -35,6 +35,8 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "configurations": tables.configurations,
     "contracts": tables.contract_list,
     "mistakes": tables.mistakes,
+    "edits": tables.edits,
+    "controls": tables.control_list,
     "moves": tables.moves,
     "entries": tables.entries,
     "orders": tables.orders,

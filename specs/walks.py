@@ -64,7 +64,7 @@ def _walk(run: Run, chance: Random, machine: Machine, judge: Judgement, length: 
         entry, effects = machine.transition(before, move.event, world.now, policy)
         after = commit(world, move, before, entry, effects)
         step = Step(before, move.event, world.now, policy, entry, effects)
-        if broken := list(judge(world, move, step, after)):
+        if broken := list(judge(world, step, after)):
             return broken
         world = after
     return []

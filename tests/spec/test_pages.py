@@ -8,7 +8,8 @@ import pytest
 
 from specs import pages, promises, tla
 from specs.configurations import FOLDER
-from specs.mutants import load_mutants, recorded
+from specs.mistakes import load_mutants
+from specs.mutants import recorded
 
 MODULES = sorted(path.stem for path in FOLDER.glob("*.tla"))
 

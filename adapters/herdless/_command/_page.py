@@ -82,20 +82,24 @@ def _runs(findings: Iterable[Finding]) -> str:
     runs: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
         runs.setdefault((finding.run, finding.checker), []).append(finding)
-    rows = [
-        Row(
-            run,
-            checker,
-            examined(group[0].count, group[0].unit),
-            group[0].seconds,
-            f"all {len(group)} hold" if len(group) > 1 else group[0].verdict,
-            next((finding for finding in group if finding.complaint), None),
-        )
-        for (run, checker), group in runs.items()
-    ]
+    rows = [_run(run, checker, group) for (run, checker), group in runs.items()]
     return _table(("run", *HEADERS[1:]), rows)
+
+
+def _run(run: str, checker: str, group: list[Finding]) -> Row:
+    """One run, with what it judged."""
+    tried = [finding.tried for finding in group if finding.tried is not None]
+    return Row(
+        run,
+        checker,
+        examined(group[0].count, group[0].unit),
+        sum(tried) if tried else None,
+        group[0].seconds,
+        f"all {len(group)} hold" if len(group) > 1 else group[0].verdict,
+        next((finding for finding in group if finding.blame), None),
+    )
 
 
 def _counterexample(finding: Finding) -> str:
     steps = escape("\n".join(finding.counterexample))
-    return f"<h3>{escape(finding.promise)}, by {finding.checker}: {escape(finding.complaint)}</h3><pre>{steps}</pre>"
+    return f"<h3>{escape(finding.promise)}, by {finding.checker}: {escape(finding.blame)}</h3><pre>{steps}</pre>"

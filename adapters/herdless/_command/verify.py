@@ -9,13 +9,15 @@ from typing import Any, Final
 
 from herdless._command._errors import CommandError
 from herdless._command._page import as_html
-from herdless._command._progress import progress
+from herdless._command._remaining import remaining
 from herdless._command._verified import Verification, as_text
 from herdless._verify.checks import CHECKERS
-from herdless._verify.findings import INSTALL, POLICIES, Finding, Task
+from herdless._verify.findings import INSTALL, POLICIES, Finding, Task, Work
+from herdless._verify.pins import looked_at, shortfalls
 from herdless_core import Policy, PolicyError, PolicyOptions
 
 MISSING: Final = 2
+NOT_FINISHED: Final = 3
 
 DESCRIPTION: Final = """\
 Check the promises of herdless on this machine: explore every state that a key
@@ -30,7 +32,8 @@ The second and the third need {INSTALL}.
   herdless verify --policy ttl=60,stale_while_revalidate=300,load_timeout=2.5
 
 Exit status: 0 all holds; 1 something does not, and a counterexample is printed;
-2 for bad input, or when a checker's tool is missing: what could run has run.
+2 for bad input, or when a checker's tool is missing: what could run has run;
+3 when nothing is refuted, but a run came to no end within its bounds.
 """
 
 
@@ -45,7 +48,7 @@ def add_arguments(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     add = parser.add_argument
     add("--policy", metavar="FIELD=VALUE,...", help="verify under this policy instead of a selection of small ones")
-    add("--quick", action="store_true", help="a part of each check, in less than 20 seconds")
+    add("--quick", action="store_true", help="a part of each check: ten to twenty seconds for a policy")
     add(
         "--with",
         dest="checkers",
@@ -63,25 +66,29 @@ def run(args: argparse.Namespace) -> int:
     policies = POLICIES if args.policy is None else {args.policy: _policy(args.policy)}
     if args.report is not None and not Path(args.report).parent.is_dir():
         raise CommandError(f"--report {args.report}: there is no folder {Path(args.report).parent}")
+    work = Work(policies, args.quick)
     tasks: list[Task] = []
-    missing: list[str] = []
+    missing: dict[str, str] = {}
     for name in args.checkers:
         try:
-            tasks += CHECKERS[name](policies, args.quick)
+            tasks += CHECKERS[name](work)
         except ModuleNotFoundError as error:
-            missing.append(f"{name} is left out: {error}" + ("" if "pip install" in str(error) else f": {INSTALL}"))
+            missing[name] = f"{name} is left out: {error}" + ("" if "pip install" in str(error) else f": {INSTALL}")
     findings: list[Finding] = []
-    with progress(len(tasks)) as announce:
+    with remaining([task.seconds for task in tasks]) as announce:
         for task in tasks:
             announce(task.name)
             findings += task.run()
-    verification = Verification(tuple(policies), tuple(findings), tuple(missing))
+    short = tuple(shortfalls(work, set(args.checkers) - missing.keys()))
+    verification = Verification(tuple(policies), tuple(findings), tuple(missing.values()), looked_at(work), short)
     sys.stdout.write(as_text(verification))
     if args.report is not None:
         _write(args.report, as_html(verification))
-    if verification.broken:
+    if verification.broken or short:
         return 1
-    return MISSING if missing else 0
+    if missing:
+        return MISSING
+    return NOT_FINISHED if verification.unfinished else 0
 
 
 def _write(argument: str, page: str) -> None:

@@ -9,13 +9,13 @@ from functools import partial
 from typing import Any, Final
 
 import herdless
+from herdless._verify.controls import NOT_REFUTED, machine_controls
 from herdless._verify.explore import explore
-from herdless._verify.findings import INSTALL, INSTALL_PURE, Checker, Finding, Task
+from herdless._verify.findings import INSTALL, INSTALL_PURE, Checker, Finding, Task, Work
 from herdless._verify.modelcheck import model_checking
 from herdless._verify.shortcuts import SHORT_CUTS
+from herdless._verify.situations import is_possible
 from herdless._verify.specs import specs
-from herdless._verify.world import Bounds
-from herdless_core import Policy
 from herdless_core._invariants import INVARIANTS
 
 ACROSS_STEPS: Final = {"Table": "A step leads only where the table of moves allows."} | SHORT_CUTS
@@ -26,13 +26,13 @@ QUICK: Final = frozenset({"ReadIsGet", "JoinIsGet", "StartIsGet", "Ageing", "Evi
 """What CrossHair confirms in about a second each."""
 
 
-def exploration(policies: Mapping[str, Policy], _quick: bool) -> list[Task]:
+def exploration(work: Work) -> list[Task]:
     """Everything that can happen to one key, in pure Python."""
-    bounds = Bounds(clients=1)
-    return [Task(f"explore {name}", partial(_explored, name, policy, bounds)) for name, policy in policies.items()]
+    tasks = [Task(f"explore {name}", partial(_explored, work, name)) for name in work.policies]
+    return [*tasks, machine_controls(work)]
 
 
-def symbolic_execution(_policies: Mapping[str, Policy], quick: bool) -> list[Task]:
+def symbolic_execution(work: Work) -> list[Task]:
     """The contracts under CrossHair, over all paths; they hold for every policy."""
     if importlib.util.find_spec("crosshair") is None:
         raise ModuleNotFoundError(f"crosshair-tool, which executes symbolically, is not installed: {INSTALL}")
@@ -40,12 +40,16 @@ def symbolic_execution(_policies: Mapping[str, Policy], quick: bool) -> list[Tas
         raise ModuleNotFoundError(f"this herdless is compiled, and CrossHair reads Python: {INSTALL_PURE}")
 
     def is_chosen(contract: Any) -> bool:
-        return not quick or QUICK.issuperset(contract.promises)
+        return not work.quick or QUICK.issuperset(contract.promises)
 
     # One iterator for all tasks: two contracts are under way at a time, whichever task is waited for.
     results = specs("symbolic").results(only=is_chosen)
-    names = [contract.name for contract in specs("contracts").contracts() if is_chosen(contract)]
-    return [Task(f"CrossHair {name}", partial(_confirmed, results)) for name in names]
+    reach = specs("samples").reach
+    chosen = [contract for contract in specs("contracts").contracts() if is_chosen(contract)]
+    return [
+        Task(f"CrossHair {contract.name}", partial(confirmed, work, results, reach(contract)), contract.seconds)
+        for contract in chosen
+    ]
 
 
 CHECKERS: Final[Mapping[str, Checker]] = {
@@ -55,12 +59,14 @@ CHECKERS: Final[Mapping[str, Checker]] = {
 }
 
 
-def _explored(name: str, policy: Policy, bounds: Bounds) -> Iterator[Finding]:
-    began = time.perf_counter()
-    found = explore(policy, bounds)
-    seconds = time.perf_counter() - began
+def _explored(work: Work, name: str) -> Iterator[Finding]:
+    began = time.process_time()
+    found = work.explored[name] = explore(work.policies[name])
+    seconds = time.process_time() - began
+    work.looked["states"] += len(found.states)
+    work.looked["steps"] += found.moves
+    work.look("predicates", (promise for promise, count in found.judged.items() if count))
     broken = {violation.promise: violation for violation in found.violations}
-    unfinished = "" if found.is_complete else "more states than can be explored"
     for promise in (*INVARIANTS, *ACROSS_STEPS):
         violation = broken.get(promise)
         yield Finding(
@@ -70,15 +76,25 @@ def _explored(name: str, policy: Policy, bounds: Bounds) -> Iterator[Finding]:
             len(found.states),
             "state",
             seconds,
-            complaint=unfinished if violation is None else f"broken under {name}",
+            complaint="" if violation is None else f"broken under {name}",
             counterexample=() if violation is None else violation.lines(),
+            tried=found.tried[promise],
+            is_possible=is_possible(promise, found.policy),
+            is_unfinished=not found.is_complete,
         )
 
 
-def _confirmed(results: Iterator[Any]) -> Iterator[Finding]:
+def confirmed(work: Work, results: Iterator[Any], reached: Any) -> Iterator[Finding]:
+    """What CrossHair says of the next contract, and what that has been asked on the sample."""
     result = next(results)
-    complaint = "" if result.is_confirmed else f"{result.verdict}: {result.contract}"
+    work.look("contracts", [result.contract])
+    work.looked["mistakes refuted"] += reached.is_refuted
+    complaint = "" if result.is_confirmed or result.is_unfinished else f"{result.verdict}: {result.contract}"
     steps = () if result.is_confirmed else (*result.counterexample, result.note)
+    if reached.possible != reached.pinned:
+        complaint = f"{result.contract}: {reached.possible} of the sample are possible, {reached.pinned} are pinned"
+    elif not reached.is_refuted:
+        complaint = f"{result.contract}: {NOT_REFUTED}: {reached.mistake}"
     for promise in result.promises:
         yield Finding(
             promise,
@@ -88,5 +104,8 @@ def _confirmed(results: Iterator[Any]) -> Iterator[Finding]:
             "contract",
             result.seconds,
             complaint=complaint,
-            counterexample=steps,
+            counterexample=steps if complaint else (),
+            tried=reached.tried[promise],
+            is_possible=False,  # not by every event: that there is one is asked of all contracts together
+            is_unfinished=result.is_unfinished,
         )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final, TypeAlias, final
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias, final
 
 from herdless_core import Policy
 
@@ -13,6 +14,8 @@ INSTALL_PURE: Final = "pip install --no-binary herdless 'herdless[verify]'"
 
 HOLDS: Final = "holds"
 HAPPENS: Final = "refuted, as it must be"
+NOT_TRIED: Final = "not tried: the policy rules it out"
+UNFINISHED: Final = "not finished here"
 
 POLICIES: Final[Mapping[str, Policy]] = {
     "ttl=60": Policy(ttl=60),
@@ -37,7 +40,7 @@ class Finding:
     count: int
     """How much was looked at."""
     unit: str
-    """What was counted: "state" or "contract"; a contract is all paths of one function."""
+    """What was counted: "state", "step" or "contract"; a contract is all paths of one function."""
     seconds: float
     """Of the run in which it was judged, along with others."""
     verdict: str = HOLDS
@@ -46,6 +49,19 @@ class Finding:
     """Empty when all is as it should be; else what is wrong, in a line."""
     counterexample: tuple[str, ...] = ()
     """The steps that lead to it."""
+    tried: int | None = None
+    """How often the situation came about in which the promise could have been broken; None: not counted."""
+    is_possible: bool = True
+    """Whether it can come about at all, under the policy of the run."""
+    is_unfinished: bool = False
+    """Whether the run came to no end within its bounds, so that nothing is known."""
+
+    @property
+    def blame(self) -> str:
+        """What is wrong, in a line: what was broken, or a situation that should have come about and did not."""
+        if not self.complaint and not self.is_unfinished and self.tried == 0 and self.is_possible:
+            return f"not tried under {self.run}, which makes it possible"
+        return self.complaint
 
 
 @final
@@ -55,7 +71,31 @@ class Task:
 
     name: str
     run: Callable[[], Iterator[Finding]]
+    seconds: float = 2.0
+    """What it takes, about, on two processors that have nothing else to do; only its share of the whole counts."""
 
 
-Checker: TypeAlias = Callable[[Mapping[str, Policy], bool], list[Task]]
-"""From the policies to verify, and whether in a hurry, to tasks. Raises ModuleNotFoundError for a missing tool."""
+@final
+@dataclass(slots=True)
+class Work:
+    """What the checkers are to do, and what they share."""
+
+    policies: Mapping[str, Policy]
+    quick: bool
+    """Whether only a part of each check is wanted."""
+    explored: dict[str, Any] = field(default_factory=dict)
+    """The explorations, by the name of their policy: code and specification are compared after they are judged."""
+    looked: Counter[str] = field(default_factory=Counter)
+    """What was looked at, by unit."""
+    named: dict[str, set[str]] = field(default_factory=dict)
+    """What was judged, by unit, so that nothing is counted for each policy again."""
+
+    def look(self, unit: str, names: Iterable[str]) -> None:
+        """Count what has been judged."""
+        known = self.named.setdefault(unit, set())
+        known.update(names)
+        self.looked[unit] = len(known)
+
+
+Checker: TypeAlias = Callable[[Work], list[Task]]
+"""From what is to be done to tasks. Raises ModuleNotFoundError for a missing tool."""

@@ -3,6 +3,7 @@
 What an entry does depends on which boundary comes before which: the early point before the ttl, the ttl before the end
 of the stale windows, `load_timeout` before or after either. How far apart they are does not matter to any of the
 promises, but very much to how many states there are. So every boundary is replaced by its rank among all boundaries.
+In the same way `max_waiters` is one, or two for any larger number, or without end.
 
 What a rank does not keep is the order of sums, such as an early point plus a back-off against the ttl. The policies in
 specs/configurations.toml have some of these in either order.
@@ -13,6 +14,9 @@ from __future__ import annotations
 from typing import Final
 
 from herdless_core import NANOSECONDS_PER_SECOND, NEVER, Policy, after
+
+MANY: Final = 2
+"""The largest `max_waiters` that is explored: what matters is whether a second caller may join, and a third."""
 
 TICK: Final = NANOSECONDS_PER_SECOND
 """One tick, in nanoseconds: a second, so that messages read well."""
@@ -49,7 +53,7 @@ def in_ticks(policy: Policy) -> Policy:
         negative_ttl=ticks[policy.negative_lifetime.ttl] if policy.negative_lifetime.ttl < NEVER else None,
         load_timeout=ticks.get(policy.load_timeout),
         refresh_backoff=ticks.get(policy.refresh_backoff),
-        max_waiters=None if policy.max_waiters >= NEVER else policy.max_waiters,
+        max_waiters=None if policy.max_waiters >= NEVER else min(policy.max_waiters, MANY),
     )
 
 

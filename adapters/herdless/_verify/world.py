@@ -65,6 +65,9 @@ CUT_SHORT: Final = LoadCancelled("the load was cut short")
 class Machine(Protocol):
     """The function under examination: `herdless_core._machine`, or a module made from it."""
 
+    def age(self, entry: Entry, now: int) -> Entry:
+        """See `herdless_core.age`."""
+
     def transition(self, entry: Entry, event: Event, now: int, policy: Policy) -> tuple[Entry, Effects]:
         """See `herdless_core.transition`."""
 
@@ -91,8 +94,13 @@ class Bounds:
     """How many flights there may be, one after the other."""
     truths: int = 1
     """How many values the truth takes, one after the other."""
-    can_cancel: bool = True
-    """Whether the runtime can cancel a load."""
+    can_cancel: bool | None = True
+    """Whether the runtime can cancel a load; None: each waiter who leaves finds it either way."""
+
+    @property
+    def cancellations(self) -> tuple[bool, ...]:
+        """What a waiter who leaves may find."""
+        return (True, False) if self.can_cancel is None else (self.can_cancel,)
 
 
 @final
@@ -162,7 +170,8 @@ def moves(world: World, policy: Policy, bounds: Bounds) -> Iterator[Move]:
         if state == IDLE:
             yield Move("Get", Get(world.generation + 1), caller=client)
         else:
-            yield Move("WaiterLeft", WaiterLeft(state.waits_for, bounds.can_cancel), leaver=client)
+            for can_cancel in bounds.cancellations:
+                yield Move("WaiterLeft", WaiterLeft(state.waits_for, can_cancel), leaver=client)
     yield Move("Put", Put(world.truth, policy.lifetime))
     yield Move("Invalidate", Invalidate())
     yield Move("Expire", Expire())
@@ -252,19 +261,41 @@ class Outliner:
 
     def outline(self, world: World) -> Outline:
         """The world, with ages for instants."""
-        now = world.now
         return (
-            self._entry(world.entry, now),
-            frozenset(self._entry(entry, now) for entry in world.detached),
-            frozenset((load.generation, load.read) for load in world.loads),
+            self.entry(world.entry, world.now),
+            self.detached(world),
+            _loads(world),
             tuple((client.waits_for, client.since) for client in world.clients),
             world.truth,
             world.floor,
             world.generation,
-            tuple(self._effect(effect, now) for effect in world.effects),
+            self.effects(world.effects, world.now),
         )
 
-    def _entry(self, entry: Entry, now: int) -> Outline:
+    def amount(self, world: World, machine: Machine) -> Outline:
+        """What it amounts to for whatever may still happen: the entry as the next step will see it, how many clients
+        wait for what, and nothing of the orders that were carried out. It is `Amount` of Watched.tla.
+        """
+        return (
+            self.entry(machine.age(world.entry, world.now), world.now),
+            self.detached(world),
+            _loads(world),
+            tuple(sorted((client.waits_for, client.since) for client in world.clients)),
+            world.truth,
+            world.floor,
+            world.generation,
+        )
+
+    def detached(self, world: World) -> frozenset[Outline]:
+        """The entries that were removed and are still awaited."""
+        return frozenset(self.entry(entry, world.now) for entry in world.detached)
+
+    def effects(self, effects: Effects, now: int) -> Outline:
+        """Orders, in theirs."""
+        return tuple(self._effect(effect, now) for effect in effects)
+
+    def entry(self, entry: Entry, now: int) -> Outline:
+        """An entry."""
         flight = self._flight(entry.flight, now)
         match entry:
             case Absent():
@@ -309,6 +340,10 @@ class Outliner:
         if isinstance(outcome, Failure):
             return (_code(outcome), 0, False)
         return (_code(outcome.value), self._age(outcome, now), outcome.is_stale)
+
+
+def _loads(world: World) -> frozenset[Outline]:
+    return frozenset((load.generation, load.read) for load in world.loads)
 
 
 def _instant(instant: int, now: int) -> int:
