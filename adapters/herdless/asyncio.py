@@ -92,6 +92,11 @@ class _Flight(Flight):
         self.generation = generation
         self.due_at = due_at
         self.loop: Final = loop
+        # Read in each miss, which finds a class's default slowly.
+        self.has_ended = False
+        self.boarder = 0
+        self.is_shared = False
+        self.timer = None
         self.waiters: Final[list[Future[Woken]]] = []
         """Those who left included, until they are the greater part."""
 
