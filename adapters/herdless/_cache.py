@@ -27,6 +27,7 @@ from herdless._fork import survive_forks
 from herdless._log import FailureLog, is_unseen, write
 from herdless._lookup import How, Lookup
 from herdless._observers import Observers, guarded
+from herdless._room import require_room
 from herdless_core import (
     LONG_AGO,
     NANOSECONDS_PER_SECOND,
@@ -237,6 +238,7 @@ class BaseCache(ABC, Generic[K, V, F]):
         if self._is_entered and self._is_inside():
             self._postponed.append(step)
             return
+        require_room()
         is_mended = False
         try:
             try:

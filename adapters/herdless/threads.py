@@ -44,6 +44,7 @@ from herdless._cache import (
 )
 from herdless._decorator import P, R, SyncCached, decorate_sync, require_parentheses
 from herdless._lookup import Lookup
+from herdless._room import FRAMES, require_room
 from herdless._workers import Executor, Job, Workers
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
@@ -64,6 +65,9 @@ from herdless_core import (
 
 __all__ = ["Cache", "Loaded", "Lookup", "Policy", "Stats", "cached"]
 
+
+TWICE_THE_FRAMES: Final = 2 * FRAMES
+"""The end of a load is a change, which asks for its room again."""
 
 MAX_LOADS: Final = 128
 """How many loads of a cache run at once, unless `max_loads` says something else."""
@@ -196,6 +200,7 @@ class Cache(BaseCache[K, V, _Flight]):
         """
         if self._is_entered and self._is_inside():
             self._refuse_inside()
+        require_room(TWICE_THE_FRAMES)
         loading = LOADING.get()
         wait = _NO_WAIT
         runs_here = False

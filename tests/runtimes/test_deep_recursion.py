@@ -1,0 +1,80 @@
+"""A cached function that calls itself too deep: the error is told, and the cache is as good as before."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+
+from herdless.threads import Cache, cached
+
+PATIENCE: Final = 60
+
+
+def by_cache() -> tuple[Callable[[int], int], Any]:
+    """A loader that asks its own cache."""
+
+    def load(number: int) -> int:
+        return 0 if number == 0 else 1 + cache.get(number - 1)
+
+    cache = Cache(load)
+    return cache.get, cache
+
+
+def by_decorator() -> tuple[Callable[[int], int], Any]:
+    """A function that calls itself, as a recursive one with `functools.lru_cache` does."""
+
+    @cached()
+    def count(number: int) -> int:
+        return 0 if number == 0 else 1 + count(number - 1)
+
+    return count, count.cache
+
+
+@pytest.mark.parametrize("make", [by_cache, by_decorator], ids=lambda make: make.__name__)
+def test_recursion_that_is_too_deep_leaves_the_cache_whole(
+    make: Callable[[], tuple[Callable[[int], int], Any]],
+) -> None:
+    """No lock is held, no flight is left, and every number can be asked for again, by anybody."""
+    count, cache = make()
+    told: list[object] = []
+
+    def run() -> None:
+        with pytest.raises(RecursionError):
+            count(2 * sys.getrecursionlimit())
+        told.extend(count(number) for number in range(0, 2 * sys.getrecursionlimit(), 20))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    assert not thread.is_alive(), "a caller hangs"
+    assert told == list(range(0, 2 * sys.getrecursionlimit(), 20))
+    assert cache.stats().in_flight == 0
+
+
+@pytest.mark.parametrize("change", ["put", "invalidate", "expire", "refresh", "clear"])
+def test_change_at_the_end_of_the_stack_leaves_the_cache_whole(change: str) -> None:
+    """Wherever in it the stack ends: the next caller finds the lock free."""
+    cache = Cache(str.upper)
+    arguments = {"put": ("k", "put"), "clear": ()}.get(change, ("k",))
+
+    def deeper() -> None:
+        try:
+            deeper()
+        finally:
+            getattr(cache, change)(*arguments)
+
+    def run() -> None:
+        with pytest.raises(RecursionError):
+            deeper()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert cache.get("other", timeout=PATIENCE) == "OTHER"
+    cache.settled(PATIENCE)
+    assert cache.stats().in_flight == 0
