@@ -168,6 +168,8 @@ class Cache(BaseCache[K, V, _Flight]):
 
     def _answer(self, key: K, timeout: float | None) -> Answered:
         timeout_ns = _nanoseconds(timeout)
+        if self._is_entered and self._is_inside():
+            self._refuse_inside()  # out here: what follows would mend, and give back the lock of whoever is inside
         is_mended = False
         try:
             try:
