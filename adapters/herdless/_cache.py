@@ -264,6 +264,7 @@ class BaseCache(ABC, Generic[K, V, F]):
         """The answer to a question that changes nothing. Foreign code may ask it inside the lock."""
         if self._is_entered and self._is_inside():
             return question()
+        require_room()
         is_mended = False
         try:
             try:
@@ -287,6 +288,7 @@ class BaseCache(ABC, Generic[K, V, F]):
         """
         if self._is_entered and self._is_inside():
             self._refuse_inside()
+        require_room()
         is_mended = False
         try:
             try:

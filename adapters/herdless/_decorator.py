@@ -175,21 +175,21 @@ def _sync(calls: Calls, cache: Any) -> Callable[..., Any]:
                 asked, boarded, wait, expires_at, runs_here = cache._begin(key)
                 if runs_here:
                     flight = asked
+                    LOADING.set(flight)  # until its end is reported: whoever asks for the key meanwhile is inside of it
                     flight.is_launched = True
-                    LOADING.set(flight)
                     if isinstance(key, Call):
                         key.arguments = ()
                     value = not_awaitable(function, function(*args, **kwargs))
             except Exception as error:
-                LOADING.set(outside)
                 if flight is None:
                     raise
                 # It is told to the waiters, this caller among them.
                 cache._failed(flight, _without_this_frame(error), handled)
-            else:
                 LOADING.set(outside)
+            else:
                 if flight is not None:
                     cache._succeeded(flight, value)
+                    LOADING.set(outside)
         except BaseException as error:
             LOADING.set(outside)
             try:

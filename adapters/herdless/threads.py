@@ -23,7 +23,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
-from threading import TIMEOUT_MAX
+from threading import TIMEOUT_MAX, get_ident
 from types import TracebackType
 from typing import Final, Self, Unpack, final
 
@@ -47,6 +47,7 @@ from herdless._lookup import Lookup
 from herdless._room import FRAMES, require_room
 from herdless._workers import Executor, Job, Workers
 from herdless_core import (
+    LONG_AGO,
     NANOSECONDS_PER_SECOND,
     NEVER,
     Answer,
@@ -57,6 +58,7 @@ from herdless_core import (
     Outcome,
     Policy,
     PolicyError,
+    ReentrantLoad,
     Refuse,
     Stats,
     Value,
@@ -106,6 +108,10 @@ class _Flight(Flight):
         super().__init__(key, generation, due_at)
         self.wait: _Wait | None = _Wait()
         """Not longer than until it is settled: what a load starts may keep its context, and so this flight."""
+
+    def waits_for_this_thread(self) -> bool:
+        """Whether this very thread has begun a lookup that is to launch it: who asks has come in between."""
+        return not self.is_launched and self.boarder == get_ident()
 
 
 @final
@@ -197,10 +203,10 @@ class Cache(BaseCache[K, V, _Flight]):
     def _begin(
         self, key: K, timeout_ns: int = NEVER
     ) -> tuple[_Flight | Answer | Refuse, _Flight | None, _Wait, int, bool]:
-        """Look the key up: the reply, or the flight to `_finish`; the
-        flight that was started for it, if any; where to wait; until which instant; whether to `_run` it first.
+        """Look the key up: the reply, or the flight to `_finish`; the flight that was started for it, if any; where to
+        wait; until which instant; whether to `_run` it first.
         """
-        if self._is_entered and self._is_inside():
+        if self._lock._is_owned():  # type: ignore[attr-defined]  # as in `_is_inside`; a handler may come just before
             self._refuse_inside()
         require_room(TWICE_THE_FRAMES)
         loading = LOADING.get()
@@ -216,7 +222,9 @@ class Cache(BaseCache[K, V, _Flight]):
                 if isinstance(asked, _Flight) and asked is not boarded and self._is_queued(asked):
                     self._carry_out(self._keyspace.supersede(asked))
                     asked, boarded = self._ask(key, loading)
-                if isinstance(asked, _Flight):
+                if isinstance(asked, _Flight) and asked is not boarded and asked.waits_for_this_thread():
+                    self._carry_out(self._keyspace.waiter_left(asked.generation, LONG_AGO, can_cancel=False))
+                elif isinstance(asked, _Flight):
                     wait = asked.wait or wait
                     runs_here = asked is boarded and timeout_ns == NEVER and asked.due_at == NEVER
                     asked.is_begun = asked.is_begun or runs_here
@@ -243,6 +251,8 @@ class Cache(BaseCache[K, V, _Flight]):
 
     def _finish(self, flight: _Flight, wait: _Wait, expires_at: int) -> Value:
         """What the flight's waiters are answered with."""
+        if wait is _NO_WAIT:
+            raise ReentrantLoad("a signal handler or a finalizer asks for the key that its own thread is about to load")
         try:
             return value_of(self._wait(flight, wait, expires_at))
         except BaseException:
@@ -320,15 +330,16 @@ class Cache(BaseCache[K, V, _Flight]):
         outside, handled = LOADING.get(), sys.exception()
         try:
             try:
-                flight.is_launched = True  # in here: between the two `try` an interrupt would not be seen by the outer
+                # In here: an interrupt between the two `try` would not be seen by the outer one. And until the load is
+                # reported: whoever asks for its key on this thread, a signal handler too, is inside of it.
                 LOADING.set(flight)
+                flight.is_launched = True
                 value = not_awaitable(self._load, self._load(flight.key))
             except Exception as error:  # noqa: BLE001  # it is told to the waiters, this caller among them
-                LOADING.set(outside)
                 self._failed(flight, error, handled)
-                return
+            else:
+                self._succeeded(flight, value)
             LOADING.set(outside)
-            self._succeeded(flight, value)
         except BaseException as error:
             LOADING.set(outside)
             self._broken_off(flight, error, handled)

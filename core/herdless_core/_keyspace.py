@@ -233,12 +233,17 @@ class Keyspace(Generic[K]):
         if joined is None:
             return None
         generation = joined.flight.generation
+        running = self.flights.get(generation)
+        if running is None:  # a step was broken off before it said so
+            self._is_torn = True
+            self.heal()
+            return None
         if self._observe is not None:
             event = Get(self._generation + 1)
             self._observe(key, Step(before, event, now, self.policy, joined, (Join(generation, JOINS),)))
         table[key] = joined
         self._joins += 1
-        return self.flights[generation]
+        return running
 
     def put(self, key: K, value: object, now: int, luck: float = 0.0) -> Effects:
         """A caller gives the value, or `Loaded(value, ...)`; `luck` in [0, 1[ is the random number for the jitter."""
