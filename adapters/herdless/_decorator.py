@@ -169,6 +169,7 @@ def _sync(calls: Calls, cache: Any) -> Callable[..., Any]:
         key = carried(key, arguments)
         # From here on as in `Cache.get`, but that the function is called in this frame, and not in one of a cache's
         # methods: how deep it may call itself depends on it.
+        cache._require_outside()
         flight, outside, handled = None, LOADING.get(), sys.exception()
         try:
             try:  # both at once: an interrupt between the two would be seen by neither

