@@ -387,6 +387,8 @@ class BaseCache(ABC, Generic[K, V, F]):
         for orphan in [each for each in self._flights.values() if not each.is_launched and each.boarder in {0, me}]:
             effects += self._keyspace.restarted(orphan.generation, LONG_AGO)
             effects += self._keyspace.load_over(orphan, LONG_AGO)
+        for ended in list(self._ended.values()):  # that may have been ordered, and not been done
+            self._cancel(ended)
         following = self._carry_out(effects)
         if flight is not None and flight.has_ended and not flight.is_settled:
             self._settle_dropped(flight)
@@ -471,6 +473,7 @@ class BaseCache(ABC, Generic[K, V, F]):
         for flight in self._ended.values():
             if not flight.is_settled:
                 self._settle_dropped(flight)
+                self._cancel(flight)
         self._ended.clear()
 
     def _wait_for_turn(self, flight: F) -> None:

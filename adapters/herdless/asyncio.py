@@ -352,11 +352,9 @@ class Cache(BaseCache[K, V, _Flight]):
         run = self._run(flight)
         try:
             task = flight.loop.create_task(run)
-        except Exception as error:  # noqa: BLE001  # a task factory is foreign code
+        except Exception:  # a task factory is foreign code; who starts the load is told, and the others that it is over
             run.close()
-            flight.is_launched = True
-            self._failed(flight, error)
-            return
+            raise
         if not task.done():  # an eager task may have run to its end
             flight.task = task
             task.add_done_callback(flight.over)  # a task can be cancelled before its first step, which takes this back

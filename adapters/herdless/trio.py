@@ -185,6 +185,8 @@ class Cache(BaseCache[K, V, _Flight]):
         self._change(self._keyspace.close)
         if cancel:
             self._abort()
+            for load in self._loads:
+                self._in_run(load.scope.cancel)
         try:
             await self.settled()
         except BaseException:

@@ -335,8 +335,8 @@ class Store(Generic[K]):
                 for found in line.take_off(key):
                     self._let_go(found)
                     return
-        except Exception:  # noqa: BLE001  # what the key's comparison raises, of any kind
-            return
+        except Exception:  # noqa: BLE001  # what the key's comparison raises, of any kind: the mention may be gone, or not
+            self._voids = self._mentions() - sum(map(self._is_due, (*self.hot.values(), *self.cold.values())))
 
     def _drop_all_voids(self) -> None:
         """And the second mentions of a key."""

@@ -156,7 +156,7 @@ def test_factory_that_drops_the_coroutine() -> None:
 
 
 def test_factory_that_raises() -> None:
-    """Its error is that of the load, for everybody; and nothing is left behind."""
+    """The caller who was to start the load is told; and nothing is left behind."""
 
     def raising(_loop: asyncio.AbstractEventLoop, _coroutine: Any, **_: Any) -> Any:
         raise OSError("no more tasks")
