@@ -80,6 +80,7 @@ class Numbers:
     can_cancel: bool
     is_capacity: bool
     has_load_timeout: bool
+    remembers_timeouts: bool
     now: int
     loaded_at: int
     started_at: int
@@ -216,7 +217,7 @@ def policy_of(n: Numbers) -> Policy:
         "max_waiters": n.max_waiters,
         "refresh_backoff": n.refresh_backoff,
         "negative_lifetime": Lifetime(n.negative_ttl, n.negative_ttl, 0, 0),
-        "remember_timeouts": False,
+        "remember_timeouts": n.remembers_timeouts,
     }
     for name, value in numbers.items():
         setattr(policy, name, value)
