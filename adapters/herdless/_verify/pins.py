@@ -31,7 +31,7 @@ FORMULAS: Final = 21
 LIVE_FORMULAS: Final = 2
 """What it judges of whole behaviours, unless in a hurry."""
 
-CONTRACTS: Final = 35
+CONTRACTS: Final = 36
 """What CrossHair confirms, unless in a hurry."""
 
 QUICK_CONTRACTS: Final = 6
