@@ -23,6 +23,7 @@ CONSTANTS
   StaleWhileRevalidate,
   StaleIfError,
   NegativeTtl,
+  RememberTimeouts,      \* whether that holds for the error of the deadline too
   LoadTimeout,
   RefreshBackoff,
   MaxWaiters,
@@ -61,6 +62,9 @@ TimedOut == -3
 
 \* Whether an outcome is an error and not a value.
 IsError(value) == value < 0
+
+\* Whether an error is remembered, where any is.
+IsMemorable(error) == error = LoaderError \/ (RememberTimeouts /\ error = TimedOut)
 
 \* How a load can fail. The second kind differs from the first only where errors are remembered.
 Errors == IF NegativeTtl > 0 THEN {LoaderError, CutShort} ELSE {LoaderError}
@@ -235,7 +239,7 @@ LoadSucceededStep(e, g, value) ==
 LoadFailedStep(e, g, error) ==
   CASE e.flight.generation # g -> Next(e, <<Settle(g, Failure(error))>>)
     [] e.state = "Pending" ->
-         IF NegativeTtl > 0 /\ error = LoaderError
+         IF NegativeTtl > 0 /\ IsMemorable(error)
          THEN Next(NewFresh(error, 0), <<Save, Settle(g, Failure(error))>>)
          ELSE Next(Absent, <<Settle(g, Failure(error))>>)
     [] e.state = "Evicted" -> Next(Evicted(e.cause, NoFlight), <<Settle(g, Failure(error))>>)

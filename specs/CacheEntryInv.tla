@@ -28,14 +28,15 @@ Held(e) == IF HasOutcome(e) THEN {e.value} ELSE {}
 -----------------------------------------------------------------------------
 (* Of every state *)
 
-\* An entry says nothing of itself that contradicts itself; of errors it remembers the loader's own alone.
+\* An entry says nothing of itself that contradicts itself; of errors it remembers the loader's own, and that of the
+\* deadline where the policy says so.
 WellFormedInv ==
   CASE entry.state = "Absent" -> entry.flight = NoFlight
     [] entry.state = "Pending" -> entry.flight # NoFlight
     [] entry.state = "Stale" -> entry.stale_until <= entry.kept_until /\ ~IsError(entry.value)
     [] entry.state = "Fresh" ->
          LET end == Instant(FreshUntil(entry))
-         IN  CASE IsError(entry.value) -> entry.value = LoaderError /\ entry.hit_until = 0
+         IN  CASE IsError(entry.value) -> IsMemorable(entry.value) /\ entry.hit_until = 0
                [] HasFlight(entry) -> entry.hit_until = Min(end, entry.flight.due_at)
                [] OTHER -> entry.hit_until = Min(end, entry.refresh_at)
 
@@ -115,7 +116,7 @@ NoDoomedJoinProp ==
 \* behind a stale hit a refresh is in flight or backing off. What a load gives is as old as the load's START.
 HitAgeProp ==
   [][ /\ \A a \in Of(effects', "Answer") :
-           CASE IsError(a.outcome.value) -> entry.age < NegativeTtl
+           CASE IsError(a.outcome.value) -> Aged(entry).state = "Fresh" => entry.age < NegativeTtl
              [] ~a.outcome.is_stale -> a.outcome.age < Ttl
              [] OTHER -> /\ a.outcome.age < After(Ttl, StaleWhileRevalidate) \/ entry'.retry_at > 0
                          /\ HasFlight(entry') \/ entry'.retry_at > 0

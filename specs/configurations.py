@@ -72,7 +72,7 @@ class Run:
 
     def machine_policy(self) -> Policy:
         """The policy of this run, for the code."""
-        ticks = {name: None if value == "never" else value for name, value in self.policy.items()}
+        ticks: dict[str, Any] = {name: None if value == "never" else value for name, value in self.policy.items()}
         if ticks["early_refresh"] == "ttl":
             ticks["early_refresh"] = None
         return policy_of_ticks(**ticks)

@@ -80,6 +80,7 @@ class Numbers:
     can_cancel: bool
     is_capacity: bool
     has_load_timeout: bool
+    remembers_timeouts: bool
     now: int
     loaded_at: int
     started_at: int
@@ -121,8 +122,19 @@ class Named:
     def seconds(self) -> float:
         """What it takes CrossHair, about: half of the processor time, since two contracts are under way at a time."""
         if self.promises == OTHERS:
-            return 5.0
-        return 2.0 if self.promises == (TIME_SHIFT,) else 0.7
+            return LARGE.get(self.control, 2.5)
+        return 3.0 if self.promises == (TIME_SHIFT,) else 0.5
+
+
+LARGE: Final = {
+    "Get of Fresh with a flight": 25.0,
+    "DeadlinePassed": 16.0,
+    "LoadFailed": 13.0,
+    "Get of Stale": 9.0,
+    "LoadSucceeded": 5.5,
+    "WaiterLeft": 5.0,
+}
+"""The contracts that take long, in seconds."""
 
 
 def is_possible(n: Numbers) -> bool:
@@ -144,15 +156,19 @@ class Part:
     state: int
     has_flight: bool | None = None
     """None: with a flight and without one."""
+    is_failure: bool | None = None
+    """Whether what it holds is an error that is remembered; None: either."""
 
     def of(self, n: Numbers) -> Numbers:
         """The same numbers for one of these entries."""
         has_flight = n.has_flight if self.has_flight is None else self.has_flight
-        return replace(n, state=self.state, has_flight=has_flight)
+        is_failure = n.is_failure if self.is_failure is None else self.is_failure
+        return replace(n, state=self.state, has_flight=has_flight, is_failure=is_failure)
 
 
 PARTS: Final = (
-    Part("Fresh with a flight", 2, has_flight=True),
+    Part("Fresh with a flight", 2, has_flight=True, is_failure=False),
+    Part("a remembered error with a flight", 2, has_flight=True, is_failure=True),
     Part("Fresh alone", 2, has_flight=False),
     Part("Stale", 3),
     Part("Pending", 1, has_flight=True),
@@ -216,7 +232,7 @@ def policy_of(n: Numbers) -> Policy:
         "max_waiters": n.max_waiters,
         "refresh_backoff": n.refresh_backoff,
         "negative_lifetime": Lifetime(n.negative_ttl, n.negative_ttl, 0, 0),
-        "remember_timeouts": False,
+        "remember_timeouts": n.remembers_timeouts,
     }
     for name, value in numbers.items():
         setattr(policy, name, value)

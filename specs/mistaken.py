@@ -31,6 +31,7 @@ POLICY: Final = {
     "stale_while_revalidate": 1,
     "stale_if_error": 2,
     "negative_ttl": 1,
+    "remember_timeouts": False,
     "load_timeout": 2,
     "refresh_backoff": 1,
     "max_waiters": 1,

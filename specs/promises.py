@@ -172,7 +172,7 @@ def _runs_in_words(runs: tuple[str, ...]) -> str:
 def _contracts_in_words(name: str) -> str:
     """Those that there are for every event are told in one."""
     endings = [contract.partition(": ")[2] for contract in contracts_of(name)]
-    if len(endings) == len(EVENTS) and len(set(endings)) == 1:
+    if len(endings) >= len(EVENTS) and len(set(endings)) == 1:
         return f'the contract "{endings[0]}" of each of the {len(EVENTS)} events'
     return ", ".join(f'"{contract}"' for contract in contracts_of(name))
 

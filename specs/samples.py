@@ -24,7 +24,7 @@ from .contracts import Named, Numbers, Part, contracts, entry_of, event_of, poli
 from .mistakes import controls, machine_edits
 
 SIZE: Final = 1_000
-POSSIBLE: Final = 569
+POSSIBLE: Final = 572
 """So many of the sample are within what any cache can come to."""
 EVERYTHING: Final = "everything may be evicted"
 """The mistake of what is no part of the machine."""

@@ -105,6 +105,7 @@ class _Setting:
     durations: tuple[tuple[str, int], ...]
     """In units of the scale."""
     max_waiters: int
+    remember_timeouts: bool
     can_cancel: bool
     is_durable: bool
 
@@ -163,7 +164,10 @@ def _setting(section: Section, steps: Sequence[Recorded], scale: Scale) -> _Sett
     if len(can_cancel) > 1:
         raise OutsideOfSpecification("loads can be cancelled at one time and not at another")
     durations = tuple(scale.durations.items())
-    return _Setting(durations, section.policy.max_waiters, False not in can_cancel, section.is_durable)
+    policy = section.policy
+    return _Setting(
+        durations, policy.max_waiters, policy.remember_timeouts, False not in can_cancel, section.is_durable
+    )
 
 
 def _moves(group: list[_Sequence], left_out: list[str]) -> Iterator[Moves]:
@@ -250,6 +254,7 @@ def _cfg(setting: _Setting, batch: Sequence[Moves]) -> str:
         "MaxGeneration": max(moves.generations for moves in batch) + 1,
         "MaxTruth": max(len(moves.names) for moves in batch) + 1,
         "MaxWaiters": min(setting.max_waiters, END_OF_TIME),
+        "RememberTimeouts": str(setting.remember_timeouts).upper(),
         "CanCancel": f"{{{str(setting.can_cancel).upper()}}}",
     }
     lines = ["SPECIFICATION TraceSpec", "CONSTRAINT Reached", "CONSTANTS"]

@@ -90,6 +90,7 @@ def in_tla(policy: Policy) -> dict[str, Any]:
         "refresh_backoff": policy.refresh_backoff,
     }
     found: dict[str, Any] = {key: "never" if value >= NEVER else value // TICK for key, value in durations.items()}
+    found["remember_timeouts"] = policy.remember_timeouts
     return found | {"max_waiters": "never" if policy.max_waiters >= NEVER else policy.max_waiters}
 
 

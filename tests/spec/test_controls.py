@@ -88,10 +88,18 @@ def test_a_configuration_without_formulas_and_a_list_without_contracts_are_notic
 ) -> None:
     """A run that is asked nothing comes out well."""
     work = Work({}, quick=quick)
+    work.looked["mistakes refuted"] = 100
     work.look(unit, map(str, range(pinned - 1)))
     assert list(shortfalls(work, [checker])) == [f"{pinned - 1} {unit} were looked at, and {pinned} are pinned"]
     work.look(unit, ["the last one"])
     assert list(shortfalls(work, [checker])) == []
+
+
+def test_mistakes_that_are_no_longer_made_are_noticed() -> None:
+    """A list of them that was emptied refutes nothing, and complains of nothing."""
+    work = Work({}, quick=True)
+    work.look("predicates", map(str, range(pins.PREDICATES)))
+    assert list(shortfalls(work, ["explore"])) == ["0 mistakes refuted were looked at, and 24 are pinned"]
 
 
 def test_what_is_pinned_is_what_there_is() -> None:
@@ -101,6 +109,7 @@ def test_what_is_pinned_is_what_there_is() -> None:
     assert len(load_runs()["loads_end"].properties) == pins.LIVE_FORMULAS
     assert len(every) == pins.CONTRACTS
     assert sum(checks.QUICK.issuperset(each.promises) for each in every) == pins.QUICK_CONTRACTS
+    assert len(controls("predicates")) + len(controls("over_steps")) == pins.MISTAKES_OF_MACHINE
     assert set(controls("formulas")) == set(FORMULAS)
     assert set(controls("predicates")) == {*INVARIANTS, *checks.ACROSS_STEPS}
     assert {each.control for each in every} == set(controls("contracts"))

@@ -203,7 +203,7 @@ def test_what_the_specification_does_not_know_is_left_out_with_the_reason(tlc: N
 def test_scale_keeps_every_comparison(durations: list[int], nows: list[int]) -> None:
     """An instant is past on the scale if it is past in the trace, and two compare alike: nothing is rounded."""
     ttl, window, timeout = durations
-    policy = Policy(ttl=ttl, stale_while_revalidate=window, load_timeout=timeout)
+    policy = Policy(ttl=ttl, stale_while_revalidate=window, load_timeout=timeout or None)
     flights = [Pending(Flight(1, now, now + timeout * SECOND, 1)) for now in nows]
     steps = [Step(ABSENT, Restarted(), now, policy, flight, ()) for now, flight in zip(nows, flights, strict=True)]
     scale = Scale(policy, steps)

@@ -28,13 +28,16 @@ pre { font-size: 12.5px; background: #f6f8fa; padding: 1rem; overflow-x: auto }
 def as_html(verification: Verification) -> str:
     """The state graph, the promises, the verdicts, every run and every counterexample."""
     title = f"herdless {version('herdless')}: {'broken' if verification.broken else 'verified'}"
-    missing = "".join(f"<p><strong>{escape(line)}</strong></p>" for line in verification.missing)
+    missing = "".join(
+        f"<p><strong>{escape(line)}</strong></p>" for line in (*verification.missing, *verification.shortfalls)
+    )
+    said = "".join(f"<p>{escape(line)}</p>" for line in (*verification.limits, verification.looked_at))
     promises = "".join(f"<tr><td>{name}</td><td>{_words(said)}</td></tr>" for name, said in promised().items())
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{title}</title><style>{STYLE}</style><h1>{title}</h1>"
-        f"<p>Policies: {escape('; '.join(verification.policies))}.</p><p>{verification.summary}</p>{missing}"
+        f"<p>Policies: {escape('; '.join(verification.policies))}.</p><p>{verification.summary}</p>{missing}{said}"
         f"{''.join(_counterexample(row.broken) for row in verification.broken if row.broken is not None)}"
         f"<h2>The states of an entry</h2>{specs('diagram').svg()}"
         f"<h2>What is promised</h2><table>{promises}</table>"

@@ -71,6 +71,8 @@ class Verification:
     """What was looked at, in a line."""
     shortfalls: tuple[str, ...] = ()
     """By how much less was looked at than is pinned."""
+    limits: tuple[str, ...] = ()
+    """What the verdict assumes and leaves out."""
 
     @property
     def rows(self) -> list[Row]:
@@ -134,6 +136,7 @@ def _lines(verification: Verification) -> Iterator[str]:
     yield ""
     yield from verification.missing
     yield from (f"too little: {line}" for line in verification.shortfalls)
+    yield from verification.limits
     yield verification.looked_at
     yield verification.summary
 

@@ -13,6 +13,7 @@ from herdless._command._remaining import remaining
 from herdless._command._verified import Verification, as_text
 from herdless._verify.checks import CHECKERS
 from herdless._verify.findings import INSTALL, POLICIES, Finding, Task, Work
+from herdless._verify.limits import limits
 from herdless._verify.pins import looked_at, shortfalls
 from herdless_core import Policy, PolicyError, PolicyOptions
 
@@ -80,7 +81,8 @@ def run(args: argparse.Namespace) -> int:
             announce(task.name)
             findings += task.run()
     short = tuple(shortfalls(work, set(args.checkers) - missing.keys()))
-    verification = Verification(tuple(policies), tuple(findings), tuple(missing.values()), looked_at(work), short)
+    said = tuple(f"{name}: {line}" for name, policy in policies.items() for line in limits(policy))
+    verification = Verification(tuple(policies), tuple(findings), tuple(missing.values()), looked_at(work), short, said)
     sys.stdout.write(as_text(verification))
     if args.report is not None:
         _write(args.report, as_html(verification))

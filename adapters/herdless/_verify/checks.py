@@ -46,10 +46,15 @@ def symbolic_execution(work: Work) -> list[Task]:
     results = specs("symbolic").results(only=is_chosen)
     reach = specs("samples").reach
     chosen = [contract for contract in specs("contracts").contracts() if is_chosen(contract)]
-    return [
+    tasks = [
         Task(f"CrossHair {contract.name}", partial(confirmed, work, results, reach(contract)), contract.seconds)
         for contract in chosen
     ]
+    return [*tasks, Task("the mistake that CrossHair must find", partial(_refuted, work))]
+
+
+REFUSED: Final = "ReadIsGet"
+"""The contract that CrossHair refuses of a machine with a mistake: the quickest of them."""
 
 
 CHECKERS: Final[Mapping[str, Checker]] = {
@@ -82,6 +87,17 @@ def _explored(work: Work, name: str) -> Iterator[Finding]:
             is_possible=is_possible(promise, found.policy),
             is_unfinished=not found.is_complete,
         )
+
+
+def _refuted(work: Work) -> Iterator[Finding]:
+    """What CrossHair confirms it must be able to refuse: the same contract, of a machine that breaks it."""
+    mistake = specs("mistakes").controls("contracts")[REFUSED]
+    machine = specs("mistakes").machine_edits()[mistake].machine()
+    (result,) = specs("symbolic").results(machine, lambda contract: contract.promises == (REFUSED,))
+    is_refuted = result.verdict == "POST_FAIL"
+    work.looked["mistakes refuted"] += is_refuted
+    complaint = "" if is_refuted else f"{NOT_REFUTED}: {mistake}: {result.verdict}"
+    yield Finding(REFUSED, "CrossHair", f"mistake: {mistake}", 0, "contract", result.seconds, complaint=complaint)
 
 
 def confirmed(work: Work, results: Iterator[Any], reached: Any) -> Iterator[Finding]:

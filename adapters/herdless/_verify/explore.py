@@ -192,7 +192,7 @@ class _Search:
             for world in layer:
                 self._expand(world, number, following)
                 number += 1
-                if not self._found.is_complete:
+                if self._known is not None and not self._found.is_complete:
                     break
             self._found.depth += bool(following)
             layer = following

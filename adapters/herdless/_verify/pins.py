@@ -5,6 +5,7 @@ The numbers are written down here, and not taken from what is looked at, so that
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
@@ -30,11 +31,14 @@ FORMULAS: Final = 21
 LIVE_FORMULAS: Final = 2
 """What it judges of whole behaviours, unless in a hurry."""
 
-CONTRACTS: Final = 35
+CONTRACTS: Final = 36
 """What CrossHair confirms, unless in a hurry."""
 
 QUICK_CONTRACTS: Final = 6
 """What it confirms in a hurry."""
+
+MISTAKES_OF_MACHINE: Final = 24
+"""What the exploration must find: one for each predicate, two for what is judged over several steps."""
 
 UNITS: Final = ("states", "steps", "predicates", "formulas", "contracts", "mistakes refuted")
 """What is counted, in the order in which it is told."""
@@ -60,11 +64,14 @@ def shortfalls(work: Work, checkers: Collection[str]) -> Iterator[str]:
 
 
 def _pinned(work: Work, checkers: Collection[str]) -> Mapping[str, int]:
-    pinned = {}
+    pinned: Counter[str] = Counter()
     if "explore" in checkers:
         pinned["predicates"] = PREDICATES
+        pinned["mistakes refuted"] += MISTAKES_OF_MACHINE
     if "tlc" in checkers:
         pinned["formulas"] = FORMULAS if work.quick else FORMULAS + LIVE_FORMULAS
+        pinned["mistakes refuted"] += pinned["formulas"] + len(work.policies)
     if "crosshair" in checkers:
         pinned["contracts"] = QUICK_CONTRACTS if work.quick else CONTRACTS
+        pinned["mistakes refuted"] += pinned["contracts"] + 1
     return pinned
