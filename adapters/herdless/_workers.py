@@ -57,10 +57,16 @@ class Workers(Generic[L]):
         """What each thread has taken up, and whether it was a refresh; those that were given up and hang included."""
         self._idle: Final[set[int]] = set()
         """The threads that wait for a job."""
+        self._wanted: Final[deque[None]] = deque()
+        """One for each thread that is to be started."""
 
     def submit(self, job: Job, load: L) -> None:
         """Run the job of this load soon on some thread; an urgent one on a thread of its own if all are busy."""
-        self._locked(lambda: self._submit(job, load))
+        try:
+            self._locked(lambda: self._submit(job, load))
+        except BaseException:  # no thread can be had: the job must not stay behind in the queue
+            self._locked(lambda: self._take_back(job, load))
+            raise
 
     def running(self) -> list[L]:
         """The refreshes that run now."""
@@ -72,23 +78,40 @@ class Workers(Generic[L]):
         """
         try:
             with self._condition:
-                return step()
+                done = step()
         except BaseException:
             with contextlib.suppress(RuntimeError):  # until it is not this thread's any more
                 while True:
                     self._condition.release()
             raise
+        if self._wanted and not self._condition._is_owned():  # type: ignore[attr-defined]  # as by foreign code inside
+            self._start_wanted()
+        return done
+
+    def _start_wanted(self) -> None:
+        """Outside of the condition: a thread that is just beginning may run a finalizer, which submits another load."""
+        with contextlib.suppress(IndexError):  # another thread has started it
+            while True:
+                self._wanted.pop()
+                try:
+                    _primitives.Thread(target=self._work, name="herdless load", daemon=True).start()
+                except BaseException:
+                    self._wanted.append(None)
+                    raise
 
     def _submit(self, job: Job, load: L) -> None:
         if len(self._idle) > len(self._jobs):
             self._condition.notify()
         elif load.is_urgent or self._has_room():
-            # Started first: where no thread can be had, the job must not stay behind in the queue.
-            _primitives.Thread(target=self._work, name="herdless load", daemon=True).start()
+            self._wanted.append(None)
         if load.is_urgent:
             self._jobs.appendleft((job, load))
         else:
             self._jobs.append((job, load))
+
+    def _take_back(self, job: Job, load: L) -> None:
+        with contextlib.suppress(ValueError):  # a thread has taken it up
+            self._jobs.remove((job, load))
 
     def _has_room(self) -> bool:
         """Whether one more refresh may run: those that were given up do not count. Inside the condition."""
@@ -135,7 +158,7 @@ class Workers(Generic[L]):
             job, load, _ = taken
             self._submit(job, load)
         elif len(self._jobs) > len(self._idle):  # one of them was this thread's to take
-            _primitives.Thread(target=self._work, name="herdless load", daemon=True).start()
+            self._wanted.append(None)
 
     def _has_work(self) -> bool:
         return bool(self._jobs) and (self._jobs[0][1].is_urgent or self._has_room())

@@ -214,3 +214,43 @@ def test_hook_that_is_no_function_is_refused() -> None:
     """At once, and not on some thread later."""
     with pytest.raises(ValueError, match="around_load=3 is not accepted: give a function that returns a context"):
         Cache(str.upper, around_load=3)  # type: ignore[arg-type]  # that is what is refused
+
+
+def test_thread_that_begins_may_order_another_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new thread may run a finalizer before whoever started it goes on: nothing that it needs may be held meanwhile."""
+    cache = Cache(str.upper)
+    meddling: list[threading.Thread] = []
+
+    class Beginning(threading.Thread):
+        """A thread in whose first moments foreign code refreshes a key."""
+
+        def start(self) -> None:
+            if not meddling:
+                meddling.append(threading.Thread(target=cache.refresh, args=("other",), daemon=True))
+                meddling[0].start()
+                meddling[0].join(PATIENCE)
+                assert not meddling[0].is_alive(), "it waits for whoever waits for it"
+            super().start()
+
+    monkeypatch.setattr("herdless._primitives.Thread", Beginning)
+    cache.refresh("k")
+    cache.settled(PATIENCE)
+    assert (cache.peek("k"), cache.peek("other")) == ("K", "OTHER")
+
+
+def test_load_for_which_no_thread_can_be_had_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its callers are not left waiting for a thread, and nothing of it stays in the queue."""
+    cache = Cache(str.upper)
+
+    class Refused(threading.Thread):
+        """The system has no more."""
+
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("herdless._primitives.Thread", Refused)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            cache.get("k", timeout=PATIENCE)
+    assert cache.get("k", timeout=PATIENCE) == "K"
+    assert not cache._workers._jobs
