@@ -144,7 +144,7 @@ class Cache(BaseCache[K, V, _Flight]):
         if loads_in not in {"loop", "thread"}:
             raise PolicyError(f'loads_in={loads_in!r} is not accepted: give "loop" or "thread"')
         self._is_apart: Final = loads_in == "thread"
-        self._home: LoopThread | None = None
+        self._homes: Final[dict[None, LoopThread]] = {}
         """The loop of all loads, with `loads_in="thread"`, since the first of them."""
         self._loop: asyncio.AbstractEventLoop | None = None
         """The only loop that was met; None where there were others."""
@@ -203,6 +203,8 @@ class Cache(BaseCache[K, V, _Flight]):
         loop = _running_loop()
         if self._is_entered and self._is_inside():
             self._refuse_inside()
+        if self._is_apart and not self._homes:
+            self._require_runtime()
         joined: Answer | Refuse | tuple[_Flight, Awaitable[Woken], How]
         boarded: _Flight | None = None
         gone: list[object] | None = None
@@ -308,7 +310,7 @@ class Cache(BaseCache[K, V, _Flight]):
         except BaseException:
             self._abort()
             raise
-        self._home = None
+        self._homes.clear()
 
     async def __aenter__(self) -> Self:
         self._keyspace.open()
@@ -322,8 +324,11 @@ class Cache(BaseCache[K, V, _Flight]):
     # What the runtime adds: running loads, parking callers
 
     def _require_runtime(self) -> None:
+        """Outside of the lock: a thread that is just beginning may run a finalizer, which uses the cache."""
         if not self._is_apart:
             _running_loop()
+        elif not self._homes:
+            self._homes.setdefault(None, LoopThread())
 
     def _board(self, key: K, generation: int, due_at: int) -> _Flight:
         return _Flight(self, key, generation, due_at, self._loop_of_loads())
@@ -331,9 +336,8 @@ class Cache(BaseCache[K, V, _Flight]):
     def _loop_of_loads(self) -> asyncio.AbstractEventLoop:
         if not self._is_apart:
             return _running_loop()
-        if self._home is None:
-            self._home = LoopThread()
-        return self._home.loop
+        self._require_runtime()
+        return self._homes[None].loop
 
     def _launch(self, flight: _Flight) -> None:
         if flight.loop is asyncio._get_running_loop():
@@ -461,7 +465,7 @@ class Cache(BaseCache[K, V, _Flight]):
     def _abandon(self) -> None:
         self._tasks.clear()
         self._quiet.clear()
-        self._home = None
+        self._homes.clear()
 
     def _arm(self, flight: _Flight) -> None:
         _call(flight.loop, self._set_timer, flight)

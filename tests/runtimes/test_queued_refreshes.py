@@ -217,7 +217,7 @@ def test_hook_that_is_no_function_is_refused() -> None:
 
 
 def test_thread_that_begins_may_order_another_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new thread may run a finalizer before whoever started it goes on: nothing that it needs may be held meanwhile."""
+    """It may run a finalizer before whoever started it goes on: nothing that it needs may be held meanwhile."""
     cache = Cache(str.upper)
     meddling: list[threading.Thread] = []
 
