@@ -46,6 +46,7 @@ INTERPRETED: Final = {
     "_decorator": "what takes the place of a function is bound to instances as only Python can",
     "_errors": "mypyc has no class with two bases; and users may derive from these",
     "_fork": "what is referred to weakly must be interpreted",
+    "_room": "what is compiled takes no frame of Python's",
     "_log": "it works after failures",
     "_lookup": "mypyc has no generic dataclass",
     "_primitives": "a scheduler puts its own parts there",

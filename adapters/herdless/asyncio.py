@@ -290,13 +290,11 @@ class Cache(BaseCache[K, V, _Flight]):
         one.
         """
         loop, own = _running_loop(), _loading()
-        while True:
+        while self._look(lambda: self._is_in_the_air(loop, own)):
             quiet: Future[None] = loop.create_future()
             self._quiet.append(quiet)
-            if not self._look(lambda: self._is_in_the_air(loop, own)):
-                quiet.cancel()
-                return
-            await asyncio.wait((quiet,), timeout=None if self._loop is loop else LOOK_EVERY)
+            if self._look(lambda: self._is_in_the_air(loop, own)):  # still: nobody has missed to tell
+                await asyncio.wait((quiet,), timeout=None if self._loop is loop else LOOK_EVERY)
 
     async def close(self, *, cancel: bool = False) -> None:
         """Refuse new lookups (CacheClosed), await the loads that have waiters, cancel the others; `cancel`: cancel

@@ -59,7 +59,7 @@ def scene(play: Callable[..., None], situation: Situation, operation: str) -> Ca
 
 def call(play: Callable[..., None], operation: str, change: str) -> None:
     """Make the call at every so manieth point of every situation, each time beginning at another one."""
-    every = 1 if IS_DEEP else 151
+    every = 1 if IS_DEEP else 401
     for number, situation in enumerate(SOME):
         first = 1 + (7 * number + 5 * list(OPERATIONS).index(operation) + list(CHANGES).index(change)) % every
         call_everywhere(scene(play, situation, operation), handler(change), every=every, first=first)

@@ -73,14 +73,14 @@ def test_an_interrupted_worker_leaves_the_cache_whole(situation: Situation, oper
 @every_situation
 def test_an_interrupted_loop_leaves_the_cache_whole(situation: Situation, operation: str) -> None:
     """The interrupt stops the loop; whoever runs it again, or another, finds the cache whole."""
-    disturb(in_asyncio.play, situation, operation, every=97, error=Interrupt)
+    disturb(in_asyncio.play, situation, operation, every=197, error=Interrupt)
 
 
 @every_operation
 @every_situation
 def test_a_task_that_is_over_its_time_limit_leaves_the_cache_whole(situation: Situation, operation: str) -> None:
     """An ordinary Exception ends one task alone, and the others go on at once."""
-    disturb(in_asyncio.play, situation, operation, every=97, error=TimeLimit)
+    disturb(in_asyncio.play, situation, operation, every=197, error=TimeLimit)
 
 
 @pytest.mark.parametrize("error", [in_trio.Interrupt, in_trio.TimeLimit], ids=lambda error: error.__name__)
@@ -90,4 +90,4 @@ def test_an_interrupted_trio_run_leaves_the_cache_whole(
     situation: Situation, operation: str, error: type[BaseException]
 ) -> None:
     """The run may end by it; nobody is left waiting, and the cache can be opened in another one."""
-    disturb(in_trio.play, situation, operation, every=97, error=error)
+    disturb(in_trio.play, situation, operation, every=197, error=error)
