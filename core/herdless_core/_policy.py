@@ -134,6 +134,22 @@ class Policy:
             _refuse_without_ttl("early_refresh", early_refresh, early_refresh)
             _refuse_without_ttl("jitter", jitter, jitter)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """By its arguments, for pickle and copy: a compiled object has no other state that they could see."""
+        options = {
+            "ttl": _seconds(self.lifetime.ttl),
+            "stale_while_revalidate": _seconds(self.lifetime.stale_while_revalidate),
+            "stale_if_error": _seconds(self.lifetime.stale_if_error),
+            "negative_ttl": _seconds(self.negative_lifetime.ttl),
+            "remember_timeouts": self.remember_timeouts,
+            "early_refresh": self._early_refresh,
+            "jitter": self.jitter,
+            "load_timeout": None if self.load_timeout == NEVER else _seconds(self.load_timeout),
+            "refresh_backoff": _seconds(self.refresh_backoff),
+            "max_waiters": None if self.max_waiters == NEVER else self.max_waiters,
+        }
+        return _policy_of, (options,)
+
     def lifetime_for(self, loaded: object, luck: float) -> Lifetime:
         """The lifetime of what a loader returned or a caller put; `luck` in [0, 1[ is the jitter's random number."""
         lifetime = self.lifetime
@@ -173,6 +189,31 @@ class Loaded(Generic[V]):
         self.stale_while_revalidate: Final = (
             None if stale_while_revalidate is None else _nanoseconds("stale_while_revalidate", stale_while_revalidate)
         )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """By its arguments, as a Policy is."""
+        ttl, window = self.ttl, self.stale_while_revalidate
+        options = {
+            "ttl": None if ttl is None else _seconds(ttl),
+            "stale_while_revalidate": None if window is None else _seconds(window),
+        }
+        return _loaded_of, (self.value, options)
+
+
+def _policy_of(options: PolicyOptions) -> Policy:
+    return Policy(**options)
+
+
+def _loaded_of(value: V, options: dict[str, Duration | None]) -> Loaded[V]:
+    return Loaded(value, ttl=options["ttl"], stale_while_revalidate=options["stale_while_revalidate"])
+
+
+def _seconds(nanoseconds: int) -> int | float:
+    """The same duration as users say it; whole seconds are exact."""
+    if nanoseconds == NEVER:
+        return float("inf")
+    seconds, rest = divmod(nanoseconds, NANOSECONDS_PER_SECOND)
+    return nanoseconds / NANOSECONDS_PER_SECOND if rest else seconds
 
 
 def check_count(argument: str, value: object, *, least: int) -> int:

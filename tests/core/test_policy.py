@@ -220,6 +220,11 @@ def test_remembered_timeouts_need_to_know_for_how_long() -> None:
     """It would do nothing without negative_ttl."""
     with pytest.raises(PolicyError, match=r"^remember_timeouts=True is not accepted without negative_ttl"):
         Policy(remember_timeouts=True, load_timeout=1)
+
+
+@pytest.mark.pure("an argument of a wholly wrong type is refused in mypyc's words")
+def test_whether_timeouts_are_remembered_is_a_boolean() -> None:
+    """A text that says "no" would be taken for yes."""
     anything: Any = "yes"
     with pytest.raises(PolicyError, match=r"^remember_timeouts='yes' is not accepted: give True or False$"):
         Policy(remember_timeouts=anything, negative_ttl=1)
