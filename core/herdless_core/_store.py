@@ -430,10 +430,6 @@ def _value(entry: Entry) -> object:
 
 def _has_end(entry: Entry) -> bool:
     """Whether the entry's value goes by time alone; of a Fresh one that its ttl ends is enough."""
-    match entry:
-        case Fresh():
-            return entry.lifetime.ttl < NEVER
-        case Stale():
-            return entry.kept_until < NEVER
-        case _:
-            return False
+    if isinstance(entry, Fresh):
+        return entry.lifetime.ttl < NEVER
+    return isinstance(entry, Stale) and entry.kept_until < NEVER

@@ -16,8 +16,8 @@ from typing import Any, Final, NoReturn
 
 import pytest
 
-from herdless_core import Failure, LoadTimeout, RemoteLoadError
-from herdless_core._copies import _PLANS, MOST_PLANS, base_of, copy_of
+from herdless_core import Failure, LoadTimeout, RemoteLoadError, _copies, _frames
+from herdless_core._copies import _PLANS, MOST_PLANS, base_of, copy_of, give_back_context
 
 
 class KeywordOnly(Exception):
@@ -326,3 +326,51 @@ def test_a_field_may_hold_what_pretends_to_be_anything() -> None:
     copy: Any = copy_of(error)
     assert copy.args[0] is error.args[0]
     assert (copy.mode, copy.seen) == (error.mode, error.seen)
+
+
+@pytest.mark.pure("replaces parts of the module")
+def test_error_that_cannot_be_copied_is_told_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its class does: a load's end is told."""
+    error = ValueError("told")
+
+    def fails(*_: object) -> None:
+        raise TypeError("not such an object")
+
+    group = ExceptionGroup("several", [error])
+    monkeypatch.setattr(_copies, "_NEW_GROUP", fails)
+    assert copy_of(group) is group
+    monkeypatch.setattr(_copies._Copying, "copy", fails)
+    assert copy_of(error) is error
+
+
+def test_context_of_the_caller_comes_behind_the_loaders_own() -> None:
+    """Both are shown, the loader's first, however long its chain is."""
+    first, second = ValueError("first"), ValueError("second")
+    callers: BaseException = KeyError("the caller's")
+    first.__context__ = second
+    error = ValueError("error")
+    error.__context__ = callers
+    give_back_context(error, first)
+    assert error.__context__ is first
+    assert second.__context__ is callers
+    give_back_context(error, first)
+    assert error.__context__ is first
+
+
+def test_stand_in_frame_is_of_a_generator_that_does_nothing() -> None:
+    """It is never begun where it stands in for another."""
+    assert list(_frames._blank()) == [None]
+
+
+def test_context_that_others_have_too_is_left_as_it_is() -> None:
+    """An error that cannot be copied is everybody's: nothing of one caller is hung on it."""
+
+    class Shared(Exception):
+        def __del__(self) -> None:
+            """So it is not copied."""
+
+    shared, error, callers = Shared(), ValueError("error"), KeyError("the caller's")
+    error.__context__ = callers
+    give_back_context(error, shared)
+    assert error.__context__ is shared  # type: ignore[comparison-overlap]
+    assert shared.__context__ is None

@@ -82,7 +82,7 @@ def test_every_error_can_be_sent_to_another_process(error: HerdlessError) -> Non
         assert (type(twin), twin.args, vars(twin), str(twin)) == (type(error), error.args, vars(error), str(error))
 
 
-@pytest.mark.parametrize("value", [Loaded([1], ttl=3), Policy(ttl=3, max_waiters=2), Lookup(1, "hit", 0.5)])
+@pytest.mark.parametrize("value", [Loaded([1], ttl=3), Policy(ttl=3, max_waiters=2), Policy(), Lookup(1, "hit", 0.5)])
 def test_what_is_given_and_taken_can_be_sent_to_another_process(value: object) -> None:
     """A loader may run in a process pool, and return `Loaded`."""
     twin = pickle.loads(pickle.dumps(value))  # noqa: S301  # made here

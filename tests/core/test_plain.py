@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from herdless_core import (
     ABSENT,
     LONG_AGO,
+    MAX_MESSAGE_CHARACTERS,
     NEVER,
     Cause,
     Entry,
@@ -23,6 +24,7 @@ from herdless_core import (
     Pending,
     RemoteLoadError,
     Stale,
+    describe,
     from_plain,
     to_plain,
 )
@@ -99,3 +101,16 @@ def test_what_was_not_written_by_to_plain_is_refused(plain: dict[str, Any]) -> N
     """Storage outlives versions: whoever reads must be able to tell, and to drop the entry."""
     with pytest.raises(ValueError, match="give what to_plain returned"):
         from_plain(plain, _unwrapped)
+
+
+def test_what_an_error_says_is_had_whatever_its_class_does() -> None:
+    """Its message is text of a bounded length, also where the class cannot say one."""
+
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise ArithmeticError
+
+    assert describe(Mute()) == ("Mute", "the message cannot be had: str() raised ArithmeticError")
+    kind, message = describe(ValueError("x" * 100_000))
+    assert kind == "ValueError"
+    assert message == "x" * MAX_MESSAGE_CHARACTERS + "..."

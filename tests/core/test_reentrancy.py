@@ -134,3 +134,8 @@ def test_leaving_twice_is_leaving_once() -> None:
     cache.get("b", 0)
     cache.waiter_left(b.generation, 0, can_cancel=True, loading=a)
     assert a.waits_for == (c,)
+
+
+def test_load_is_held_up_by_whoever_runs_in_its_context() -> None:
+    """Unless its runtime knows better."""
+    assert RunningLoad("k", 1, 0).holds_up()

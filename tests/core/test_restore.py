@@ -72,3 +72,12 @@ def test_generations_go_on_after_those_of_others() -> None:
     assert isinstance(reply, Join)
     assert reply.generation == 100
     assert cache.stats().loads == 1
+
+
+def test_restored_entry_sweeps_out_what_has_expired() -> None:
+    """As any newcomer does."""
+    keyspace, other = Keyspace[str](Policy(ttl=1)), Keyspace[str](Policy(ttl=1))
+    keyspace.put("old", "old", 0)
+    other.put("new", "new", 10 * 10**9)
+    keyspace.restore("new", other.entry("new"), 10 * 10**9)
+    assert list(keyspace) == ["new"]

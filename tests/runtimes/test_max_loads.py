@@ -135,21 +135,21 @@ def test_asyncio_caller_without_a_turn_is_told_at_its_deadline() -> None:
 
 
 def test_threads_that_hang_are_bounded() -> None:
-    """An origin that hangs for ever costs so many threads, not one for each caller and time-out."""
-    clock, release = VirtualClock(), threading.Event()
+    """An origin that hangs for ever is asked by so many threads, not by one for each caller and time-out."""
+    clock, release, origin = VirtualClock(), threading.Event(), Origin()
 
     def load(_key: int) -> None:
-        release.wait(PATIENCE)
+        with origin:
+            release.wait(PATIENCE)
 
     cache = herdless.threads.Cache(load, max_loads=3, load_timeout=5, clock=clock)
-    before = threading.active_count()
     for key in range(20):
         clock_moves = threading.Thread(target=_move, args=(clock, cache))
         clock_moves.start()
         with pytest.raises((LoadTimeout, TooManyLoads)):
             cache.get(key)
         clock_moves.join(PATIENCE)
-    assert threading.active_count() - before <= 3
+    assert origin.most == 3
     release.set()
 
 

@@ -27,8 +27,8 @@ everything goes wrong that can: loads fail, hang, are slow, stop themselves,
 ignore their cancellation or ask the cache; callers leave; keys are put,
 invalidated, expired, refreshed and cleared; more values come than fit; the
 cache is closed; foreign code uses it from finalizers, signals, the log and
-other threads, and exceptions break into it. Every step is judged by the invariants as it happens, every
-answer by a model of what a caller may be told.
+other threads, and exceptions break into it. Every step is judged by the
+invariants as it happens, every answer by a model of what a caller may be told.
 
 The run is a row of rounds, each under another policy, drawn from the seed. A
 round ends in a calm, in which no fault is added and everything must come to an
