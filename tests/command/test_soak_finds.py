@@ -141,7 +141,7 @@ def every_lookup_leaves_something_behind(patch: pytest.MonkeyPatch, cache: Any) 
     lookup = cache._lookup
 
     def hoarding(self: Any, answered: Any) -> Any:
-        KEPT.extend(float(number) for number in range(10))
+        KEPT.extend(float(number) for number in range(100))  # of the few lookups of a busy machine, too
         return lookup(self, answered)
 
     patch.setattr(cache, "_lookup", hoarding)
@@ -318,7 +318,7 @@ ANYTHING = "."
         ("trio", closing_does_nothing, "a closed cache still answers"),
         ("threads", closing_breaks, "a thread ended by OSError"),
         ("trio", there_is_room_for_all, "more than maxsize="),
-        ("asyncio", a_loop_is_not_told_from_its_own_thread, "raised RuntimeError.*Non-thread-safe operation"),
+        ("asyncio", a_loop_is_not_told_from_its_own_thread, f"Non-thread-safe operation|{WAITS}"),
         ("asyncio", a_task_is_forgotten, "tasks are left over"),
         ("trio", loads_are_of_one_key, "inside of .*'s flight"),
     ],
@@ -327,7 +327,7 @@ def test_broken_adapter_is_found(monkeypatch: pytest.MonkeyPatch, runtime: str, 
     """A soak that finds nothing in an adapter that is wrong would say nothing of one that is right."""
     broken(monkeypatch, CACHES[runtime])
     rounds = UNTIL_MEMORY_IS_JUDGED if complaint == LEAKS else ENOUGH_ROUNDS
-    patience = 0.5 if complaint in {WAITS, ANYTHING} else 20.0
+    patience = 0.5 if WAITS in complaint or complaint == ANYTHING else 20.0
     soaked = soak(runtime, 0.0, 1, patience=patience, storm_seconds=STORM_SECONDS, least_rounds=rounds)
     assert soaked.violations > 0
     assert re.search(complaint, str(soaked.first_violation)), soaked.first_violation
