@@ -239,17 +239,19 @@ class BaseCache(ABC, Generic[K, V, F]):
             self._postponed.append(step)
             return
         require_room()
-        is_mended = False
+        is_mended = is_taken = False
         try:
             try:
                 self._lock.acquire()
                 self._is_entered = True
-                boarded = self._carry_out(step(self._clock() if at is None else at))
+                effects = step(self._clock() if at is None else at)
+                is_taken = True
+                boarded = self._carry_out(effects)
                 gone = self._leave()
                 if boarded is not None:
                     self._launch(boarded)
             except Exception:  # what was asked for is refused, or foreign code raised
-                self._mend()
+                self._mend(is_refused=not is_taken)
                 is_mended = True
                 raise
         except BaseException:  # an interrupt, in the lines above too
@@ -273,7 +275,7 @@ class BaseCache(ABC, Generic[K, V, F]):
                 answer = question()
                 self._leave()
             except Exception:  # what was asked for is refused, or foreign code raised
-                self._mend()
+                self._mend(is_refused=True)
                 is_mended = True
                 raise
         except BaseException:  # an interrupt, in the lines above too
@@ -326,17 +328,30 @@ class BaseCache(ABC, Generic[K, V, F]):
         """Leave the lock, when what was asked for inside it is done too. What left the cache is returned, to be let go
         after everything else.
         """
-        if self._postponed:
-            self._catch_up()
-        gone: list[object] | None = None
-        if self._leaving:
-            gone = self._leaving.copy()
-            self._leaving.clear()
-        self._is_entered = False
+        launches: list[F] = []
+        gone = self._conclude(launches)
         self._lock.release()
+        for flight in launches:
+            self._launch(flight)
         if gone is not None and self._keyspace.inconsistent is not None:
             self._warn_of_keys()
         return gone
+
+    def _conclude(self, launches: list[F]) -> list[object] | None:
+        """The last thing inside the lock: carry out what was postponed, and take what has left the cache. The flights
+        that are to start then are added to `launches`.
+        """
+        gone: list[object] | None = None
+        while True:
+            self._is_entered = True
+            if self._postponed:
+                self._catch_up(launches)
+            if self._leaving:
+                gone = [*(gone or ()), *self._leaving]
+                self._leaving.clear()
+            self._is_entered = False  # what comes in from here on is not postponed any more, but done at once
+            if not self._postponed:
+                return gone
 
     def _warn_of_keys(self) -> None:
         """Once, of keys that were found changed. Outside of the lock, for a handler may ask the cache."""
@@ -349,52 +364,44 @@ class BaseCache(ABC, Generic[K, V, F]):
                     getattr(self._keyspace.inconsistent, "__qualname__", None),
                 )
 
-    def _catch_up(self) -> None:
-        launches: list[F] = []
+    def _catch_up(self, launches: list[F]) -> None:
         while self._postponed:
-            step = self._postponed.popleft()
+            step, last = self._postponed.popleft(), next(reversed(self._flights), 0)
             try:
                 boarded = self._carry_out(step(self._clock()))
             except CacheClosed:
                 continue  # closed by the very step: nothing is left that could be changed
             except Exception:
+                boarded = self._put_right([each for each in self._flights.values() if each.generation > last])
                 with contextlib.suppress(Exception):
                     LOGGER.exception("a change that was made inside the lock failed")
-                continue
             if boarded is not None:
                 launches.append(boarded)
-        if launches:
-            self._is_entered = False
-            self._lock.release()
-            for flight in launches:
-                self._launch(flight)
-            self._lock.acquire()
-            self._is_entered = True
 
-    def _mend(self, flight: F | None = None) -> None:
+    def _mend(self, flight: F | None = None, *, is_refused: bool = False) -> None:
         """What this thread did in here was broken off, perhaps between any two instructions: the tables agree again,
         nobody waits in vain, and the lock is free. Nothing in it may raise.
 
         flight: the one whose end this thread was reporting.
+        is_refused: whether it was broken off before the step was taken. What this thread boarded and did not launch is
+            then none of its business: it came in while the thread was about to launch it.
         """
         me = get_ident()
         was_inside = self._is_inside() and me not in self._mending
         self._mending.add(me)
         self._lock.acquire()
         self._is_entered = True
-        self._keyspace.heal()
-        effects = NOTHING
-        for orphan in [each for each in self._flights.values() if not each.is_launched and each.boarder in {0, me}]:
-            effects += self._keyspace.restarted(orphan.generation, LONG_AGO)
-            effects += self._keyspace.load_over(orphan, LONG_AGO)
-        for ended in list(self._ended.values()):  # that may have been ordered, and not been done
-            self._cancel(ended)
-        following = self._carry_out(effects)
+        launches: list[F] = []
+        following = self._put_right(
+            [each for each in self._flights.values() if not each.is_launched and each.boarder in {0, me}]
+            if not is_refused
+            else []
+        )
+        if following is not None:
+            launches.append(following)
         if flight is not None and flight.has_ended and not flight.is_settled:
             self._settle_dropped(flight)
-        if self._postponed:
-            self._catch_up()
-        self._is_entered = False
+        gone = self._conclude(launches)
         with contextlib.suppress(RuntimeError):  # the lock is not this thread's any more
             self._lock.release()
             if was_inside:
@@ -404,8 +411,22 @@ class BaseCache(ABC, Generic[K, V, F]):
                 while True:
                     self._lock.release()
         self._mending.discard(me)
-        if following is not None:
-            self._launch(following)
+        for each in launches:
+            self._launch(each)
+        del gone
+
+    def _put_right(self, orphans: list[F]) -> F | None:
+        """After a step was broken off: the tables agree again, and the orphans, which nobody would launch, are dropped.
+        A flight that is to start is returned.
+        """
+        self._keyspace.heal()
+        effects = NOTHING
+        for orphan in orphans:
+            effects += self._keyspace.restarted(orphan.generation, LONG_AGO)
+            effects += self._keyspace.load_over(orphan, LONG_AGO)
+        for ended in list(self._ended.values()):  # that may have been ordered, and not been done
+            self._cancel(ended)
+        return self._carry_out(effects)
 
     # What an adapter carries out
 
@@ -543,10 +564,10 @@ class BaseCache(ABC, Generic[K, V, F]):
                     luck = random.random()
                     self._carry_out(self._keyspace.load_succeeded(flight.generation, value, now, luck))
                 following = self._carry_out(self._keyspace.load_over(flight, now)) if self._has_turns else None
+                self._is_entered = False  # first: what comes in after the look at what was postponed would be lost
                 if self._leaving or self._postponed:
                     gone = self._leave()
                 else:
-                    self._is_entered = False
                     self._lock.release()
                 if following is not None:
                     self._launch(following)

@@ -226,10 +226,10 @@ class Cache(BaseCache[K, V, _Flight]):
                     if asked.loop is not loop or loading is not None:
                         waiting = self._look_after(asked, waiter, loading)
                     joined = asked, waiting, "loaded" if asked is boarded else "joined"
+                self._is_entered = False  # first: what comes in after the look at what was postponed would be lost
                 if self._leaving or self._postponed:
                     gone = self._leave()
                 else:
-                    self._is_entered = False
                     self._lock.release()
                 if boarded is not None:
                     (self._start if boarded.loop is loop else self._launch)(boarded)

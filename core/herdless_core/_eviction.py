@@ -204,14 +204,14 @@ class S3Fifo(Generic[K]):
                         return None
                 case Verdict.KEEP:
                     held = 0  # another round: this one may go at its end
-                    self._unvisit(key)
                     self.main.ahead.append(key)
+                    self._unvisit(key)
                 case Verdict.EVICT_AND_WAIT:
                     self.main.ahead.append(key)
                     return Victim(key)
                 case Verdict.EVICT | Verdict.EVICT_AND_REMEMBER:
                     if decision is Verdict.EVICT_AND_REMEMBER:
-                        self._remember(hash(key))
+                        self._remember(key)
                     self._let_go(key)
                     return Victim(key)
                 case _:
@@ -228,7 +228,11 @@ class S3Fifo(Generic[K]):
             return Queue.SMALL
         return Queue.MAIN if main else None
 
-    def _remember(self, ghost: int) -> None:
+    def _remember(self, key: K) -> None:
+        try:
+            ghost = hash(key)
+        except Exception:  # noqa: BLE001  # the key's own, of any kind: it comes back without being promoted
+            return
         self._ghosts.add(ghost)
         self._ghost_order.append(ghost)
         if len(self._ghost_order) > self.maxsize:

@@ -672,7 +672,9 @@ class Keyspace(Generic[K]):
         return cancellations
 
     def _evict(self, key: K, now: int) -> Effects:
-        before = self._store.entry(key)
+        before = self._store.find(key)
+        if before is ABSENT:
+            return NOTHING  # its hash failed just now, which is not the business of whoever needs the room
         self._evictions += age(before, now).holds_value
         return _cancellations(self._step(key, before, Evict(), now))
 

@@ -105,7 +105,7 @@ class Store(Generic[K]):
 
     def entry_of(self, key: K, generation: int) -> Entry | None:
         """The entry of the key that this flight is loading; None where the key does not lead to it any more."""
-        entry = self._find(key)
+        entry = self.find(key)
         flight = entry.flight
         return None if flight is None or flight.generation != generation else entry
 
@@ -234,7 +234,7 @@ class Store(Generic[K]):
         for line in self._lines:
             kept: list[K] = []
             for key in (*line.passed, *line.ahead):
-                if self._find(key) is not ABSENT and key in missing:
+                if self.find(key) is not ABSENT and key in missing:
                     del missing[key]
                     kept.append(key)
                 else:
@@ -262,7 +262,7 @@ class Store(Generic[K]):
         return victim
 
     def _standing(self, key: K, now: int) -> Standing:
-        entry = self._find(key)
+        entry = self.find(key)
         if isinstance(entry, Pending):
             return Standing.HELD if entry.flight.generation in self._reloading else Standing.GONE
         if not entry.holds_value:
@@ -272,11 +272,14 @@ class Store(Generic[K]):
             return Standing.EXPIRED if flight is None else Standing.RELOADED
         if flight is not None and flight.waiters > 0:
             return Standing.HELD
-        return Standing.VISITED if key in self.hot else Standing.IDLE
+        return Standing.VISITED if _leads_to(self.hot, key, entry) else Standing.IDLE
 
     def _unvisit(self, key: K) -> None:
-        self.cold[key] = self.hot[key]
-        del self.hot[key]
+        try:
+            self.cold[key] = self.hot[key]
+            del self.hot[key]
+        except Exception:  # noqa: BLE001  # the key's own, of any kind: whoever needs the room is not to be told
+            self.rebuild()
 
     def _expired(self, now: int) -> Sequence[K]:
         """Let the hand go on, over what has expired, up to the next mention that is alive.
@@ -296,7 +299,7 @@ class Store(Generic[K]):
                 if not line.ahead:
                     break
             key = line.ahead.popleft()
-            entry = self._find(key)
+            entry = self.find(key)
             is_alive = now < entry.hit_until or age(entry, now).holds_value
             if is_alive or entry.flight is not None:  # of an expired one with a flight the value goes, the key stays
                 (line.passed if keeps_order else line.ahead).append(key)
@@ -345,7 +348,7 @@ class Store(Generic[K]):
             for part in (line.passed, line.ahead):
                 kept: list[K] = []
                 for key in part:
-                    if self._is_due(self._find(key)) and key not in seen:
+                    if self._is_due(self.find(key)) and key not in seen:
                         seen.add(key)
                         kept.append(key)
                     else:
@@ -362,7 +365,7 @@ class Store(Generic[K]):
 
     # Keys that change
 
-    def _find(self, key: K) -> Entry:
+    def find(self, key: K) -> Entry:
         """The entry of a key that was found once; Absent also where its hash or comparison raises by now."""
         try:
             return self.hot.get(key) or self.cold.get(key) or ABSENT
@@ -384,9 +387,9 @@ class Store(Generic[K]):
         mentioned: set[K] = set(taken_off)
         for line in self._lines:
             for part in (line.passed, line.ahead):
-                mentioned.update(key for key in part if self._find(key) is not ABSENT)
+                mentioned.update(key for key in part if self.find(key) is not ABSENT)
         for key in list(self):
-            if key not in mentioned and self._is_due(self._find(key)):
+            if key not in mentioned and self._is_due(self.find(key)):
                 self._lines[-1].ahead.append(key)
                 self._voids += 1
                 self.inconsistent = self.inconsistent or type(key)
@@ -397,7 +400,7 @@ class Store(Generic[K]):
             kept: list[tuple[K, Entry]] = []
             lost: list[tuple[K, Entry]] = []
             for key, entry in list(table.items()):
-                (kept if entry is not gone and _is_found(table, key, entry) else lost).append((key, entry))
+                (kept if entry is not gone and _leads_to(table, key, entry) else lost).append((key, entry))
             if lost:
                 table.clear()
                 table.update(kept)
@@ -412,7 +415,7 @@ class Store(Generic[K]):
             self._strays[entry.flight.generation] = (key, entry)
 
 
-def _is_found(table: dict[K, Entry], key: K, entry: Entry) -> bool:
+def _leads_to(table: dict[K, Entry], key: K, entry: Entry) -> bool:
     try:
         return table.get(key) is entry
     except Exception:  # noqa: BLE001  # the key's own, of any kind

@@ -6,14 +6,21 @@ inside the cache too, and may use the very same cache.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import inspect
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import pytest
+import trio
 
-from herdless.testing import call_everywhere
+import herdless.asyncio
+import herdless.trio
+from herdless import threads
+from herdless.testing import Injection, call_everywhere
 from herdless_core import CacheClosed, HerdlessError
 from tests.interrupts import in_asyncio, in_threads
 from tests.interrupts.cases import CHANGES, OPERATIONS, SITUATIONS, Situation
@@ -91,3 +98,94 @@ def test_a_lookup_that_comes_in_between_is_answered_or_refused(operation: str, k
     every = 1 if IS_DEEP else 31
     for situation in SOME:
         call_everywhere(scene(in_threads.play, situation, operation), handle, every=every)
+
+
+CALLS = ["get", "put", "invalidate", "refresh", "peek", "stats", "clear"]
+
+
+@pytest.mark.parametrize("operation", CALLS)
+def test_a_change_that_came_in_between_is_done_when_the_call_returns_in_threads(operation: str) -> None:
+    """It must not wait for the next call that needs the lock: a hit needs none, and would be of an invalid value."""
+
+    def once(injection: Injection) -> None:
+        loaded: list[str] = []
+
+        def load(key: str) -> tuple[str, int]:
+            loaded.append(key)
+            return key, len(loaded)
+
+        with ThreadPoolExecutor(1) as executor:
+            cache = threads.Cache(load, executor=executor)
+            cache.get("b")
+            with injection.using(cache):
+                OPERATIONS[operation](cache)
+            told = cache.get("b")
+        if injection.point is not None:
+            assert told != ("b", 1)
+
+    call_everywhere(once, lambda cache: cache.invalidate("b"), every=1)
+
+
+@pytest.mark.parametrize("operation", CALLS)
+def test_a_change_that_came_in_between_is_done_when_the_call_returns_in_asyncio(operation: str) -> None:
+    """The same, of everything that runs in the loop until the call has returned, the load's own report included."""
+
+    async def once(injection: Injection) -> None:
+        loaded: list[str] = []
+
+        async def load(key: str) -> tuple[str, int]:
+            loaded.append(key)
+            return key, len(loaded)
+
+        cache = herdless.asyncio.Cache(load)
+        await cache.get("b")
+        with injection.using(cache):
+            returned = OPERATIONS[operation](cache)
+            if inspect.isawaitable(returned):
+                await returned
+        told = await cache.get("b")
+        await cache.settled()
+        if injection.point is not None:
+            assert told != ("b", 1)
+
+    call_everywhere(lambda injection: asyncio.run(once(injection)), lambda cache: cache.invalidate("b"), every=1)
+
+
+@pytest.mark.parametrize("operation", CALLS)
+def test_a_change_that_came_in_between_is_done_when_the_call_returns_in_trio(operation: str) -> None:
+    """The same, on trio."""
+
+    async def once(injection: Injection) -> None:
+        loaded: list[str] = []
+
+        async def load(key: str) -> tuple[str, int]:
+            loaded.append(key)
+            return key, len(loaded)
+
+        async with herdless.trio.Cache(load) as cache:
+            await cache.get("b")
+            with injection.using(cache):
+                returned = OPERATIONS[operation](cache)
+                if inspect.isawaitable(returned):
+                    await returned
+            told = await cache.get("b")
+        if injection.point is not None:
+            assert told != ("b", 1)
+
+    call_everywhere(lambda injection: trio.run(once, injection), lambda cache: cache.invalidate("b"), every=1)
+
+
+def test_a_change_that_is_refused_does_no_harm_to_the_call_that_it_came_into() -> None:
+    """The load that the call is about to run is not the handler's, and is not given up for it."""
+
+    def handle(cache: Any) -> None:
+        with contextlib.suppress(TypeError):  # inside the lock it is put off, and logged when it fails
+            cache.put([], 1)
+
+    def once(injection: Injection) -> None:
+        cache = threads.Cache(str.upper)
+        with injection.using(cache):
+            assert cache.get("a") == "A"
+        assert cache.stats().load_cancellations == 0
+
+    call_everywhere(once, handle, every=1)

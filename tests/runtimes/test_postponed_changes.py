@@ -1,0 +1,81 @@
+"""A change that foreign code makes inside the lock is carried out when the lock is left; it may fail there too."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from herdless.threads import Cache
+from tests.interrupts.tables import assert_tables_agree
+
+CHANGES: dict[str, Callable[[Any, object], None]] = {
+    "put": lambda cache, key: cache.put(key, 1),
+    "refresh": lambda cache, key: cache.refresh(key),
+    "invalidate": lambda cache, key: cache.invalidate(key),
+    "expire": lambda cache, key: cache.expire(key),
+}
+
+
+NOT_YET = -1_000
+
+
+class Moody:
+    """A key that fails at one of the times when it is hashed, as those do that ask a closed session."""
+
+    def __init__(self) -> None:
+        self.left = 0
+
+    def __hash__(self) -> int:
+        if self.left > 0:
+            self.left -= 1
+            if self.left == 0:
+                raise RuntimeError("the session is closed")
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Moody)
+
+
+def fail_inside(change: str, left: int, maxsize: int | None, *, is_filled: bool) -> bool:
+    """Make the change inside the lock, with a key that fails when it is hashed for the so manieth time; whether it did.
+    Everything is as it should be afterwards.
+    """
+    key = Moody()
+    changes = [CHANGES[change]]
+
+    def observe(_key: object, _step: object) -> None:
+        if key.left == NOT_YET and changes:
+            key.left = left
+            changes.pop()(cache, key)
+
+    with ThreadPoolExecutor(1) as executor:
+        cache: Cache[object, int] = Cache(lambda _: 2, ttl=60, maxsize=maxsize, executor=executor, observe=observe)
+        if is_filled:
+            cache.get(key)
+        key.left = NOT_YET
+        assert cache.get("another") == 2
+        has_failed = key.left < 1
+        key.left = 0
+        assert cache.get("one more") == 2  # which also looks after what the change could not
+        assert cache.get(key) in {1, 2}
+    assert cache.stats().in_flight == 0
+    assert_tables_agree(cache)
+    return has_failed
+
+
+@pytest.mark.parametrize("is_filled", [False, True], ids=["absent", "held"])
+@pytest.mark.parametrize("maxsize", [None, 2])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_postponed_change_that_fails_leaves_the_tables_whole(
+    change: str, maxsize: int | None, is_filled: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Wherever it breaks off, it is told to the log, no flight is left that nobody runs, and the cache goes on."""
+    with caplog.at_level(logging.ERROR, "herdless"):
+        failed = [fail_inside(change, left, maxsize, is_filled=is_filled) for left in range(1, 30)]
+    assert failed[0]
+    assert not failed[-1]
+    assert "a change that was made inside the lock failed" in caplog.text
