@@ -193,7 +193,7 @@ class Store(Generic[K]):
         """A value whose key is not mentioned yet."""
         self.size += 1
         has_end = _has_end(newcomer)
-        expired = self._expired(now) if has_end else ()
+        expired = self._expired(key, now) if has_end else ()
         if self._order is not None:
             self._order.add(key)
         elif has_end:
@@ -281,8 +281,9 @@ class Store(Generic[K]):
         except Exception:  # noqa: BLE001  # the key's own, of any kind: whoever needs the room is not to be told
             self.rebuild()
 
-    def _expired(self, now: int) -> Sequence[K]:
-        """Let the hand go on, over what has expired, up to the next mention that is alive.
+    def _expired(self, newcomer: K, now: int) -> Sequence[K]:
+        """Let the hand go on, over what has expired, up to the next mention that is alive. The newcomer is not
+        mentioned yet.
 
         So each newcomer costs one look while all are alive; where half of them are not, as many go as come. In a line
         whose order is kept it is the second that is alive: newcomers are ahead of the hand, and it must overtake them.
@@ -309,7 +310,7 @@ class Store(Generic[K]):
             if entry.holds_value and not is_alive:
                 expired.append(key)
         if self._voids < 0:
-            self._miss(expired)
+            self._miss(expired, (newcomer,))
         return expired
 
     # Mentions
@@ -372,19 +373,21 @@ class Store(Generic[K]):
         except Exception:  # noqa: BLE001  # the key's own, of any kind
             return ABSENT
 
-    def _miss(self, taken_off: Sequence[K], *, is_stuck: bool = False) -> None:
-        """Look whether mentions are missing, beside those just taken off: their entries cannot be found."""
+    def _miss(self, taken_off: Sequence[K], newcomers: Sequence[K] = (), *, is_stuck: bool = False) -> None:
+        """Look whether mentions are missing, beside those just taken off and those that are to come: their entries
+        cannot be found.
+        """
         missing = -self._voids - len(taken_off)
         if missing > 0 and (is_stuck or missing > _slack(self._mentions())):
             self._heal(None)
             if -self._voids > len(taken_off):
-                self._mention_again(taken_off)
+                self._mention_again((*taken_off, *newcomers))
 
-    def _mention_again(self, taken_off: Sequence[K]) -> None:
+    def _mention_again(self, others: Sequence[K]) -> None:
         """Mention what is found by the key in its table, and was not by an equal one in a line: these are equal no
-        more.
+        more. The others need no mention.
         """
-        mentioned: set[K] = set(taken_off)
+        mentioned: set[K] = set(others)
         for line in self._lines:
             for part in (line.passed, line.ahead):
                 mentioned.update(key for key in part if self.find(key) is not ABSENT)
