@@ -54,7 +54,7 @@ INTERPRETED: Final = {
 }
 """The modules that are not compiled, and why."""
 
-INHERITABLE: Final = {"_cache.BaseCache", "_cache.Flight", "_reentrancy.RunningLoad"}
+INHERITABLE: Final = {"_cache.BaseCache", "_running.RunningLoad"}
 """The classes from which adapters of other people derive: docs/how-to/write-an-adapter.md."""
 
 SERIALIZABLE: Final = {"_policy.Policy", "_policy.Loaded"}

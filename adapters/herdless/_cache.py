@@ -1,6 +1,6 @@
 """What a cache is in every runtime: all that neither parks a caller nor calls a loader.
 
-An adapter adds those two, and the four small orders that depend on them (`_board`, `_settle`, `_cancel`, `_arm`). The
+An adapter adds those two, and the three small orders that depend on them (`_settle`, `_cancel`, `_arm`). The
 order of work is the same everywhere: inside `self._lock` the keyspace takes one step, its effects are carried out and
 the caller is registered as a waiter; after it, the one load that the step may have ordered is launched. Nothing is
 awaited and no loader runs inside the lock.
@@ -67,7 +67,7 @@ NOTHING: Final[Effects] = ()
 
 K = TypeVar("K")
 V = TypeVar("V")
-F = TypeVar("F", bound="Flight")
+F = TypeVar("F", bound=RunningLoad)
 T = TypeVar("T")
 
 Clock: TypeAlias = Callable[[], int]
@@ -107,24 +107,17 @@ class CacheOptions(PolicyOptions, total=False):
     policy: Policy | None
 
 
-class Flight(RunningLoad):
-    """The adapter's side of a flight: its waiters, and what it needs to run the load."""
-
-    boarder: int = 0
-    """The thread that took the step which started it, and so has to launch it."""
-    is_launched: bool = False
-    """Whether somebody runs the load, and will report its end."""
-    is_settled: bool = False
-    failed_unseen: bool = False
-    """Whether its load failed and no caller was told: of a refresh only the log tells."""
-
-
 class BaseCache(ABC, Generic[K, V, F]):
-    """The part of a cache that is the same in every runtime."""
+    """The part of a cache that is the same in every runtime.
+
+    load: the loader, a function of one key; load_type: the class of the record that stands for each of its loads, a
+    subclass of `herdless_core.RunningLoad`.
+    """
 
     def __init__(
         self,
         load: Callable[[K], Any],
+        load_type: type[F],
         *,
         maxsize: int | None = None,
         max_loads: int | None = None,
@@ -157,13 +150,14 @@ class BaseCache(ABC, Generic[K, V, F]):
             maxsize=maxsize,
             max_loads=max_loads,
             observe=guarded(observe),
-            board=self._board,
+            load_type=load_type,
             shown=self._shown,
         )
         # Entries, of which only those before their `hit_until` are read here, and these have a value.
         self._hot: Final[dict[K, Any]] = self._keyspace.hot
-        # The keyspace's flights are those that `_board` made.
+        # The keyspace makes them of this class alone.
         self._flights: Final[dict[int, F]] = self._keyspace.flights  # type: ignore[assignment]
+        self._started: Final[list[F]] = self._keyspace.started  # type: ignore[assignment]  # as above
         self._ended: Final[dict[int, F]] = self._keyspace.ended  # type: ignore[assignment]  # as above
         self._has_turns: Final = max_loads is not None
         self._leaving: Final = self._keyspace.leaving
@@ -420,6 +414,7 @@ class BaseCache(ABC, Generic[K, V, F]):
         A flight that is to start is returned.
         """
         self._keyspace.heal()
+        self._started.clear()  # what is not known to the adapter yet is among the orphans
         effects = NOTHING
         for orphan in orphans:
             effects += self._keyspace.restarted(orphan.generation, LONG_AGO)
@@ -436,11 +431,12 @@ class BaseCache(ABC, Generic[K, V, F]):
         """
         now = self._clock()
         flight: F | None
-        flight = self._keyspace.enter(key, now) if loading is None else None  # type: ignore[assignment]  # by `_board`
+        flight = self._keyspace.enter(key, now) if loading is None else None  # type: ignore[assignment]  # as in `__init__`
         if flight is not None:
             if flight.boarder:
                 return flight, None
             flight.boarder = get_ident()
+            self._equip(flight)
             if flight.due_at != NEVER:
                 self._arm(flight)
             return flight, flight
@@ -459,6 +455,8 @@ class BaseCache(ABC, Generic[K, V, F]):
     def _carry_out(self, effects: Effects) -> F | None:
         """Carry the effects out in their order. A flight that is to start is returned: launch it after the lock."""
         boarded: F | None = None
+        if self._started:
+            self._equip_started()
         for effect in effects:
             match effect:
                 case Join() | Answer() | Refuse() | Save() | Forget():
@@ -480,6 +478,11 @@ class BaseCache(ABC, Generic[K, V, F]):
         if self._ended:
             self._clear_ended()
         return boarded
+
+    def _equip_started(self) -> None:
+        for flight in self._started:
+            self._equip(flight)
+        self._started.clear()
 
     def _settle_ended(self, generation: int, outcome: Outcome) -> F | None:
         """The flight that the step ended, its waiters answered once."""
@@ -504,6 +507,7 @@ class BaseCache(ABC, Generic[K, V, F]):
             self._arm(flight)
 
     def _refresh(self, key: K, now: int) -> Effects:
+        self._require_runtime()  # again: it may have gone just before the lock, or since this was postponed
         self._look_around(key)
         return self._keyspace.refresh(key, now)
 
@@ -513,9 +517,10 @@ class BaseCache(ABC, Generic[K, V, F]):
     def _require_runtime(self) -> None:
         """Raise where the runtime could not run a load now, BEFORE a step orders one."""
 
-    @abstractmethod
-    def _board(self, key: K, generation: int, due_at: int) -> F:
-        """Make the adapter's side of a flight, and nothing else. Inside the lock, and within a step."""
+    def _equip(self, flight: F) -> None:
+        """Fill in what only the runtime knows of a flight that was just started. Inside the lock, after the step, so it
+        must not raise: what could is refused by `_require_runtime`.
+        """
 
     def _park(self, flight: F) -> Any:
         """Where a caller waits for the flight. Inside the lock, or the wake-up could come before."""
@@ -687,6 +692,7 @@ class BaseCache(ABC, Generic[K, V, F]):
         for generation in list(self._flights):
             self._keyspace.restarted(generation, LONG_AGO)
         self._abandon()
+        self._started.clear()
         self._ended.clear()
         self._leaving.clear()
         self._postponed.clear()

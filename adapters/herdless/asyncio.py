@@ -26,7 +26,6 @@ from herdless._cache import (
     LOADING,
     BaseCache,
     CacheOptions,
-    Flight,
     K,
     V,
     awaitable,
@@ -71,7 +70,9 @@ _loading: Final = LOADING.get
 
 
 @final
-class _Flight(Flight):
+class AsyncioLoad(RunningLoad):
+    """A load and what asyncio needs for it: its loop, its task, and a future for each of its waiters."""
+
     task: asyncio.Task[None] | None = None
     """The load, held here since the event loop itself holds tasks only weakly. Not longer than it runs: its context
     holds this flight."""
@@ -84,14 +85,14 @@ class _Flight(Flight):
     left: int = 0
     """How many of the waiters left."""
 
-    def __init__(
-        self, cache: Cache[Any, Any], key: object, generation: int, due_at: int, loop: asyncio.AbstractEventLoop
-    ) -> None:
-        self.cache: Final = cache
+    cache: Cache[Any, Any]
+    loop: asyncio.AbstractEventLoop
+    """In which the load runs."""
+
+    def __init__(self, key: object, generation: int, due_at: int) -> None:
         self.key = key
         self.generation = generation
         self.due_at = due_at
-        self.loop: Final = loop
         # Read in each miss, which finds a class's default slowly.
         self.has_ended = False
         self.boarder = 0
@@ -117,7 +118,7 @@ class _Flight(Flight):
 
 
 @final
-class Cache(BaseCache[K, V, _Flight]):
+class Cache(BaseCache[K, V, AsyncioLoad]):
     """A cache whose misses never start two loads of one key.
 
     load: an async function from key to value, or to `Loaded(value, ttl=...)`.
@@ -140,7 +141,7 @@ class Cache(BaseCache[K, V, _Flight]):
         loads_in: Literal["loop", "thread"] = "loop",
         **options: Unpack[CacheOptions],
     ) -> None:
-        BaseCache.__init__(self, load, **options)  # not super(): mypyc 2.4 passes ** wrongly through it
+        BaseCache.__init__(self, load, AsyncioLoad, **options)  # not super(): mypyc 2.4 passes ** wrongly through it
         if loads_in not in {"loop", "thread"}:
             raise PolicyError(f'loads_in={loads_in!r} is not accepted: give "loop" or "thread"')
         self._is_apart: Final = loads_in == "thread"
@@ -198,15 +199,15 @@ class Cache(BaseCache[K, V, _Flight]):
             if outcome is not None:
                 return self._lookup((value_of(outcome), how))
 
-    def _join(self, key: K) -> Answer | Refuse | tuple[_Flight, Awaitable[Woken], How]:
+    def _join(self, key: K) -> Answer | Refuse | tuple[AsyncioLoad, Awaitable[Woken], How]:
         """Look the key up: the reply, or the flight to wait for, and what to await."""
         loop = _running_loop()
         if self._is_entered and self._is_inside():
             self._refuse_inside()
         if self._is_apart and not self._homes:
             self._require_runtime()
-        joined: Answer | Refuse | tuple[_Flight, Awaitable[Woken], How]
-        boarded: _Flight | None = None
+        joined: Answer | Refuse | tuple[AsyncioLoad, Awaitable[Woken], How]
+        boarded: AsyncioLoad | None = None
         gone: list[object] | None = None
         loading = _loading()
         is_mended = False
@@ -214,10 +215,11 @@ class Cache(BaseCache[K, V, _Flight]):
             try:
                 self._lock.acquire()  # and not `with`, which takes twice as long, since every miss and join comes here
                 self._is_entered = True
-                if loop is not self._loop:
+                if loop is not self._loop or self._is_apart:
+                    self._require_runtime()  # again: it may have gone just before the lock
                     self._look_around(key)
                 asked, boarded = self._ask(key, loading)
-                if not isinstance(asked, _Flight):
+                if not isinstance(asked, AsyncioLoad):
                     joined = asked
                 else:
                     waiter = _Waiter(loop=loop)
@@ -244,7 +246,7 @@ class Cache(BaseCache[K, V, _Flight]):
         del gone
         return joined
 
-    def _look_after(self, flight: _Flight, waiter: Future[Woken], loading: RunningLoad | None) -> Awaitable[Woken]:
+    def _look_after(self, flight: AsyncioLoad, waiter: Future[Woken], loading: RunningLoad | None) -> Awaitable[Woken]:
         """What a caller awaits of whom the flight's end alone may not be enough. Inside the lock."""
         flight.is_shared = flight.is_shared or flight.loop is not waiter.get_loop()
         if loading is not None and (loading.has_ended or flight in loading.waits_for):
@@ -253,7 +255,7 @@ class Cache(BaseCache[K, V, _Flight]):
             return waiter
         return self._wait_and_look(flight, waiter, loading)
 
-    async def _wait_and_look(self, flight: _Flight, waiter: Future[Woken], loading: RunningLoad | None) -> Woken:
+    async def _wait_and_look(self, flight: AsyncioLoad, waiter: Future[Woken], loading: RunningLoad | None) -> Woken:
         """Wait, and see now and then whether the load's loop still runs, and whether the load `loading`, in whose
         context this is, waits for it.
         """
@@ -272,13 +274,13 @@ class Cache(BaseCache[K, V, _Flight]):
             self._leave_flight(flight, waiter)
             raise
 
-    def _leave_flight(self, flight: _Flight, waiting: object) -> None:
+    def _leave_flight(self, flight: AsyncioLoad, waiting: object) -> None:
         if isinstance(waiting, Future):
             with contextlib.suppress(RuntimeError):  # its loop was closed
                 waiting.cancel()  # where the caller's coroutine was closed, it is not yet
             self._left(flight, can_cancel=True)
 
-    def _let_go_of(self, flight: _Flight, now: int, can_cancel: bool, loading: RunningLoad | None) -> Effects:
+    def _let_go_of(self, flight: AsyncioLoad, now: int, can_cancel: bool, loading: RunningLoad | None) -> Effects:
         flight.left += 1
         if 2 * flight.left > len(flight.waiters):
             flight.waiters[:] = [waiter for waiter in flight.waiters if not waiter.done()]
@@ -308,7 +310,7 @@ class Cache(BaseCache[K, V, _Flight]):
         except BaseException:
             self._abort()
             raise
-        self._homes.clear()
+        self._look(self._homes.clear)
 
     async def __aenter__(self) -> Self:
         self._keyspace.open()
@@ -328,16 +330,11 @@ class Cache(BaseCache[K, V, _Flight]):
         elif not self._homes:
             self._homes.setdefault(None, LoopThread())
 
-    def _board(self, key: K, generation: int, due_at: int) -> _Flight:
-        return _Flight(self, key, generation, due_at, self._loop_of_loads())
+    def _equip(self, flight: AsyncioLoad) -> None:
+        flight.cache = self
+        flight.loop = self._homes[None].loop if self._is_apart else _running_loop()
 
-    def _loop_of_loads(self) -> asyncio.AbstractEventLoop:
-        if not self._is_apart:
-            return _running_loop()
-        self._require_runtime()
-        return self._homes[None].loop
-
-    def _launch(self, flight: _Flight) -> None:
+    def _launch(self, flight: AsyncioLoad) -> None:
         if flight.loop is asyncio._get_running_loop():
             self._start(flight)
             return
@@ -347,7 +344,7 @@ class Cache(BaseCache[K, V, _Flight]):
             self._dropped(flight)
         flight.is_launched = True
 
-    def _start(self, flight: _Flight) -> None:
+    def _start(self, flight: AsyncioLoad) -> None:
         if flight.has_ended:  # superseded before it was launched: a closed cache must not go on loading
             self._dropped(flight)
             return
@@ -365,7 +362,7 @@ class Cache(BaseCache[K, V, _Flight]):
                 task.cancel()  # it could not be before it was known
         flight.is_launched = True
 
-    async def _run(self, flight: _Flight) -> None:
+    async def _run(self, flight: AsyncioLoad) -> None:
         handled: BaseException | None = None
         try:
             try:
@@ -392,7 +389,7 @@ class Cache(BaseCache[K, V, _Flight]):
                 self._tidy(flight)
             flight.task = None
 
-    def _stopped(self, flight: _Flight, error: BaseException, handled: BaseException | None) -> None:
+    def _stopped(self, flight: AsyncioLoad, error: BaseException, handled: BaseException | None) -> None:
         """The load's coroutine was made to end, or the loader raised such a thing itself."""
         task = flight.task
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0:
@@ -403,7 +400,7 @@ class Cache(BaseCache[K, V, _Flight]):
         else:
             self._failed(flight, error, handled)
 
-    def _ended_unbegun(self, flight: _Flight, task: Future[None]) -> None:
+    def _ended_unbegun(self, flight: AsyncioLoad, task: Future[None]) -> None:
         """The load's task has ended before its first step."""
         try:
             flight.was_cancelled = task.cancelled()
@@ -414,7 +411,7 @@ class Cache(BaseCache[K, V, _Flight]):
             self._broken_off(flight, error)
             raise
 
-    def _tidy(self, flight: _Flight) -> None:
+    def _tidy(self, flight: AsyncioLoad) -> None:
         """The load is over: nothing of it is left behind, and who waits for that is told."""
         if flight.timer is not None:
             flight.timer.cancel()
@@ -425,7 +422,7 @@ class Cache(BaseCache[K, V, _Flight]):
             quiet = self._quiet.pop()
             _call(quiet.get_loop(), _wake, (quiet,), None)
 
-    def _settle(self, flight: _Flight, outcome: Woken) -> None:
+    def _settle(self, flight: AsyncioLoad, outcome: Woken) -> None:
         if flight.task is not None:
             for ended in [task for task in self._tasks if task.done()]:  # of which `_over` was not told
                 self._tasks.discard(ended)
@@ -437,7 +434,7 @@ class Cache(BaseCache[K, V, _Flight]):
                 _call(waiter.get_loop(), _wake, (waiter,), outcome)
         flight.waiters.clear()  # last: where this is broken off, those who are left are woken again
 
-    def _settle_here(self, flight: _Flight, outcome: Outcome) -> None:
+    def _settle_here(self, flight: AsyncioLoad, outcome: Outcome) -> None:
         if flight.is_shared:
             self._settle(flight, outcome)
         else:
@@ -446,7 +443,7 @@ class Cache(BaseCache[K, V, _Flight]):
         if flight.timer is not None:
             flight.timer.cancel()
 
-    def _settle_dropped(self, flight: _Flight) -> None:
+    def _settle_dropped(self, flight: AsyncioLoad) -> None:
         """Nobody is told of the end of a loop: who waits looks up again, but for those who are cancelled with it."""
         if flight.was_cancelled:
             cancelled = Failure(LoadCancelled("the load was cancelled"), None)
@@ -456,7 +453,7 @@ class Cache(BaseCache[K, V, _Flight]):
         flight.is_shared = True
         self._settle(flight, None)
 
-    def _cancel(self, flight: _Flight) -> None:
+    def _cancel(self, flight: AsyncioLoad) -> None:
         if flight.task is not None:
             _call(flight.loop, flight.task.cancel)
 
@@ -465,10 +462,10 @@ class Cache(BaseCache[K, V, _Flight]):
         self._quiet.clear()
         self._homes.clear()
 
-    def _arm(self, flight: _Flight) -> None:
+    def _arm(self, flight: AsyncioLoad) -> None:
         _call(flight.loop, self._set_timer, flight)
 
-    def _set_timer(self, flight: _Flight) -> None:
+    def _set_timer(self, flight: AsyncioLoad) -> None:
         seconds = (flight.due_at - self._clock()) / NANOSECONDS_PER_SECOND
         flight.timer = flight.loop.call_later(seconds, self._deadline_passed, flight)
 

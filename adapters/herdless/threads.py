@@ -35,7 +35,6 @@ from herdless._cache import (
     Answered,
     BaseCache,
     CacheOptions,
-    Flight,
     K,
     V,
     not_awaitable,
@@ -60,6 +59,7 @@ from herdless_core import (
     PolicyError,
     ReentrantLoad,
     Refuse,
+    RunningLoad,
     Stats,
     Value,
     after,
@@ -98,7 +98,9 @@ _NO_WAIT: Final = _Wait()
 
 
 @final
-class _Flight(Flight):
+class ThreadsLoad(RunningLoad):
+    """A load and what threads need for it: whether one has taken it up, and where its waiters are parked."""
+
     is_begun: bool = False
     """Whether a thread has taken the load up."""
     is_urgent: bool = False
@@ -115,7 +117,7 @@ class _Flight(Flight):
 
 
 @final
-class Cache(BaseCache[K, V, _Flight]):
+class Cache(BaseCache[K, V, ThreadsLoad]):
     """A cache whose misses never start two loads of one key.
 
     load: a function from key to value, or to `Loaded(value, ttl=...)`.
@@ -141,14 +143,14 @@ class Cache(BaseCache[K, V, _Flight]):
         **options: Unpack[CacheOptions],
     ) -> None:
         options.setdefault("max_loads", MAX_LOADS)
-        BaseCache.__init__(self, load, **options)  # not super(): mypyc 2.4 passes ** wrongly through it
+        BaseCache.__init__(self, load, ThreadsLoad, **options)  # not super(): mypyc 2.4 passes ** wrongly through it
         if around_load is not None and not callable(around_load):
             raise PolicyError(
                 f"around_load={around_load!r} is not accepted: give a function that returns a context manager"
             )
         self._executor: Final = executor
         self._around_load: Final = around_load
-        self._workers = Workers[_Flight]()
+        self._workers = Workers[ThreadsLoad]()
 
     def get(self, key: K, timeout: float | None = None) -> V:
         """The key's value, loaded if need be.
@@ -179,7 +181,7 @@ class Cache(BaseCache[K, V, _Flight]):
         try:
             try:
                 asked, boarded, wait, expires_at, runs_here = self._begin(key, timeout_ns)
-                if runs_here and isinstance(asked, _Flight):
+                if runs_here and isinstance(asked, ThreadsLoad):
                     self._run(asked)
             except Exception:  # what was asked for is refused, or foreign code raised
                 self._mend()
@@ -192,10 +194,10 @@ class Cache(BaseCache[K, V, _Flight]):
         return self._answered(key, asked, boarded, wait, expires_at)
 
     def _answered(
-        self, key: K, asked: _Flight | Answer | Refuse, boarded: _Flight | None, wait: _Wait, expires_at: int
+        self, key: K, asked: ThreadsLoad | Answer | Refuse, boarded: ThreadsLoad | None, wait: _Wait, expires_at: int
     ) -> Answered:
         """What a lookup gives that was begun, and whose load was run where it is run by the caller."""
-        if not isinstance(asked, _Flight):
+        if not isinstance(asked, ThreadsLoad):
             return value_of_reply(key, asked, self._shown), "hit"
         return self._finish(asked, wait, expires_at), "loaded" if asked is boarded else "joined"
 
@@ -208,7 +210,7 @@ class Cache(BaseCache[K, V, _Flight]):
 
     def _begin(
         self, key: K, timeout_ns: int = NEVER
-    ) -> tuple[_Flight | Answer | Refuse, _Flight | None, _Wait, int, bool]:
+    ) -> tuple[ThreadsLoad | Answer | Refuse, ThreadsLoad | None, _Wait, int, bool]:
         """Look the key up: the reply, or the flight to `_finish`; the flight that was started for it, if any; where to
         wait; until which instant; whether to `_run` it first.
         """
@@ -223,12 +225,12 @@ class Cache(BaseCache[K, V, _Flight]):
                 self._is_entered = True
                 expires_at = NEVER if timeout_ns == NEVER else after(self._clock(), timeout_ns)
                 asked, boarded = self._ask(key, loading)
-                if isinstance(asked, _Flight) and asked is not boarded and self._is_queued(asked):
+                if isinstance(asked, ThreadsLoad) and asked is not boarded and self._is_queued(asked):
                     self._carry_out(self._keyspace.supersede(asked))
                     asked, boarded = self._ask(key, loading)
-                if isinstance(asked, _Flight) and asked is not boarded and asked.waits_for_this_thread():
+                if isinstance(asked, ThreadsLoad) and asked is not boarded and asked.waits_for_this_thread():
                     self._carry_out(self._keyspace.waiter_left(asked.generation, LONG_AGO, can_cancel=False))
-                elif isinstance(asked, _Flight):
+                elif isinstance(asked, ThreadsLoad):
                     wait = asked.wait or wait
                     runs_here = asked is boarded and timeout_ns == NEVER and asked.due_at == NEVER
                     asked.is_begun = asked.is_begun or runs_here
@@ -249,11 +251,11 @@ class Cache(BaseCache[K, V, _Flight]):
         del gone
         return asked, boarded, wait, expires_at, runs_here
 
-    def _is_queued(self, flight: _Flight) -> bool:
+    def _is_queued(self, flight: ThreadsLoad) -> bool:
         """Whether it is a refresh that waits for a thread, and nobody waits for it yet. Inside the lock."""
         return not (flight.is_begun or flight.is_urgent or flight.boarder == WAITS_FOR_TURN)
 
-    def _finish(self, flight: _Flight, wait: _Wait, expires_at: int) -> Value:
+    def _finish(self, flight: ThreadsLoad, wait: _Wait, expires_at: int) -> Value:
         """What the flight's waiters are answered with."""
         if wait is _NO_WAIT:
             raise ReentrantLoad("a signal handler or a finalizer asks for the key that its own thread is about to load")
@@ -281,7 +283,7 @@ class Cache(BaseCache[K, V, _Flight]):
         if not self._is_inside():  # foreign code inside the lock cannot wait
             self.settled()
 
-    def _parked(self) -> list[tuple[_Flight, _Wait]]:
+    def _parked(self) -> list[tuple[ThreadsLoad, _Wait]]:
         own, parked = LOADING.get(), []
         for flight in self._flights.values():
             if flight is not own and flight.wait is not None:
@@ -298,10 +300,7 @@ class Cache(BaseCache[K, V, _Flight]):
 
     # What the runtime adds: running loads, parking callers
 
-    def _board(self, key: K, generation: int, due_at: int) -> _Flight:
-        return _Flight(key, generation, due_at)
-
-    def _launch(self, flight: _Flight) -> None:
+    def _launch(self, flight: ThreadsLoad) -> None:
         if not flight.is_urgent:
             self._give_up_overdue(self._clock())
         job = self._job(flight)
@@ -316,10 +315,10 @@ class Cache(BaseCache[K, V, _Flight]):
             self._failed(flight, error)
         flight.is_launched = True
 
-    def _job(self, flight: _Flight) -> Job:
+    def _job(self, flight: ThreadsLoad) -> Job:
         return functools.partial(contextvars.copy_context().run, self._run_aside, flight)
 
-    def _job_over(self, flight: _Flight, job: Future[object]) -> None:
+    def _job_over(self, flight: ThreadsLoad, job: Future[object]) -> None:
         if job.cancelled() and not flight.is_begun:
             self._dropped(flight)  # the executor was shut down
 
@@ -329,7 +328,7 @@ class Cache(BaseCache[K, V, _Flight]):
             if now >= flight.due_at and not flight.has_ended:
                 self._deadline_passed(flight)
 
-    def _run(self, flight: _Flight) -> None:
+    def _run(self, flight: ThreadsLoad) -> None:
         """Call the loader on this thread, and report how it ended. Raises what is no `Exception`."""
         outside, handled = LOADING.get(), sys.exception()
         try:
@@ -349,7 +348,7 @@ class Cache(BaseCache[K, V, _Flight]):
             self._broken_off(flight, error, handled)
             raise
 
-    def _run_aside(self, flight: _Flight) -> None:
+    def _run_aside(self, flight: ThreadsLoad) -> None:
         try:
             if self._look(lambda: self._begins(flight)):
                 with contextlib.nullcontext() if self._around_load is None else self._around_load():
@@ -363,19 +362,19 @@ class Cache(BaseCache[K, V, _Flight]):
                 with contextlib.suppress(Exception):  # a handler of the user's own
                     LOGGER.warning("around_load failed after a load", exc_info=error)
 
-    def _begins(self, flight: _Flight) -> bool:
+    def _begins(self, flight: ThreadsLoad) -> bool:
         """Whether this thread is the one to run the load. Inside the lock."""
         begins = not flight.is_begun and not flight.has_ended
         flight.is_begun = flight.is_begun or begins
         return begins
 
-    def _wait(self, flight: _Flight, wait: _Wait, expires_at: int) -> Outcome:
+    def _wait(self, flight: ThreadsLoad, wait: _Wait, expires_at: int) -> Outcome:
         while wait.outcome is None:
             if wait.done is not None and not wait.done.wait(self._pause(min(flight.due_at, expires_at))):
                 self._look_at_clock(flight, expires_at)
         return wait.outcome
 
-    def _look_at_clock(self, flight: _Flight, expires_at: int) -> None:
+    def _look_at_clock(self, flight: ThreadsLoad, expires_at: int) -> None:
         now = self._clock()
         if now >= flight.due_at:
             self._deadline_passed(flight)
@@ -388,7 +387,7 @@ class Cache(BaseCache[K, V, _Flight]):
             return None
         return min(max(0.0, (instant - self._clock()) / NANOSECONDS_PER_SECOND), TIMEOUT_MAX)
 
-    def _settle(self, flight: _Flight, outcome: Outcome) -> None:
+    def _settle(self, flight: ThreadsLoad, outcome: Outcome) -> None:
         wait = flight.wait
         if wait is not None:
             if wait.outcome is None:  # it is told again where it was broken off
@@ -397,10 +396,10 @@ class Cache(BaseCache[K, V, _Flight]):
                 wait.done.set()
             flight.wait = None
 
-    def _cancel(self, flight: _Flight) -> None:
+    def _cancel(self, flight: ThreadsLoad) -> None:
         """Threads cannot cancel."""
 
-    def _arm(self, flight: _Flight) -> None:
+    def _arm(self, flight: ThreadsLoad) -> None:
         """Waiters look at the time themselves; a flight without any is looked at by the next lookup."""
 
     def _abandon(self) -> None:
@@ -408,7 +407,7 @@ class Cache(BaseCache[K, V, _Flight]):
         for flight in self._ended.values():
             if flight.wait is not None:
                 flight.wait.outcome = Failure(LoadCancelled("the process was forked during the load"), None)
-        self._workers = Workers[_Flight]()
+        self._workers = Workers[ThreadsLoad]()
 
 
 def _nanoseconds(timeout: object) -> int:

@@ -29,7 +29,6 @@ from herdless._cache import (
     Answered,
     BaseCache,
     CacheOptions,
-    Flight,
     K,
     V,
     awaitable,
@@ -49,6 +48,7 @@ from herdless_core import (
     Outcome,
     Policy,
     PolicyError,
+    RunningLoad,
     Stats,
 )
 
@@ -72,7 +72,9 @@ class _Wait:
 
 
 @final
-class _Flight(Flight):
+class TrioLoad(RunningLoad):
+    """A load and what trio needs for it: its task and scope, and the event for its waiters."""
+
     task: trio.lowlevel.Task | None = None
     """The load, while it runs."""
     timer: trio.CancelScope | None = None
@@ -94,7 +96,7 @@ class _Flight(Flight):
 
 
 @final
-class Cache(BaseCache[K, V, _Flight]):
+class Cache(BaseCache[K, V, TrioLoad]):
     """A cache whose misses never start two loads of one key. Use it inside `async with`.
 
     load: an async function from key to value, or to `Loaded(value, ttl=...)`.
@@ -114,7 +116,7 @@ class Cache(BaseCache[K, V, _Flight]):
         checkpoint: Literal["fair", "always", "never"] = "fair",
         **options: Unpack[CacheOptions],
     ) -> None:
-        BaseCache.__init__(self, load, **options)  # not super(): mypyc 2.4 passes ** wrongly through it
+        BaseCache.__init__(self, load, TrioLoad, **options)  # not super(): mypyc 2.4 passes ** wrongly through it
         if checkpoint not in _FIRST_CHECKPOINT_AT:
             raise PolicyError(f'checkpoint={checkpoint!r} is not accepted: give "fair", "always" or "never"')
         self._is_fair: Final = checkpoint == "fair"
@@ -123,7 +125,7 @@ class Cache(BaseCache[K, V, _Flight]):
         self._nursery_manager: AbstractAsyncContextManager[trio.Nursery, bool | None]
         self._token: trio.lowlevel.TrioToken | None = None
         """The run that opened the cache."""
-        self._loads: Final[set[_Flight]] = set()
+        self._loads: Final[set[TrioLoad]] = set()
         """Every load that still runs."""
         self._quiet: Final[list[trio.Event]] = []
         """Who wants to know that a load is over."""
@@ -159,7 +161,7 @@ class Cache(BaseCache[K, V, _Flight]):
             self._open_nursery()
             raise CacheClosed("the cache was opened in another trio run: only that one can wait for its loads")
         asked, boarded, wait = self._enter(key)
-        if isinstance(asked, _Flight):
+        if isinstance(asked, TrioLoad):
             try:
                 await wait.done.wait()
             except BaseException:
@@ -218,17 +220,14 @@ class Cache(BaseCache[K, V, _Flight]):
 
     # What the runtime adds: running loads, parking callers
 
-    def _board(self, key: K, generation: int, due_at: int) -> _Flight:
-        return _Flight(key, generation, due_at)
-
-    def _park(self, flight: _Flight) -> _Wait | None:
+    def _park(self, flight: TrioLoad) -> _Wait | None:
         return flight.wait
 
-    def _launch(self, flight: _Flight) -> None:
+    def _launch(self, flight: TrioLoad) -> None:
         self._in_run(contextvars.copy_context().run, self._start, flight)
         flight.is_launched = True
 
-    def _start(self, flight: _Flight) -> None:
+    def _start(self, flight: TrioLoad) -> None:
         if flight.has_ended or self._nursery is None:  # superseded before it was launched
             self._dropped(flight)
             return
@@ -242,7 +241,7 @@ class Cache(BaseCache[K, V, _Flight]):
             self._loads.discard(flight)
             raise
 
-    async def _run(self, flight: _Flight) -> None:
+    async def _run(self, flight: TrioLoad) -> None:
         try:
             with flight.scope:
                 await self._load_in_scope(flight)
@@ -251,7 +250,7 @@ class Cache(BaseCache[K, V, _Flight]):
         finally:
             self._over(flight)
 
-    def _over(self, flight: _Flight) -> None:
+    def _over(self, flight: TrioLoad) -> None:
         """The load's task ends, in whatever way."""
         try:
             self._clean_up(flight)
@@ -259,7 +258,7 @@ class Cache(BaseCache[K, V, _Flight]):
             self._clean_up(flight)  # it was broken off, and nothing of it may not be done twice
             raise
 
-    def _clean_up(self, flight: _Flight) -> None:
+    def _clean_up(self, flight: TrioLoad) -> None:
         flight.task = None
         self._loads.discard(flight)
         if not flight.has_ended or self._has_turns:
@@ -268,7 +267,7 @@ class Cache(BaseCache[K, V, _Flight]):
             self._quiet[-1].set()
             self._quiet.pop()
 
-    async def _load_in_scope(self, flight: _Flight) -> None:
+    async def _load_in_scope(self, flight: TrioLoad) -> None:
         try:
             if flight.has_ended:
                 raise LoadCancelled("the load was superseded before it began")
@@ -285,13 +284,13 @@ class Cache(BaseCache[K, V, _Flight]):
         else:
             self._succeeded(flight, value)
 
-    async def _watch(self, flight: _Flight) -> None:
+    async def _watch(self, flight: TrioLoad) -> None:
         with trio.CancelScope() as flight.timer:
             while not flight.has_ended:
                 await trio.sleep(max(0.0, (flight.due_at - self._clock()) / NANOSECONDS_PER_SECOND))
                 self._deadline_passed(flight)
 
-    def _settle(self, flight: _Flight, outcome: Outcome) -> None:
+    def _settle(self, flight: TrioLoad, outcome: Outcome) -> None:
         wait = flight.wait
         if wait is not None:
             if not wait.done.is_set():  # it is told again where it was broken off
@@ -301,15 +300,15 @@ class Cache(BaseCache[K, V, _Flight]):
         if flight.timer is not None:
             self._in_run(flight.timer.cancel)
 
-    def _cancel(self, flight: _Flight) -> None:
+    def _cancel(self, flight: TrioLoad) -> None:
         if flight in self._loads:
             self._in_run(flight.scope.cancel)
 
-    def _arm(self, flight: _Flight) -> None:
+    def _arm(self, flight: TrioLoad) -> None:
         if flight.timer is None:  # `_watch` sleeps again by itself
             self._in_run(self._start_watch, flight)
 
-    def _start_watch(self, flight: _Flight) -> None:
+    def _start_watch(self, flight: TrioLoad) -> None:
         if self._nursery is not None and not flight.has_ended:
             self._nursery.start_soon(self._watch, flight, name="herdless load_timeout")
 

@@ -63,7 +63,7 @@ from herdless_core._policy import (
     PolicyOptions,
     after,
 )
-from herdless_core._reentrancy import RunningLoad
+from herdless_core._running import RunningLoad
 from herdless_core._shown import ShowKey, Shown, shown
 from herdless_core._states import ABSENT, Absent, Cause, Entry, Evicted, Failure, Flight, Fresh, Pending, Stale
 

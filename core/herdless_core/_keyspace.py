@@ -13,10 +13,11 @@ busy cache makes most, without the objects that describe a step. An adapter trie
 
 Requests and reports return the effects to carry out. The entry is committed when they return, so Save and Forget are
 done as far as memory is concerned; those of victims, which are other keys, are left out, their CancelLoad is not.
-`board` is called once for each flight, inside the step that starts it, and makes what stands for it in an adapter: it
-may read or start nothing. `ended` holds the flights that the last steps ended; whoever carried their effects out, or
-has none to carry out, clears it. `leaving` holds what the last steps removed; it is to be cleared, and so let go, after
-the critical section, since a finalizer may call the cache.
+Nothing of an adapter runs within a step: a load's record, of the class `load_type`, is made of key, generation and
+deadline alone. `started` holds the records that the last steps made, for the adapter to fill in what is its own, but
+for that of `enter`, which returns it. `ended` holds the flights that the last steps ended; whoever carried their
+effects out, or has none to carry out, clears both. `leaving` holds what the last steps removed; it is to be cleared,
+and so let go, after the critical section, since a finalizer may call the cache.
 
 A step may be broken off by an exception that comes from outside, at any moment: an interrupt, or a key's `__eq__`.
 `heal` makes the tables agree again.
@@ -66,7 +67,8 @@ from herdless_core._events import (
 )
 from herdless_core._machine import JOINS, LEADS, NOT_STALE, NOTHING, Step, age, fill, join, peek, start, transition
 from herdless_core._policy import LONG_AGO, NANOSECONDS_PER_SECOND, NEVER, Loaded, Policy, check_count
-from herdless_core._reentrancy import RunningLoad, begin_wait, end_wait
+from herdless_core._reentrancy import begin_wait, end_wait
+from herdless_core._running import RunningLoad
 from herdless_core._shown import Shown, shown
 from herdless_core._states import ABSENT, Entry, Evicted
 from herdless_core._store import Store
@@ -113,7 +115,6 @@ class Keyspace(Generic[K]):
     """The entries of one cache. See the module's docstring for the kinds of methods and the order of their use."""
 
     __slots__ = (
-        "_board",
         "_closed",
         "_evictions",
         "_generation",
@@ -123,6 +124,7 @@ class Keyspace(Generic[K]):
         "_load_cancellations",
         "_load_failures",
         "_load_timeouts",
+        "_load_type",
         "_max_loads",
         "_misses",
         "_observe",
@@ -138,6 +140,7 @@ class Keyspace(Generic[K]):
         "hot",
         "leaving",
         "policy",
+        "started",
     )
 
     def __init__(
@@ -147,7 +150,7 @@ class Keyspace(Generic[K]):
         maxsize: int | None = None,
         max_loads: int | None = None,
         observe: Observer | None = None,
-        board: Callable[[K, int, int], RunningLoad] = RunningLoad,
+        load_type: type[RunningLoad] = RunningLoad,
         shown: Shown = shown,
     ) -> None:
         self.policy: Final = policy
@@ -157,9 +160,11 @@ class Keyspace(Generic[K]):
         self.leaving: Final = self._store.leaving
         self._max_loads: Final = NEVER if max_loads is None else check_count("max_loads", max_loads, least=1)
         self._observe: Final = observe
-        self._board: Final = board
+        self._load_type: Final = load_type
         self.flights: Final[dict[int, RunningLoad]] = {}
         """Every flight that is not settled, by generation: attached to its key's entry, or that of an evicted one."""
+        self.started: Final[list[RunningLoad]] = []
+        """The flights that the last steps started, in order, but for those of `enter`."""
         self.ended: Final[dict[int, RunningLoad]] = {}
         """The flights that the last steps ended, by generation."""
         self._turns: Final[set[RunningLoad]] = set()
@@ -219,7 +224,7 @@ class Keyspace(Generic[K]):
             due_at = started.flight.due_at
             self._is_torn = True
             self._generation = generation
-            load = self.flights[generation] = self._board(key, generation, due_at)
+            load = self.flights[generation] = self._load_type(key, generation, due_at)
             if self._max_loads != NEVER:
                 self._turns.add(load)
             if self._observe is not None:
@@ -606,7 +611,8 @@ class Keyspace(Generic[K]):
             self.flights[new.generation].evicted = after
         elif old is None or old.generation != new.generation:
             self._generation = new.generation
-            self.flights[new.generation] = self._board(key, new.generation, new.due_at)
+            load = self.flights[new.generation] = self._load_type(key, new.generation, new.due_at)
+            self.started.append(load)
 
     def _count_end(self, event: Event) -> None:
         """A flight ended by this event. Its failure was counted when it was reported."""

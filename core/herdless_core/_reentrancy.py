@@ -10,37 +10,7 @@ two caches, at least one sees it.
 
 from __future__ import annotations
 
-from typing import Any
-
-from herdless_core._states import Evicted
-
-
-class RunningLoad:
-    """One load while it runs: what it loads, and for which other loads its own callers wait just now.
-
-    An adapter adds what it needs to run the load and to answer its waiters, in a subclass. Few are alive at a time, and
-    one is made for each miss: attributes that seldom differ from their defaults are the class's, at no cost.
-    """
-
-    has_ended: bool = False
-    """Set when nobody waits for it any more."""
-    has_turn: bool = False
-    """Set while it is one of the `max_loads` that run."""
-    evicted: Evicted | None = None
-    """The entry that was removed while callers waited for this load, which are still to be answered."""
-    waits_for: tuple[RunningLoad, ...] = ()
-
-    def __init__(self, key: Any, generation: int, due_at: int) -> None:
-        self.key = key
-        self.generation = generation
-        self.due_at = due_at
-        """From this instant on it is too late, in nanoseconds; `NEVER` without `load_timeout`."""
-
-    def holds_up(self) -> bool:
-        """Whether this load cannot end before the caller does who runs in its context. A runtime in which a context is
-        inherited by what the load does not wait for knows better.
-        """
-        return True
+from herdless_core._running import RunningLoad
 
 
 def begin_wait(waiting: RunningLoad, target: RunningLoad) -> bool:

@@ -63,13 +63,14 @@ def nothing_is_locked(patch: pytest.MonkeyPatch, cache: Any) -> None:
         init(self, *args, **options)
         self._lock = NoLock()
 
-    def others_go_on(self: Any, *args: Any) -> Any:
+    def others_go_on(self: Any, *args: Any) -> None:
         time.sleep(0.001)  # in the middle of a step, where a switch between threads would seldom come
-        return board(self, *args)
+        make(self, *args)
 
-    board = cache._board
+    load_type = herdless.threads.ThreadsLoad
+    make = load_type.__init__
     patch.setattr(cache, "__init__", without_lock)
-    patch.setattr(cache, "_board", others_go_on)
+    patch.setattr(load_type, "__init__", others_go_on)
 
 
 def a_load_is_launched_twice(patch: pytest.MonkeyPatch, cache: Any) -> None:
@@ -129,14 +130,13 @@ def invalidation_is_forgotten(patch: pytest.MonkeyPatch, cache: Any) -> None:
 
 def flights_are_kept(patch: pytest.MonkeyPatch, cache: Any) -> None:
     """Each flight is appended to some list, and never removed."""
-    board = cache._board
+    equip = cache._equip
 
-    def kept(self: Any, *args: Any) -> Any:
-        flight = board(self, *args)
+    def kept(self: Any, flight: Any) -> None:
         KEPT.append(flight)
-        return flight
+        equip(self, flight)
 
-    patch.setattr(cache, "_board", kept)
+    patch.setattr(cache, "_equip", kept)
 
 
 def every_lookup_leaves_something_behind(patch: pytest.MonkeyPatch, cache: Any) -> None:

@@ -54,18 +54,17 @@ def test_a_miss_and_a_join_count_as_by_get(maxsize: int | None) -> None:
 
 
 def test_the_load_that_is_joined_is_the_one_that_was_started() -> None:
-    """One object stands for a load, and it is what `board` made."""
-    made: list[RunningLoad] = []
+    """One object stands for a load, of the class that the adapter gave."""
 
-    def board(key: str, generation: int, due_at: int) -> RunningLoad:
-        made.append(RunningLoad(key, generation, due_at))
-        return made[-1]
+    class Load(RunningLoad):
+        pass
 
-    cache = Keyspace[str](Policy(load_timeout=5), board=board)
+    cache = Keyspace[str](Policy(load_timeout=5), load_type=Load)
     first = _enter(cache, "a", 7)
     assert (first.key, first.generation, first.due_at) == ("a", 1, 7 + 5 * SECOND)
     assert _enter(cache, "a", 8) is first
-    assert made == [first]
+    assert type(first) is Load
+    assert cache.flights == {1: first}
     cache.fill(first, "value", 9)
     assert first.has_ended
 

@@ -92,8 +92,8 @@ class Hosted:
         """Nothing is left of any load: no task, no flight, no timer."""
         return (
             not self.flights._tasks
-            and not self.flights._flights
             and self.entry.stats().in_flight == 0
+            and not self.entry._ended
             and all(timer.cancelled() or timer.when() <= self.loop.time() for timer in self.loop.timers)
         )
 

@@ -25,6 +25,7 @@ def assert_tables_agree(cache: BaseCache[Any, Any, Any]) -> None:
         assert flight.evicted is None or flight.evicted.flight is not None, f"{flight.key} is evicted without a flight"
         assert flight.generation <= keyspace._generation, "a generation will be given again"
     assert not keyspace.ended, f"nobody looked after {keyspace.ended}"
+    assert not keyspace.started, f"nobody filled in {keyspace.started}"
     assert not keyspace.leaving, f"{keyspace.leaving} are kept"
     assert not keyspace._is_torn, "a step was broken off"
     assert not cache._postponed, "a change is not carried out"

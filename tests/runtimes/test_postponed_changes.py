@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from herdless import asyncio as asyncio_cache
 from herdless.threads import Cache
 from tests.interrupts.tables import assert_tables_agree
 
@@ -79,3 +81,24 @@ def test_a_postponed_change_that_fails_leaves_the_tables_whole(
     assert failed[0]
     assert not failed[-1]
     assert "a change that was made inside the lock failed" in caplog.text
+
+
+def test_a_postponed_refresh_whose_loop_has_ended_starts_no_flight(caplog: pytest.LogCaptureFixture) -> None:
+    """Foreign code inside the lock may have had a loop of its own. Nobody could run the load: the step is not taken."""
+
+    async def refresh() -> None:
+        cache.refresh("another")
+
+    def observe(key: object, _step: object) -> None:
+        if key == "key":
+            asyncio.run(refresh())
+
+    async def load(_key: str) -> int:
+        return 2
+
+    cache: asyncio_cache.Cache[str, int] = asyncio_cache.Cache(load, ttl=60, observe=observe)
+    with caplog.at_level(logging.ERROR, "herdless"):
+        cache.put("key", 1)
+    assert "a change that was made inside the lock failed" in caplog.text
+    assert (cache.stats().loads, cache.stats().load_cancellations, cache.stats().in_flight) == (0, 0, 0)
+    assert_tables_agree(cache)

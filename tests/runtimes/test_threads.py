@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from herdless._workers import MAX_REFRESHERS, Workers
-from herdless.threads import Cache, _Flight, cached
+from herdless.threads import Cache, ThreadsLoad, cached
 from herdless_core import NEVER, Join, LoadCancelled, LoadTimeout, Pending, PolicyError, ReentrantLoad, StartLoad, Step
 
 PATIENCE = 30.0
@@ -369,7 +369,7 @@ def test_refreshes_queue_and_awaited_loads_do_not() -> None:
 def test_idle_worker_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread with nothing to do goes away, and the next job gets another one."""
     monkeypatch.setattr("herdless._workers.IDLE_SECONDS", 0.0)
-    workers = Workers[_Flight]()
+    workers = Workers[ThreadsLoad]()
     threads: list[Thread] = []
     for _ in range(2):
         done = Event()
@@ -378,7 +378,7 @@ def test_idle_worker_ends(monkeypatch: pytest.MonkeyPatch) -> None:
             threads.append(threading.current_thread())
             done.set()
 
-        workers.submit(job, _Flight("k", 1, NEVER))
+        workers.submit(job, ThreadsLoad("k", 1, NEVER))
         assert done.wait(PATIENCE)
         threads[-1].join(PATIENCE)
         assert not threads[-1].is_alive()
@@ -387,8 +387,8 @@ def test_idle_worker_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_idle_worker_is_used_again() -> None:
     """Threads are kept for a while: one after the other, jobs need one thread."""
-    workers = Workers[_Flight]()
-    urgent = _Flight("k", 1, NEVER)
+    workers = Workers[ThreadsLoad]()
+    urgent = ThreadsLoad("k", 1, NEVER)
     urgent.is_urgent = True
     threads = []
     for _ in range(5):
@@ -405,7 +405,7 @@ def test_idle_worker_is_used_again() -> None:
     assert len(set(threads)) == 1
 
 
-def is_idle(workers: Workers[_Flight]) -> bool:
+def is_idle(workers: Workers[ThreadsLoad]) -> bool:
     """Whether the one worker waits for a job."""
     with workers._condition:
         return len(workers._idle) == 1

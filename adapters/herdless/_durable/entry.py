@@ -18,6 +18,7 @@ from typing import Final, final
 from herdless._durable.alarm import due_at, lease, refresh_at
 from herdless._durable.foreign import Watched
 from herdless._durable.kept import Kept
+from herdless._durable.load import DurableLoad
 from herdless._durable.storage import NANOSECONDS_PER_MILLISECOND, EntryStorage
 from herdless._durable.wire import NotStored
 from herdless_core import (
@@ -65,7 +66,11 @@ class DurableEntry:
         self._kept: Final = Kept(storage, key)
         self._key: Final = key
         self._keeps_warm: Final = keeps_warm
-        self._keyspace: Final = Keyspace[str](policy, observe=None if observe is None else Watched(observe))
+        observe = None if observe is None else Watched(observe)
+        self._keyspace: Final = Keyspace[str](policy, observe=observe, load_type=DurableLoad)
+        # The keyspace makes them of this class alone.
+        self._in_flight: Final[dict[int, DurableLoad]] = self._keyspace.flights  # type: ignore[assignment]
+        self._ended: Final[dict[int, DurableLoad]] = self._keyspace.ended  # type: ignore[assignment]  # as above
         self._generation = 0
         """The last one that this instance claimed or read; it outlives what is stored."""
         self._lease_until = 0
@@ -155,9 +160,19 @@ class DurableEntry:
 
     # Questions
 
-    def running_load(self, generation: int) -> RunningLoad:
-        """The node of this flight, for the context in which its loader is called."""
-        return self._keyspace.running_load(generation)
+    def load(self, generation: int) -> DurableLoad | None:
+        """The load of this flight, until it is removed: also where it was superseded, and its waiters wait for its
+        report.
+        """
+        return self._in_flight.get(generation) or self._ended.get(generation)
+
+    def running_load(self, generation: int) -> DurableLoad:
+        """The same, of a flight that a step has just told of; KeyError where there is none."""
+        return self._in_flight.get(generation) or self._ended[generation]
+
+    def remove_load(self, generation: int) -> DurableLoad | None:
+        """The load of this flight, which has ended, and whose waiters are to be answered now, for the last time."""
+        return self._ended.pop(generation, None)
 
     def lendable(self, value: object, now: int) -> tuple[int, int]:
         """For how long a reader may keep this answer: its ttl and its stale_while_revalidate.
@@ -214,7 +229,7 @@ class DurableEntry:
                     self._kept.forget()
                 case _:
                     pass
-        self._keyspace.ended.clear()  # who waited for them is known by `Flights`
+        self._keyspace.started.clear()  # nothing is to be filled in
         self._keyspace.leaving.clear()
         self._look_ahead(now)
         return effects

@@ -16,6 +16,7 @@ from typing import Final, TypeAlias, final
 from herdless._cache import LOADING
 from herdless._durable.entry import DurableEntry
 from herdless._durable.foreign import warn
+from herdless._durable.load import DurableLoad, Waiter
 from herdless._durable.wire import Body
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
@@ -26,22 +27,11 @@ from herdless_core import (
     Loaded,
     Outcome,
     Rearm,
-    RunningLoad,
     Settle,
     StartLoad,
 )
 
 Load: TypeAlias = Callable[[], Awaitable[Body | Loaded[Body]]]
-Waiter: TypeAlias = asyncio.Future[Outcome]
-
-
-@final
-class _Flight:
-    __slots__ = ("timer", "waiters")
-
-    def __init__(self) -> None:
-        self.timer: asyncio.TimerHandle | None = None
-        self.waiters: Final[list[Waiter]] = []
 
 
 @final
@@ -56,15 +46,13 @@ class Flights:
         self._load: Final = load
         self._clock: Final = clock
         self._name: Final = name
-        self._flights: Final[dict[int, _Flight]] = {}
-        """Those that are not settled, by generation."""
         self._tasks: Final[dict[int, asyncio.Task[None]]] = {}
         """Every load that still runs, by generation."""
 
     def join(self, generation: int) -> Waiter:
         """Register one more waiter, BEFORE the effects of the step that says so are carried out."""
         waiter: Waiter = asyncio.get_running_loop().create_future()
-        self._flights.setdefault(generation, _Flight()).waiters.append(waiter)
+        self._entry.running_load(generation).waiters.append(waiter)
         return waiter
 
     def carry_out(self, effects: Effects, now: int) -> None:
@@ -77,7 +65,6 @@ class Flights:
             match effect:
                 case StartLoad():
                     started = effect
-                    self._flights.setdefault(effect.generation, _Flight())
                     self._arm(effect.generation, effect.due_at, now)
                 case Settle():
                     self._settle(effect)
@@ -95,9 +82,9 @@ class Flights:
         try:
             return await waiter
         except BaseException:
-            flight = self._flights.get(generation)
-            if flight is not None:  # one whose flight was settled meanwhile did not leave, it was answered
-                flight.waiters.remove(waiter)
+            load = self._entry.load(generation)
+            if load is not None:  # one whose flight was settled meanwhile did not leave, it was answered
+                load.waiters.remove(waiter)
                 now = self._clock()
                 self.carry_out(self._entry.waiter_left(generation, now, LOADING.get()), now)
             raise
@@ -108,17 +95,17 @@ class Flights:
             await asyncio.wait(list(self._tasks.values()))
 
     def _start(self, generation: int) -> None:
-        load = self._run(generation, self._entry.running_load(generation))
+        run = self._run(generation, self._entry.running_load(generation))
         try:
-            task = self._tasks[generation] = asyncio.get_running_loop().create_task(load)
+            task = self._tasks[generation] = asyncio.get_running_loop().create_task(run)
         except Exception as error:  # noqa: BLE001  # a task factory of whatever kind
-            load.close()
+            run.close()
             self._failed(generation, error)
         else:
             task.add_done_callback(partial(self._ended, generation))
 
-    async def _run(self, generation: int, running: RunningLoad) -> None:
-        LOADING.set(running)
+    async def _run(self, generation: int, load: DurableLoad) -> None:
+        LOADING.set(load)
         try:
             loaded = await self._load()
         except BaseException as error:  # noqa: BLE001  # it ends here: SystemExit would end the whole Worker
@@ -131,7 +118,7 @@ class Flights:
         """The load's task is done. If it has not reported, nobody else will: it may never have run."""
         self._tasks.pop(generation, None)
         error = None if task.cancelled() else task.exception()
-        if generation in self._flights:
+        if self._entry.load(generation) is not None:
             self._failed(generation, error or asyncio.CancelledError())
 
     def _failed(self, generation: int, error: BaseException) -> None:
@@ -140,7 +127,8 @@ class Flights:
             cancelled = LoadCancelled(f"the load of {self._name} ended by {type(error).__name__}")
             cancelled.__cause__ = error
             error = cancelled
-        is_refresh = generation in self._flights and not self._flights[generation].waiters
+        load = self._entry.load(generation)
+        is_refresh = load is not None and not load.waiters
         now = self._clock()
         self.carry_out(self._entry.load_failed(generation, error, now), now)
         if is_refresh:
@@ -159,21 +147,21 @@ class Flights:
 
     def _removed(self, generation: int) -> list[Waiter]:
         """Who waited for the flight, which is over."""
-        flight = self._flights.pop(generation, None)
-        if flight is None:
+        load = self._entry.remove_load(generation)
+        if load is None:
             return []
-        if flight.timer is not None:
-            flight.timer.cancel()
-        return flight.waiters
+        if load.timer is not None:
+            load.timer.cancel()
+        return load.waiters
 
     def _arm(self, generation: int, due_at: int, now: int) -> None:
-        flight = self._flights.get(generation)
-        if due_at < NEVER and flight is not None:
+        load = self._entry.load(generation)
+        if due_at < NEVER and load is not None:
             seconds = max(due_at - now, 0) / NANOSECONDS_PER_SECOND
-            flight.timer = asyncio.get_running_loop().call_later(seconds, self._deadline_passed, generation, due_at)
+            load.timer = asyncio.get_running_loop().call_later(seconds, self._deadline_passed, generation, due_at)
 
     def _deadline_passed(self, generation: int, due_at: int) -> None:
         """The time is up, whatever the clock says now: it may have been set back since the load began."""
-        if generation in self._flights:
+        if self._entry.load(generation) is not None:
             now = max(self._clock(), due_at)
             self.carry_out(self._entry.deadline_passed(generation, now), now)

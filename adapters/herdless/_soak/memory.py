@@ -18,10 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, final
 
-from herdless._cache import Flight
 from herdless._soak.findings import Memory
-from herdless_core import Flight as LoadInFlight
-from herdless_core import RunningLoad
+from herdless_core import Flight, RunningLoad
 
 RSS_LIMIT: Final = 8 * 2**20
 """Bytes. A growth beyond is called a leak."""
@@ -73,7 +71,7 @@ def growth(samples: Sequence[int]) -> int:
 
 def living_flights() -> int:
     """How many flights, of the core and of adapters, are reachable from anything; garbage collected before."""
-    kinds = (Flight, LoadInFlight, RunningLoad)
+    kinds = (Flight, RunningLoad)
     return sum(issubclass(type(each), kinds) for each in gc.get_objects())  # isinstance would ask dead proxies
 
 

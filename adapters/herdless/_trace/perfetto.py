@@ -28,7 +28,9 @@ def as_perfetto(lines: Sequence[Recorded], *, remark: str = "") -> Plain:
 
 @final
 @dataclass(slots=True)
-class _Flight:
+class _Bar:
+    """What is drawn of one flight."""
+
     row: int
     began: int
     by: str
@@ -42,7 +44,7 @@ class _Drawing:
         self._waiting: Final = Waiting()
         self._rows: Final[dict[tuple[Section, str, int], int]] = {}
         """The number of a row, by its key and how many rows the key had before it."""
-        self._flights: Final[dict[FlightId, _Flight]] = {}
+        self._flights: Final[dict[FlightId, _Bar]] = {}
 
     def rows(self) -> Iterator[Plain]:
         """The names of processes and rows."""
@@ -64,7 +66,7 @@ class _Drawing:
             if isinstance(effect, Settle | CancelLoad):
                 yield from self._ended(line, effect.generation, waiters[effect.generation])
             elif isinstance(effect, StartLoad):
-                self._flights[line.section, effect.generation] = _Flight(self._lane(line), line.at, line.by)
+                self._flights[line.section, effect.generation] = _Bar(self._lane(line), line.at, line.by)
         if _waiters(line.step.before) != _waiters(line.step.after):
             yield {
                 "ph": "C",
@@ -85,7 +87,7 @@ class _Drawing:
             end = type(line.step.event).__name__
             yield self._slice(line.section, generation, flight, {"end": end, "line": line.line, "told": waiters})
 
-    def _slice(self, section: Section, generation: int, flight: _Flight, args: dict[str, Any]) -> Plain:
+    def _slice(self, section: Section, generation: int, flight: _Bar, args: dict[str, Any]) -> Plain:
         return {
             "ph": "X",
             "name": f"load {generation}",

@@ -1,0 +1,57 @@
+"""A load that runs: the one mutable record of it that there is, in the core and in an adapter.
+
+An entry knows of its load what never changes within a step, as a value: `herdless_core.Flight`. All that changes while
+the load runs stands here, in one object for each generation, which the keyspace makes. Its attributes are the core's,
+or what every adapter notes; what one runtime alone needs, to run the load and to answer its waiters, is added by a
+subclass, whose name says the runtime: `AsyncioLoad`, `ThreadsLoad`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from herdless_core._states import Evicted
+
+
+class RunningLoad:
+    """One load, from the step that starts it to its end.
+
+    A subclass has to be made of the same three arguments, and to read or start nothing meanwhile: it is made in the
+    middle of a step. What the adapter has to look up for it is filled in after the step, inside the same critical
+    section. Few are alive at a time, and one is made for each miss: attributes that seldom differ from their defaults
+    are the class's, at no cost.
+    """
+
+    # What the core knows
+
+    has_ended: bool = False
+    """Set when nobody waits for it any more."""
+    evicted: Evicted | None = None
+    """The entry that was removed while callers waited for this load, which are still to be answered."""
+    waits_for: tuple[RunningLoad, ...] = ()
+    """The loads for which callers inside this one wait just now."""
+
+    # What an adapter notes
+
+    boarder: int = 0
+    """Who took the step that started it, and so has to launch it: a thread's number; 0 until that is noted."""
+    is_launched: bool = False
+    """Whether somebody runs the load, and will report its end."""
+    is_settled: bool = False
+    """Whether its waiters were answered."""
+    failed_unseen: bool = False
+    """Whether it failed and no caller was told: of a refresh only the log tells."""
+
+    def __init__(self, key: Any, generation: int, due_at: int) -> None:
+        """key: what is loaded; generation: the flight's; due_at: from this instant on it is too late, in nanoseconds,
+        `NEVER` without `load_timeout`.
+        """
+        self.key = key
+        self.generation = generation
+        self.due_at = due_at
+
+    def holds_up(self) -> bool:
+        """Whether this load cannot end before the caller does who runs in its context. A runtime in which a context is
+        inherited by what the load does not wait for knows better.
+        """
+        return True
