@@ -174,6 +174,7 @@ class Cache(BaseCache[K, V, _Flight]):
 
     def _answer(self, key: K, timeout: float | None) -> Answered:
         timeout_ns = _nanoseconds(timeout)
+        since = self._keyspace.generation
         self._require_outside()  # out here: what follows would mend, and give back the lock of whoever is inside
         is_mended = False
         try:
@@ -182,7 +183,7 @@ class Cache(BaseCache[K, V, _Flight]):
                 if runs_here and isinstance(asked, _Flight):
                     self._run(asked)
             except Exception:  # what was asked for is refused, or foreign code raised
-                self._mend()
+                self._mend(since=since)
                 is_mended = True
                 raise
         except BaseException:  # an interrupt, in the lines above too
@@ -216,6 +217,8 @@ class Cache(BaseCache[K, V, _Flight]):
         loading = LOADING.get()
         wait = _NO_WAIT
         runs_here = False
+        since = self._keyspace.generation
+        following: _Flight | None = None
         is_mended = False
         try:
             try:
@@ -224,8 +227,10 @@ class Cache(BaseCache[K, V, _Flight]):
                 expires_at = NEVER if timeout_ns == NEVER else after(self._clock(), timeout_ns)
                 asked, boarded = self._ask(key, loading)
                 if isinstance(asked, _Flight) and asked is not boarded and self._is_queued(asked):
+                    since = 0
                     self._carry_out(self._keyspace.supersede(asked))
                     asked, boarded = self._ask(key, loading)
+                    following = self._carry_out(self._keyspace.next_turn(LONG_AGO))  # where he did not take it
                 if isinstance(asked, _Flight) and asked is not boarded and asked.waits_for_this_thread():
                     self._carry_out(self._keyspace.waiter_left(asked.generation, LONG_AGO, can_cancel=False))
                 elif isinstance(asked, _Flight):
@@ -236,10 +241,12 @@ class Cache(BaseCache[K, V, _Flight]):
                     if not runs_here:
                         wait.park()
                 gone = self._leave()
+                if following is not None:
+                    self._launch(following)
                 if boarded is not None and not runs_here:
                     self._launch(boarded)
             except Exception:  # what was asked for is refused, or foreign code raised
-                self._mend()
+                self._mend(since=since)
                 is_mended = True
                 raise
         except BaseException:  # an interrupt, in the lines above too
@@ -367,6 +374,7 @@ class Cache(BaseCache[K, V, _Flight]):
         """Whether this thread is the one to run the load. Inside the lock."""
         begins = not flight.is_begun and not flight.has_ended
         flight.is_begun = flight.is_begun or begins
+        flight.is_launched = flight.is_launched or begins  # also where it is not said yet by whoever launches it
         return begins
 
     def _wait(self, flight: _Flight, wait: _Wait, expires_at: int) -> Outcome:

@@ -24,8 +24,6 @@ class RunningLoad:
 
     has_ended: bool = False
     """Set when nobody waits for it any more."""
-    has_turn: bool = False
-    """Set while it is one of the `max_loads` that run."""
     evicted: Evicted | None = None
     """The entry that was removed while callers waited for this load, which are still to be answered."""
     waits_for: tuple[RunningLoad, ...] = ()
