@@ -84,6 +84,9 @@ LOGGER: Final = logging.getLogger("herdless")
 WAITS_FOR_TURN: Final = -1
 """The boarder of a flight that is launched later, by whoever ends the load before it."""
 
+NOBODY: Final = frozenset({0, WAITS_FOR_TURN})
+"""The boarders that are no threads."""
+
 
 class CacheOptions(PolicyOptions, total=False):
     """The keyword arguments that every cache takes: those of `Policy`, or `policy` itself, and five of its own."""
@@ -233,19 +236,20 @@ class BaseCache(ABC, Generic[K, V, F]):
             self._postponed.append(step)
             return
         require_room()
-        is_mended = is_taken = False
+        since = NEVER
+        is_mended = False
         try:
             try:
                 self._lock.acquire()
                 self._is_entered = True
                 effects = step(self._clock() if at is None else at)
-                is_taken = True
+                since = 0
                 boarded = self._carry_out(effects)
                 gone = self._leave()
                 if boarded is not None:
                     self._launch(boarded)
             except Exception:  # what was asked for is refused, or foreign code raised
-                self._mend(is_refused=not is_taken)
+                self._mend(since=since)
                 is_mended = True
                 raise
         except BaseException:  # an interrupt, in the lines above too
@@ -269,7 +273,7 @@ class BaseCache(ABC, Generic[K, V, F]):
                 answer = question()
                 self._leave()
             except Exception:  # what was asked for is refused, or foreign code raised
-                self._mend(is_refused=True)
+                self._mend(since=NEVER)
                 is_mended = True
                 raise
         except BaseException:  # an interrupt, in the lines above too
@@ -285,6 +289,7 @@ class BaseCache(ABC, Generic[K, V, F]):
         if self._is_entered and self._is_inside():
             self._refuse_inside()
         require_room()
+        since = self._keyspace.generation
         is_mended = False
         try:
             try:
@@ -296,7 +301,7 @@ class BaseCache(ABC, Generic[K, V, F]):
                 if boarded is not None:
                     self._launch(boarded)
             except Exception:  # what was asked for is refused, or foreign code raised
-                self._mend()
+                self._mend(since=since)
                 is_mended = True
                 raise
         except BaseException:  # an interrupt, in the lines above too
@@ -359,26 +364,30 @@ class BaseCache(ABC, Generic[K, V, F]):
                 )
 
     def _catch_up(self, launches: list[F]) -> None:
+        others = self._orphans()  # this thread is about to launch them
         while self._postponed:
-            step, last = self._postponed.popleft(), next(reversed(self._flights), 0)
+            step = self._postponed.popleft()
+            boarded: F | None = None
             try:
                 boarded = self._carry_out(step(self._clock()))
             except CacheClosed:
                 continue  # closed by the very step: nothing is left that could be changed
             except Exception:
-                boarded = self._put_right([each for each in self._flights.values() if each.generation > last])
+                self._put_right(
+                    [each for each in self._orphans() if each not in others and each not in launches], launches
+                )
                 with contextlib.suppress(Exception):
                     LOGGER.exception("a change that was made inside the lock failed")
             if boarded is not None:
                 launches.append(boarded)
 
-    def _mend(self, flight: F | None = None, *, is_refused: bool = False) -> None:
+    def _mend(self, flight: F | None = None, *, since: int = 0) -> None:
         """What this thread did in here was broken off, perhaps between any two instructions: the tables agree again,
         nobody waits in vain, and the lock is free. Nothing in it may raise.
 
         flight: the one whose end this thread was reporting.
-        is_refused: whether it was broken off before the step was taken. What this thread boarded and did not launch is
-            then none of its business: it came in while the thread was about to launch it.
+        since: the last generation before the call. What this thread boarded up to then, and did not launch, is none of
+            the call's business, which came in while the thread was about to launch it.
         """
         me = get_ident()
         was_inside = self._is_inside() and me not in self._mending
@@ -386,13 +395,7 @@ class BaseCache(ABC, Generic[K, V, F]):
         self._lock.acquire()
         self._is_entered = True
         launches: list[F] = []
-        following = self._put_right(
-            [each for each in self._flights.values() if not each.is_launched and each.boarder in {0, me}]
-            if not is_refused
-            else []
-        )
-        if following is not None:
-            launches.append(following)
+        self._put_right(self._orphans(since), launches)
         if flight is not None and flight.has_ended and not flight.is_settled:
             self._settle_dropped(flight)
         gone = self._conclude(launches)
@@ -409,19 +412,39 @@ class BaseCache(ABC, Generic[K, V, F]):
             self._launch(each)
         del gone
 
-    def _put_right(self, orphans: list[F]) -> F | None:
+    def _orphans(self, since: int = 0) -> list[F]:
+        """The flights that nobody launches, now that a step was broken off before it said who is to: those of no
+        thread, whose turn has come, and those that this thread boarded after the generation `since`.
+        """
+        me = get_ident()
+        return [
+            each
+            for each in self._flights.values()
+            if not each.is_launched
+            and (each.boarder in NOBODY or (each.boarder == me and each.generation > since))
+            and not self._keyspace.waits_for_turn(each)
+        ]
+
+    def _put_right(self, orphans: list[F], launches: list[F]) -> None:
         """After a step was broken off: the tables agree again, and the orphans, which nobody would launch, are dropped.
-        A flight that is to start is returned.
+        The flights that are to start in their place are added to `launches`.
         """
         self._keyspace.heal()
         self._started.clear()  # what is not known to the adapter yet is among the orphans
-        effects = NOTHING
-        for orphan in orphans:
-            effects += self._keyspace.restarted(orphan.generation, LONG_AGO)
-            effects += self._keyspace.load_over(orphan, LONG_AGO)
         for ended in list(self._ended.values()):  # that may have been ordered, and not been done
             self._cancel(ended)
-        return self._carry_out(effects)
+        self._carry_out(NOTHING)
+        for orphan in orphans:
+            self._append(launches, self._drop(orphan))
+        while self._append(launches, self._keyspace.next_turn(LONG_AGO)):
+            pass  # a turn was given back, and the step broken off before it was taken
+
+    def _append(self, launches: list[F], effects: Effects) -> bool:
+        """Carry the effects out, and add the flight that is to start, if any."""
+        boarded = self._carry_out(effects)
+        if boarded is not None:
+            launches.append(boarded)
+        return boarded is not None
 
     # What an adapter carries out
 
@@ -691,6 +714,7 @@ class BaseCache(ABC, Generic[K, V, F]):
         self._keyspace.heal()
         for generation in list(self._flights):
             self._keyspace.restarted(generation, LONG_AGO)
+        self._keyspace.nothing_runs()
         self._abandon()
         self._started.clear()
         self._ended.clear()

@@ -170,6 +170,7 @@ def _sync(calls: Calls, cache: Any) -> Callable[..., Any]:
         # From here on as in `Cache.get`, but that the function is called in this frame, and not in one of a cache's
         # methods: how deep it may call itself depends on it.
         cache._require_outside()
+        since = cache._keyspace.generation
         flight, outside, handled = None, LOADING.get(), sys.exception()
         try:
             try:  # both at once: an interrupt between the two would be seen by neither
@@ -197,7 +198,7 @@ def _sync(calls: Calls, cache: Any) -> Callable[..., Any]:
                 if flight is not None:
                     cache._broken_off(flight, error, handled)
             finally:
-                cache._mend()
+                cache._mend(since=since if isinstance(error, Exception) else 0)
             raise
         return cache._answered(key, asked, boarded, wait, expires_at)[0].value
 

@@ -210,6 +210,7 @@ class Cache(BaseCache[K, V, AsyncioLoad]):
         boarded: AsyncioLoad | None = None
         gone: list[object] | None = None
         loading = _loading()
+        since = self._keyspace.generation
         is_mended = False
         try:
             try:
@@ -236,7 +237,7 @@ class Cache(BaseCache[K, V, AsyncioLoad]):
                 if boarded is not None:
                     (self._start if boarded.loop is loop else self._launch)(boarded)
             except Exception:  # what was asked for is refused, or foreign code raised
-                self._mend()
+                self._mend(since=since)
                 is_mended = True
                 raise
         except BaseException:  # an interrupt, in the lines above too

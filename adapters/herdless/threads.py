@@ -176,6 +176,7 @@ class Cache(BaseCache[K, V, ThreadsLoad]):
 
     def _answer(self, key: K, timeout: float | None) -> Answered:
         timeout_ns = _nanoseconds(timeout)
+        since = self._keyspace.generation
         self._require_outside()  # out here: what follows would mend, and give back the lock of whoever is inside
         is_mended = False
         try:
@@ -184,7 +185,7 @@ class Cache(BaseCache[K, V, ThreadsLoad]):
                 if runs_here and isinstance(asked, ThreadsLoad):
                     self._run(asked)
             except Exception:  # what was asked for is refused, or foreign code raised
-                self._mend()
+                self._mend(since=since)
                 is_mended = True
                 raise
         except BaseException:  # an interrupt, in the lines above too
@@ -218,6 +219,8 @@ class Cache(BaseCache[K, V, ThreadsLoad]):
         loading = LOADING.get()
         wait = _NO_WAIT
         runs_here = False
+        since = self._keyspace.generation
+        following: ThreadsLoad | None = None
         is_mended = False
         try:
             try:
@@ -226,8 +229,10 @@ class Cache(BaseCache[K, V, ThreadsLoad]):
                 expires_at = NEVER if timeout_ns == NEVER else after(self._clock(), timeout_ns)
                 asked, boarded = self._ask(key, loading)
                 if isinstance(asked, ThreadsLoad) and asked is not boarded and self._is_queued(asked):
+                    since = 0
                     self._carry_out(self._keyspace.supersede(asked))
                     asked, boarded = self._ask(key, loading)
+                    following = self._carry_out(self._keyspace.next_turn(LONG_AGO))  # where he did not take it
                 if isinstance(asked, ThreadsLoad) and asked is not boarded and asked.waits_for_this_thread():
                     self._carry_out(self._keyspace.waiter_left(asked.generation, LONG_AGO, can_cancel=False))
                 elif isinstance(asked, ThreadsLoad):
@@ -238,10 +243,12 @@ class Cache(BaseCache[K, V, ThreadsLoad]):
                     if not runs_here:
                         wait.park()
                 gone = self._leave()
+                if following is not None:
+                    self._launch(following)
                 if boarded is not None and not runs_here:
                     self._launch(boarded)
             except Exception:  # what was asked for is refused, or foreign code raised
-                self._mend()
+                self._mend(since=since)
                 is_mended = True
                 raise
         except BaseException:  # an interrupt, in the lines above too
@@ -366,6 +373,7 @@ class Cache(BaseCache[K, V, ThreadsLoad]):
         """Whether this thread is the one to run the load. Inside the lock."""
         begins = not flight.is_begun and not flight.has_ended
         flight.is_begun = flight.is_begun or begins
+        flight.is_launched = flight.is_launched or begins  # also where it is not said yet by whoever launches it
         return begins
 
     def _wait(self, flight: ThreadsLoad, wait: _Wait, expires_at: int) -> Outcome:

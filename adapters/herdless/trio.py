@@ -216,7 +216,9 @@ class Cache(BaseCache[K, V, TrioLoad]):
                 await self._nursery_manager.__aexit__(None, None, None)
             finally:
                 self._nursery = self._token = None
-                self._loads.clear()  # none runs any more, also where its task was interrupted before its first step
+                # None runs any more, also where its task was interrupted before its first step.
+                self._loads.clear()
+                self._look(self._keyspace.nothing_runs)
 
     # What the runtime adds: running loads, parking callers
 

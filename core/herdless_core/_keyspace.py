@@ -371,25 +371,33 @@ class Keyspace(Generic[K]):
 
     def supersede(self, load: RunningLoad) -> Effects:
         """A caller joined this load, the first one to do so, and it has not begun: it is given up, and the caller looks
-        up again, which starts another. What counts is the second lookup.
+        up again, which starts another, in its turn if it had one. What counts is the second lookup. Call `next_turn`
+        after it: it may have started none.
         """
         self._joins -= 1
-        return self.restarted(load.generation, LONG_AGO) + self.load_over(load, LONG_AGO)
+        self._turns.discard(load)
+        return self.restarted(load.generation, LONG_AGO)
 
     def load_over(self, load: RunningLoad, now: int) -> Effects:
-        """The loader came to its end, by whatever way, and also where its flight had ended before. The first that waits
-        for its turn is started: one that callers wait for, if there is any.
-        """
+        """The loader came to its end, by whatever way, and also where its flight had ended before."""
         self._turns.discard(load)
+        return self.next_turn(now)
+
+    def next_turn(self, now: int) -> Effects:
+        """Where a turn is free, the first that waits for one is started: one that callers wait for, if there is any."""
         while self._waiting and len(self._turns) < self._max_loads:
             awaited = (generation for generation in self._waiting if self.waiters(generation))
             generation = next(awaited, next(iter(self._waiting)))
             if now >= self._waiting[generation].due_at:
-                return self._give_up_turn(generation, now) + self.load_over(load, now)
+                return self._give_up_turn(generation, now) + self.next_turn(now)
             flight = self._waiting.pop(generation)
             self._turns.add(flight)
             return (StartLoad(generation, flight.due_at),)
         return NOTHING
+
+    def nothing_runs(self) -> None:
+        """Whoever ran loads is gone: every turn is free."""
+        self._turns.clear()
 
     def heal(self) -> None:
         """If a step was broken off: the tables agree again. A flight of which only one of them knows has ended."""
@@ -452,6 +460,15 @@ class Keyspace(Generic[K]):
     def inconsistent(self) -> type | None:
         """The type of the first key that changed its hash or equality while it was in the cache, if one did."""
         return self._store.inconsistent
+
+    @property
+    def generation(self) -> int:
+        """The generation of the last flight."""
+        return self._generation
+
+    def waits_for_turn(self, load: RunningLoad) -> bool:
+        """Whether this load is one too many for now, and is started when another is over."""
+        return load.generation in self._waiting
 
     def is_in_flight(self, generation: int) -> bool:
         """Whether the end of this flight is still awaited."""
@@ -627,11 +644,11 @@ class Keyspace(Generic[K]):
                 self._load_cancellations += 1
 
     def _end(self, generation: int) -> None:
+        if self._waiting:
+            self._waiting.pop(generation, None)  # first: where this is broken off, no turn is given to what has ended
         ended = self.ended[generation] = self.flights[generation]
         ended.has_ended = True
         del self.flights[generation]
-        if self._waiting:
-            self._waiting.pop(generation, None)
 
     # Turns
 

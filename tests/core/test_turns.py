@@ -134,3 +134,24 @@ def test_closed_keyspace_is_opened_again() -> None:
     keyspace.close(0)
     keyspace.open()
     assert keyspace.peek("k", 0) is None
+
+
+def test_turn_of_a_load_that_a_caller_takes_over_is_his() -> None:
+    """It would otherwise go to a refresh, and he would wait for that."""
+    keyspace = Keyspace[str](Policy(), max_loads=1)
+    assert starts(keyspace.refresh("k", 0)) == [1]
+    assert starts(keyspace.refresh("other", 0)) == []
+    keyspace.get("k", 0)
+    assert starts(keyspace.supersede(keyspace.running_load(1))) == []
+    assert starts(keyspace.get("k", 0)) == [3]
+    assert starts(keyspace.next_turn(0)) == []
+
+
+def test_turn_that_the_caller_does_not_take_goes_to_another() -> None:
+    """A turn that nobody has, while others wait for one, would be lost."""
+    keyspace = Keyspace[str](Policy(), max_loads=1)
+    keyspace.refresh("k", 0)
+    keyspace.refresh("other", 0)
+    keyspace.get("k", 0)
+    keyspace.supersede(keyspace.running_load(1))
+    assert starts(keyspace.next_turn(0)) == [2]

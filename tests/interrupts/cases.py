@@ -6,7 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, final
 
-from herdless_core import CacheClosed, HerdlessError, LoadCancelled, LoadTimeout, ReentrantLoad, TooManyWaiters
+from herdless_core import (
+    CacheClosed,
+    HerdlessError,
+    LoadCancelled,
+    LoadTimeout,
+    ReentrantLoad,
+    TooManyLoads,
+    TooManyWaiters,
+)
 
 Operation: TypeAlias = Callable[[Any], Any]
 """Does one thing to a cache; awaited where the runtime has `await`."""
@@ -47,6 +55,10 @@ class Situation:
     """Whether another caller leads a flight, which ends when the disturbed one waits or has ended."""
     waits: int = 0
     """How many more callers wait for it."""
+    leads: str = "a"
+    """The key of that flight."""
+    queued: Sequence[str] = ()
+    """Keys for which other callers wait, whose loads wait for their turn behind it."""
     overdue: float = 0.0
     """So many seconds pass between the start of that flight and the operation."""
     breaks: bool = False
@@ -89,6 +101,16 @@ SITUATIONS = [
     Situation("loaded by another, in a full cache", {"maxsize": 2}, ["b", "c"], is_led=True, waits=1),
     Situation("loaded by another, who fails", {"negative_ttl": 10}, is_led=True, waits=1, breaks=True),
     Situation("loaded by another, overdue", {"load_timeout": 5}, is_led=True, waits=1, overdue=6),
+    Situation("loaded by another, others wait for their turn", {"max_loads": 1}, is_led=True, queued=["b", "c"]),
+    Situation("absent, and no turn is free", {"max_loads": 1}, is_led=True, leads="b", queued=["c"]),
+    Situation(
+        "absent, no turn is free, and time is over",
+        {"max_loads": 1, "load_timeout": 5},
+        is_led=True,
+        leads="b",
+        queued=["c"],
+        overdue=6,
+    ),
     Situation("loaded by another, no room for one more", {"max_waiters": 2}, is_led=True, waits=1),
 ]
 
@@ -113,7 +135,7 @@ def accepts(answer: object, key: str, situation: Situation, operation: str) -> b
             return True
         case LoadBroke():
             return situation.breaks
-        case LoadTimeout():
+        case LoadTimeout() | TooManyLoads():
             return "load_timeout" in situation.options
         case TooManyWaiters():
             return "max_waiters" in situation.options

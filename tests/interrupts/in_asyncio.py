@@ -88,7 +88,9 @@ class House:
         if situation.is_led:
             self.gate = asyncio.Event()
             for _ in range(1 + situation.waits):
-                self.ask("a")
+                self.ask(situation.leads)
+            for key in situation.queued:
+                self.ask(key)
             self.run()
             self.clock.advance(situation.overdue)
 

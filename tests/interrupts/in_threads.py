@@ -81,7 +81,9 @@ class House:
         if situation.is_led:
             self.gate_is_open = False
             for _ in range(1 + situation.waits):
-                self.wait_for([self.ask("a")])
+                self.wait_for([self.ask(situation.leads)])
+            for key in situation.queued:
+                self.wait_for([self.ask(key)])
             self.threads.clock.advance(situation.overdue)
         if situation.eager:
             self.ask("a", "eager", lambda: bool(self.cache._flights) or self.is_over)

@@ -93,7 +93,10 @@ class House:
             if situation.is_led:
                 self.gate = trio.Event()
                 for _ in range(1 + situation.waits):
-                    nursery.start_soon(self.ask, "a")
+                    nursery.start_soon(self.ask, situation.leads)
+                    await trio.testing.wait_all_tasks_blocked()
+                for key in situation.queued:
+                    nursery.start_soon(self.ask, key)
                     await trio.testing.wait_all_tasks_blocked()
                 self.clock.advance(situation.overdue)
             await self.disturb(operation, nursery)

@@ -28,6 +28,8 @@ def assert_tables_agree(cache: BaseCache[Any, Any, Any]) -> None:
     assert not keyspace.started, f"nobody filled in {keyspace.started}"
     assert not keyspace.leaving, f"{keyspace.leaving} are kept"
     assert not keyspace._is_torn, "a step was broken off"
+    assert not keyspace._turns, f"{[load.key for load in keyspace._turns]} have a turn, and nothing runs"
+    assert not keyspace._waiting, f"{keyspace._waiting} wait for a turn"
     assert not cache._postponed, "a change is not carried out"
     assert not cache._is_entered, "somebody is inside"
 

@@ -21,7 +21,7 @@ import herdless.asyncio
 import herdless.trio
 from herdless import threads
 from herdless.testing import Injection, call_everywhere
-from herdless_core import CacheClosed, HerdlessError
+from herdless_core import CacheClosed, HerdlessError, MisuseError
 from tests.interrupts import in_asyncio, in_threads
 from tests.interrupts.cases import CHANGES, OPERATIONS, SITUATIONS, Situation
 from tests.schedules.depth import IS_DEEP
@@ -175,12 +175,28 @@ def test_a_change_that_came_in_between_is_done_when_the_call_returns_in_trio(ope
     call_everywhere(lambda injection: trio.run(once, injection), lambda cache: cache.invalidate("b"), every=1)
 
 
-def test_a_change_that_is_refused_does_no_harm_to_the_call_that_it_came_into() -> None:
-    """The load that the call is about to run is not the handler's, and is not given up for it."""
+REFUSED: dict[str, Callable[[Any], object]] = {
+    "put": lambda cache: cache.put([], 1),
+    "get": lambda cache: cache.get([]),
+    "peek": lambda cache: cache.peek([]),
+}
+
+
+def refused(call: str) -> Callable[[Any], None]:
+    """A handler whose call is refused; inside the lock a change is put off, and logged when it fails."""
 
     def handle(cache: Any) -> None:
-        with contextlib.suppress(TypeError):  # inside the lock it is put off, and logged when it fails
-            cache.put([], 1)
+        with contextlib.suppress(TypeError, MisuseError):
+            returned = REFUSED[call](cache)
+            if inspect.isawaitable(returned):
+                returned.__await__().send(None)  # as far as it goes
+
+    return handle
+
+
+@pytest.mark.parametrize("call", REFUSED)
+def test_a_call_that_is_refused_does_no_harm_to_the_call_that_it_came_into(call: str) -> None:
+    """The load that the call is about to run is not the handler's, and is not given up for it."""
 
     def once(injection: Injection) -> None:
         cache = threads.Cache(str.upper)
@@ -188,4 +204,60 @@ def test_a_change_that_is_refused_does_no_harm_to_the_call_that_it_came_into() -
             assert cache.get("a") == "A"
         assert cache.stats().load_cancellations == 0
 
+    call_everywhere(once, refused(call), every=1)
+
+
+def test_a_decorated_call_that_is_refused_does_no_harm_to_the_call_that_it_came_into() -> None:
+    """The same of a function that may call itself in a signal's handler."""
+
+    def once(injection: Injection) -> None:
+        calls = 0
+
+        @threads.cached()
+        def upper(text: str) -> str:
+            nonlocal calls
+            calls += 1
+            return text.upper()
+
+        with injection.using(upper):
+            assert upper("a") == "A"
+        assert calls == 1
+        assert upper.cache.stats().load_cancellations == 0
+
+    def handle(upper: Any) -> None:
+        with contextlib.suppress(TypeError, MisuseError):
+            upper([])
+
     call_everywhere(once, handle, every=1)
+
+
+@pytest.mark.parametrize("call", REFUSED)
+def test_a_call_that_is_refused_does_no_harm_in_asyncio(call: str) -> None:
+    """The same, of everything that runs in the loop until the call has returned."""
+
+    async def once(injection: Injection) -> None:
+        async def load(key: str) -> str:
+            return key.upper()
+
+        cache = herdless.asyncio.Cache(load)
+        with injection.using(cache):
+            assert await cache.get("a") == "A"
+        assert cache.stats().load_cancellations == 0
+
+    call_everywhere(lambda injection: asyncio.run(once(injection)), refused(call), every=1)
+
+
+@pytest.mark.parametrize("call", REFUSED)
+def test_a_call_that_is_refused_does_no_harm_in_trio(call: str) -> None:
+    """The same, on trio."""
+
+    async def once(injection: Injection) -> None:
+        async def load(key: str) -> str:
+            return key.upper()
+
+        async with herdless.trio.Cache(load, checkpoint="never") as cache:
+            with injection.using(cache):
+                assert await cache.get("a") == "A"
+            assert cache.stats().load_cancellations == 0
+
+    call_everywhere(lambda injection: trio.run(once, injection), refused(call), every=1)

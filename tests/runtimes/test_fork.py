@@ -71,3 +71,23 @@ def test_a_lock_that_another_thread_holds_is_free_in_the_child() -> None:
     leave.set()
     holder.join(PATIENCE)
     assert cache.get("k") == "v"
+
+
+def test_a_turn_that_the_parent_has_is_free_in_the_child() -> None:
+    """Whoever ran that load is not in the child, so it would never end, and with `max_loads` no other would begin."""
+    began, release = threading.Event(), threading.Event()
+
+    def load(key: str) -> str:
+        if key == "slow":
+            began.set()
+            assert release.wait(PATIENCE)
+        return key
+
+    cache = Cache(load, max_loads=1)
+    asking = threading.Thread(target=cache.get, args=("slow",))
+    asking.start()
+    assert began.wait(PATIENCE)
+    in_child(lambda: cache.get("k", timeout=PATIENCE) == "k")
+    release.set()
+    asking.join(PATIENCE)
+    assert cache.get("k") == "k"

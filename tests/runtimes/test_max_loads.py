@@ -15,6 +15,7 @@ import trio.testing
 import herdless.asyncio
 import herdless.threads
 import herdless.trio
+from herdless._workers import MAX_REFRESHERS
 from herdless.testing import VirtualClock, run_asyncio, run_trio
 from herdless.threads import MAX_LOADS
 from herdless_core import LoadTimeout, PolicyError, TooManyLoads
@@ -245,3 +246,45 @@ def test_load_that_waits_for_its_turn_can_be_superseded(ends: str) -> None:
 
     clock = VirtualClock()
     run_asyncio(main, clock=clock)
+
+
+def test_refresh_that_waits_for_its_turn_outlives_a_lookup_that_is_refused() -> None:
+    """Somebody's key that cannot be hashed is nobody else's business."""
+    release = threading.Event()
+
+    def load(key: str) -> str:
+        assert release.wait(PATIENCE)
+        return key
+
+    cache = herdless.threads.Cache(load, max_loads=1)
+    cache.refresh("first")
+    cache.refresh("second")
+    with pytest.raises(TypeError, match="unhashable"):
+        cache.get([])  # type: ignore[arg-type]  # that is what is refused
+    assert cache.stats().load_cancellations == 0
+    release.set()
+    cache.settled(PATIENCE)
+    assert cache.peek("second") == "second"
+
+
+def test_callers_who_take_over_queued_refreshes_lose_no_turn() -> None:
+    """More refreshes than threads, more than turns, and callers for some of each: every one of them is loaded."""
+    hung, release = threading.Semaphore(0), threading.Event()
+    hangs = range(MAX_REFRESHERS)
+
+    def load(key: int) -> int:
+        if key in hangs:
+            hung.release()
+            assert release.wait(PATIENCE)
+        return key
+
+    cache = herdless.threads.Cache(load, max_loads=MAX_REFRESHERS + 2)
+    for key in range(MAX_REFRESHERS + 6):
+        cache.refresh(key)
+    for _ in hangs:
+        assert hung.acquire(timeout=PATIENCE)
+    for key in range(MAX_REFRESHERS, MAX_REFRESHERS + 6, 2):
+        assert cache.get(key, timeout=PATIENCE) == key
+    release.set()
+    cache.settled(PATIENCE)
+    assert len(cache) == MAX_REFRESHERS + 6
