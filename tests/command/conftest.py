@@ -12,7 +12,7 @@ from typing import TypeAlias
 import pytest
 
 from herdless.__main__ import main
-from herdless._command import _plan
+from herdless._command.herd import runs
 
 Run: TypeAlias = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -48,8 +48,8 @@ def run(tmp_path: Path) -> Run:
 @pytest.fixture
 def short_mix(monkeypatch: pytest.MonkeyPatch) -> None:
     """The mix within this process takes no longer than it must."""
-    monkeypatch.setattr(_plan, "MIX_SECONDS", 0.05)
-    monkeypatch.setattr(_plan, "MIX_TTL_SECONDS", 0.01)
+    monkeypatch.setattr(runs, "MIX_SECONDS", 0.05)
+    monkeypatch.setattr(runs, "MIX_TTL_SECONDS", 0.01)
 
 
 @pytest.fixture

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from herdless.__main__ import main
-from herdless._command import _on_threads
+from herdless._command.herd import runtimes
 
 
 def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -46,15 +44,18 @@ def test_counts_are_positive_integers(capsys: pytest.CaptureFixture[str], argume
         (["soak", "cache"], "unrecognized arguments: cache"),
         (["herd", "--colour"], "unrecognized arguments: --colour"),
         (["stampede"], "argument COMMAND: invalid choice: 'stampede'"),
-        (["herd", "--load", "a:b", "--origin", "c"], "not allowed with argument"),
-        (["herd", "--load", "json"], "--load json: give MODULE:CALLABLE"),
+        (
+            ["herd", "--latency", "-1"],
+            "argument --latency: '-1' is not accepted: give a number of seconds from 0 to 60",
+        ),
+        (["herd", "--load", "a:b", "--latency", "1"], "not allowed with argument"),
+        (["herd", "--load", ""], "--load : give MODULE:CALLABLE"),
+        (["herd", "--load", "json"], "--load json: give MODULE:CALLABLE, this is of type module"),
         (["herd", "--load", ":loads"], "--load :loads: give MODULE:CALLABLE"),
-        (["herd", "--load", "no_such_module:load"], "no_such_module does not import: ModuleNotFoundError"),
-        (["herd", "--load", ".relative:load"], ".relative does not import: TypeError"),
+        (["herd", "--load", "no_such_module:load"], "give MODULE:CALLABLE that imports: ModuleNotFoundError"),
+        (["herd", "--load", ".relative:load"], "--load .relative:load: give MODULE:CALLABLE"),
         (["herd", "--load", "json:load_all"], "AttributeError: module 'json' has no attribute 'load_all'"),
-        (["herd", "--load", "json:__name__"], "--load json:__name__: is not callable but of type str"),
-        (["herd", "--origin", "no-such.sqlite3"], "--origin no-such.sqlite3: there is no such file"),
-        (["herd", "--origin", "."], "--origin .: is a directory, not a SQLite database"),
+        (["herd", "--load", "json:__name__"], "--load json:__name__: give MODULE:CALLABLE, this is of type str"),
         (["trace"], "the following arguments are required: FILE"),
         (["trace", "no-such.trace"], "FILE no-such.trace: No such file or directory"),
         (["trace", "no-such.trace", "--limit", "0"], "argument --limit: '0' is not accepted: give an integer >= 1"),
@@ -72,7 +73,7 @@ def test_module_that_raises_is_one_line(
     """A module may fail in any way while it is imported."""
     (tmp_path / "broken_shop.py").write_text("raise ValueError('no\\nshop')")
     monkeypatch.syspath_prepend(tmp_path)
-    assert complaint(capsys, "--load", "broken_shop:load").endswith("broken_shop does not import: ValueError: no")
+    assert complaint(capsys, "--load", "broken_shop:load").endswith("that imports: ValueError: no")
 
 
 def test_async_loader_is_not_for_threads(
@@ -104,33 +105,7 @@ def test_more_callers_than_threads_to_be_had(
     """The threads that wait for the others are let go, and the user is told how many there were."""
     before = threading.active_count()
     monkeypatch.setattr(ScarceThread, "started", 0)
-    monkeypatch.setattr(_on_threads, "Thread", ScarceThread)
+    monkeypatch.setattr(runtimes, "Thread", ScarceThread)
     line = complaint(capsys, "--runtime", "threads", "--callers", "5")
     assert line == "herdless herd: --callers 5: this machine starts no more than 3 threads; ask for fewer"
     assert threading.active_count() == before
-
-
-def test_origin_that_is_no_database(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """A file of another kind."""
-    path = tmp_path / "notes.sqlite3"
-    path.write_text("not a database, but long enough for SQLite to look at its first page" * 20)
-    assert "not a SQLite database" in complaint(capsys, "--origin", str(path))
-
-
-@pytest.mark.parametrize(
-    ("statement", "says"),
-    [
-        ("CREATE TABLE other (key, value)", "no table entries(key, value) can be read from it: no such table: entries"),
-        ("CREATE TABLE entries (name, value)", "no table entries(key, value) can be read from it: no such column"),
-        ("CREATE TABLE entries (key, amount)", "no table entries(key, value) can be read from it: no such column"),
-        ("CREATE TABLE entries (key, value)", "its table entries(key, value) holds no key"),
-    ],
-)
-def test_origin_that_lacks_the_table(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, statement: str, says: str
-) -> None:
-    """What is missing is named before anything runs."""
-    path = tmp_path / "shop.sqlite3"
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute(statement)
-    assert says in complaint(capsys, "--origin", str(path))

@@ -2,97 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import count
 
 import pytest
 
+import herdless.threads
 from herdless.__main__ import main
 from herdless._cache import K, V
-from herdless._command import _on_threads
-from herdless._command._check import AFTER_ALL, FlightSpan, flights_of, violations
-from herdless._command._ledger import Load
-from herdless._command._plan import Key
+from herdless._command.herd.origin import Origin
+from herdless._command.herd.runs import PLAIN, Plan, Run, cold_herd, mix
 from herdless.threads import Cache
-from herdless_core import Keyspace, Observer, Policy, Step
+from herdless_core import Keyspace, Observer, Policy
 
-FIRST = FlightSpan("a", 1, attached=0, detached=20)
-SECOND = FlightSpan("a", 2, attached=30, detached=50)
-HONEST = (Load("a", 1, 5, 15), Load("a", 2, 35, 45))
+COLD, MIX = cold_herd(2, "a"), mix(2, "ab", 1)
+ORIGIN = Origin("a test", str, is_async=False)
+
+
+def violations(plan: Plan, loads: Sequence[tuple[str, int, int]], begun: str, cache: str = "herdless") -> list[str]:
+    """What is found where the origin saw these loads, and the cache says that it began generations of these keys."""
+    return list(Run(plan, "threads", cache, ORIGIN, [], list(loads), list(begun)).violations())
 
 
 def test_honest_record_passes() -> None:
-    """One load for each generation, one after the other, is what herdless promises."""
-    assert violations(HONEST, [FIRST, SECOND], is_cold_herd=False) == []
+    """One load for each generation, one after the other for each key, is what herdless promises."""
+    assert violations(MIX, [("a", 5, 15), ("b", 7, 9), ("a", 15, 45)], "aab") == []
 
 
-def test_second_load_of_a_generation_is_seen() -> None:
-    """The heart of it: loaded twice in one generation."""
-    loads = (*HONEST, Load("a", 2, 46, 48))
-    assert violations(loads, [FIRST, SECOND], is_cold_herd=False) == [
-        "'a' was loaded 2 times in generation 2",
-        "'a': the origin saw 3 loads, the cache started 2 generations",
-    ]
-
-
-def test_load_that_no_generation_explains_is_seen() -> None:
-    """A cache that goes to its origin behind its own back."""
-    loads = (*HONEST, Load("b", None, 60, 70))
-    assert violations(loads, [FIRST, SECOND], is_cold_herd=False) == [
-        "'b' was loaded 1 times outside of any generation",
-        "'b': the origin saw 1 loads, the cache started 0 generations",
+def test_load_without_generation_is_seen() -> None:
+    """The heart of it: loaded twice in one generation, or behind the cache's own back."""
+    assert violations(MIX, [("a", 5, 15), ("a", 16, 20), ("b", 7, 9)], "a") == [
+        "'a': the origin saw 2 loads, herdless began 1 generations",
+        "'b': the origin saw 1 loads, herdless began 0 generations",
     ]
 
 
 def test_generation_without_load_is_seen() -> None:
-    """The counts must agree both ways, or the record cannot be trusted."""
-    assert violations(HONEST[:1], [FIRST, SECOND], is_cold_herd=False) == [
-        "'a': the origin saw 1 loads, the cache started 2 generations"
+    """The counts must agree both ways, and key by key, or the record cannot be trusted."""
+    assert violations(MIX, [("a", 5, 15), ("a", 16, 20)], "ab") == [
+        "'a': the origin saw 2 loads, herdless began 1 generations",
+        "'b': the origin saw 0 loads, herdless began 1 generations",
     ]
 
 
-def test_loads_that_overlap_while_attached_are_seen() -> None:
-    """Two generations of one key may follow each other, never run side by side."""
-    flights = [FlightSpan("a", 1, 0, AFTER_ALL), FlightSpan("a", 2, 10, 50)]
-    loads = (Load("a", 1, 5, 40), Load("a", 2, 35, 45))
-    assert violations(loads, flights, is_cold_herd=False) == ["two loads of 'a' ran at the same time"]
+def test_loads_of_one_key_that_overlap_are_seen() -> None:
+    """Two generations of one key may follow each other, never run side by side, in whatever order they were noted."""
+    assert violations(MIX, [("a", 35, 45), ("b", 1, 99), ("a", 5, 40)], "aab") == [
+        "two loads of 'a' ran at the same time"
+    ]
 
 
-def test_superseded_load_may_run_on() -> None:
-    """A load that was superseded is not attached any more, and threads cannot cancel it."""
-    loads = (Load("a", 1, 5, 40), Load("a", 2, 35, 45))
-    assert violations(loads, [FIRST, SECOND], is_cold_herd=False) == []
-
-
-def test_loads_of_different_keys_may_overlap() -> None:
-    """Single flight is a promise for each key."""
-    loads = (Load("a", 1, 5, 15), Load("b", 2, 5, 15))
-    flights = [FlightSpan("a", 1, 0, 20), FlightSpan("b", 2, 0, 20)]
-    assert violations(loads, flights, is_cold_herd=False) == []
-
-
-@pytest.mark.parametrize(("loads", "flights", "count"), [((), (), 0), (HONEST, (FIRST, SECOND), 2)])
-def test_cold_herd_is_exactly_one_load(loads: tuple[Load, ...], flights: tuple[FlightSpan, ...], count: int) -> None:
+@pytest.mark.parametrize("loads", [0, 2])
+def test_cold_herd_is_exactly_one_load(loads: int) -> None:
     """None at all would mean that nothing was tested; two, that the herd got through."""
-    assert violations(loads, flights, is_cold_herd=True) == [
-        f"the herd on one cold key gave {count} origin queries instead of 1"
+    record = [("a", 10 * number, 10 * number + 5) for number in range(loads)]
+    assert violations(COLD, record, "a" * loads) == [
+        f"the herd on one cold key gave {loads} origin queries instead of 1"
     ]
 
 
-def test_flights_are_read_from_the_steps() -> None:
-    """What the check compares with is what the cache itself reported, invalidation included."""
-    steps: list[tuple[Key, Step]] = []
-    keyspace = Keyspace[str](Policy(ttl=1), observe=lambda key, step: steps.append((key, step)))
-    keyspace.get("a", 10)
-    keyspace.get("a", 11)
-    keyspace.load_succeeded(1, "value", 20)
-    keyspace.get("b", 30)
-    keyspace.invalidate("b", 40)
-    keyspace.get("b", 50)
-    assert flights_of(steps) == [
-        FlightSpan("a", 1, 10, 20),
-        FlightSpan("b", 2, 30, 40),
-        FlightSpan("b", 3, 50, AFTER_ALL),
-    ]
+def test_the_plain_cache_breaks_no_promise() -> None:
+    """It gives none: that every caller loads is what it is there to show."""
+    assert violations(COLD, [("a", 5, 15), ("a", 5, 15)], "", PLAIN) == []
+
+
+def test_generations_are_read_from_the_steps() -> None:
+    """What the check compares with is what the cache itself reported: joins begin none."""
+    run = Run(MIX, "threads", "herdless", ORIGIN)
+    now = count(10, 10)
+    keyspace = Keyspace[str](Policy(ttl=1), observe=run.observe)
+    keyspace.get("a", next(now))
+    keyspace.get("a", next(now))
+    keyspace.load_succeeded(1, "value", next(now))
+    keyspace.get("b", next(now))
+    keyspace.invalidate("b", next(now))
+    keyspace.get("b", next(now))
+    assert run.begun == ["a", "b", "b"]
 
 
 class DoublingCache(Cache[K, V]):  # type: ignore[misc]  # final, and broken on purpose
@@ -110,10 +95,10 @@ class DoublingCache(Cache[K, V]):  # type: ignore[misc]  # final, and broken on 
 @pytest.mark.pure("derives from a final class")
 def test_broken_cache_is_exit_status_1(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """From end to end: the origin's own record convicts a cache that loads twice."""
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(_on_threads, "Cache", DoublingCache)
+    monkeypatch.setattr(herdless.threads, "Cache", DoublingCache)
     status = main(["herd", "--runtime", "threads", "--callers", "3", "--keys", "2"])
     out, _ = capsys.readouterr()
     assert status == 1
-    assert "BROKEN: cold, threads: 'key-0' was loaded 2 times in generation 1" in out
+    assert "BROKEN: cold, threads: 'key-0': the origin saw 2 loads, herdless began 1 generations" in out
     assert "BROKEN: cold, threads: the herd on one cold key gave 2 origin queries instead of 1" in out
+    assert "Checked" not in out

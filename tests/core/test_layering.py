@@ -96,12 +96,10 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless._soak.on_asyncio": Row({"herdless.asyncio", "herdless._soak"}, {"asyncio", "threading"}),
     "herdless._soak.on_trio": Row({"herdless.trio", "herdless._soak"}, {"threading", "trio"}),
     "herdless._soak.on_threads": Row({CORE, "herdless._workers", "herdless.threads", "herdless._soak"}, {"threading"}),
-    "herdless._command": Row(
-        {CORE, CACHE, "herdless._trace", "herdless._soak", "herdless._verify"}, {"rich", "threading"}
+    "herdless._command": Row({CORE, "herdless._trace", "herdless._soak", "herdless._verify"}, {"rich"}),
+    "herdless._command.herd": Row(  # it shows all three side by side, and imports trio only where that is asked for
+        {CORE, "herdless.asyncio", "herdless.trio", "herdless.threads", "herdless._command"}, {"rich", *RUNTIMES}
     ),
-    "herdless._command._on_asyncio": Row({"herdless.asyncio", "herdless._command"}, {"asyncio"}),
-    "herdless._command._on_trio": Row({"herdless.trio", "herdless._command"}, {"trio"}),
-    "herdless._command._on_threads": Row({CORE, "herdless.threads", "herdless._command"}, {"threading"}),
     "herdless.__main__": Row({"herdless._command"}),
     "specs": Row(
         {CORE, "herdless._trace", "herdless._verify"},
