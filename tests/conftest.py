@@ -84,7 +84,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 @pytest.fixture(scope="session")
 def tlc() -> None:
     """TLC is there. Skips where a tool is missing, which is named; with HERDLESS_NO_SKIP=1 that is a failure."""
-    from specs.toolbox import ToolMissing, find_jar, find_java
+    from herdless_verify.tlc.toolbox import ToolMissing, find_jar, find_java
 
     try:
         find_java()
@@ -95,19 +95,40 @@ def tlc() -> None:
         pytest.skip(str(missing))
 
 
+def build_wheel(project: Path, target: Path) -> Path:
+    """The wheel of the folder, built by the build system that its pyproject.toml names, without a network."""
+    build = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
+    command = [sys.executable, "-c", build, str(target)]
+    built = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True)
+    return target / built.stdout.split()[-1]
+
+
+def install(target: Path, *wheels: Path) -> Path:
+    """Install these wheels, and nothing else, into a directory."""
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "--target", str(target), *map(str, wheels)], cwd=target, check=True)
+    return target
+
+
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built by the build system that pyproject.toml names, without a network."""
-    target = tmp_path_factory.mktemp("dist")
-    build = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
-    built = subprocess.run([sys.executable, "-c", build, target], cwd=ROOT, capture_output=True, text=True, check=True)
-    return target / built.stdout.split()[-1]
+    """The wheel of herdless."""
+    return build_wheel(ROOT, tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="session")
+def verify_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of herdless-verify."""
+    return build_wheel(ROOT / "specs", tmp_path_factory.mktemp("dist"))
 
 
 @pytest.fixture(scope="session")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory in which the wheel, and nothing else, is installed."""
-    target = tmp_path_factory.mktemp("installed")
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index"]
-    subprocess.run([*pip, "--target", target, wheel], cwd=target, check=True)
-    return target
+    """A directory in which herdless, and nothing else, is installed."""
+    return install(tmp_path_factory.mktemp("installed"), wheel)
+
+
+@pytest.fixture(scope="session")
+def installed_with_verify(wheel: Path, verify_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory in which herdless and herdless-verify, and nothing else, are installed."""
+    return install(tmp_path_factory.mktemp("installed"), wheel, verify_wheel)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Final, NoReturn, final
 
-from herdless._command import SUBCOMMANDS
+from herdless._command import _elsewhere, herd, trace
 from herdless._command._errors import CommandError
 
 BAD_INPUT: Final = 2
@@ -41,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status. `argv`: the arguments without the program's name."""
     arguments = _with_subcommand(sys.argv[1:] if argv is None else argv)
     try:
-        options = _parser().parse_args(arguments)
+        options = _parser(arguments[0]).parse_args(arguments)
         status: int = options.run(options)
         sys.stdout.flush()
     except CommandError as error:
@@ -64,7 +63,8 @@ def _with_subcommand(arguments: Sequence[str]) -> list[str]:
     return ["herd", *arguments]
 
 
-def _parser() -> _Parser:
+def _parser(asked: str) -> _Parser:
+    """The parser. asked: the subcommand that is to be run; of the others from elsewhere nothing is loaded."""
     parser = _Parser(
         prog="herdless",
         description=DESCRIPTION,
@@ -73,8 +73,13 @@ def _parser() -> _Parser:
     )
     parser.add_argument("--version", action="version", version=f"herdless {version('herdless')}")
     subparsers = parser.add_subparsers(title="subcommands", metavar="COMMAND", required=True)
-    for name in SUBCOMMANDS:
-        importlib.import_module(f"herdless._command.{name}").add_arguments(subparsers)
+    herd.add_arguments(subparsers)
+    trace.add_arguments(subparsers)
+    for name, what in _elsewhere.SUBCOMMANDS.items():
+        if name == asked:
+            _elsewhere.brought(name).add_arguments(subparsers)
+        else:
+            subparsers.add_parser(name, help=what)
     return parser
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from herdless._command._remaining import Remaining, in_words
+from herdless_verify.command.remaining import Remaining, in_words
 
 
 def clock(*instants: float) -> Iterator[float]:

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from herdless._command._soaked import SoakReport, has_gil, show
-from herdless._soak.findings import Memory, Soaked, told_nothing
-from herdless._soak.memory import BLOCKS_LIMIT, RSS_LIMIT, MemoryGauge, growth, leak
-from herdless._soak.plan import ACTIONS, LOAD_FAULTS, next_visit, plan_load, plan_round
-from herdless._soak.processes import soak_side_by_side
+from herdless_verify.command.soaked import SoakReport, has_gil, show
+from herdless_verify.soak.findings import Memory, Soaked, told_nothing
+from herdless_verify.soak.memory import BLOCKS_LIMIT, RSS_LIMIT, MemoryGauge, growth, leak
+from herdless_verify.soak.plan import ACTIONS, LOAD_FAULTS, next_visit, plan_load, plan_round
+from herdless_verify.soak.processes import soak_side_by_side
 from tests.command.conftest import Run
 
 WHAT_HAPPENS = {"caller leaves", "close", "expire", "invalidate", "put", "refresh"}

@@ -19,9 +19,9 @@ import herdless.asyncio
 import herdless.threads
 import herdless.trio
 from herdless._cache import LOGGER
-from herdless._soak.foreign import Injection
-from herdless._soak.oracle import Made
-from herdless._soak.run import LEAST_LOOKUPS, LEAST_ROUNDS, soak
+from herdless_verify.soak.foreign import Injection
+from herdless_verify.soak.oracle import Made
+from herdless_verify.soak.run import LEAST_LOOKUPS, LEAST_ROUNDS, soak
 from tests.schedules.no_lock import NoLock
 
 Break: TypeAlias = Callable[[pytest.MonkeyPatch, Any], None]

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from herdless.__main__ import main
-from herdless._command import SUBCOMMANDS
 from tests.command.conftest import Run
 
 SMALL = ("herd", "--runtime", "threads", "--callers", "5", "--keys", "3")
@@ -36,7 +35,7 @@ def test_help_names_the_subcommands_and_the_exit_status(
     assert max(map(len, text.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("subcommand", SUBCOMMANDS)
+@pytest.mark.parametrize("subcommand", ["herd", "trace", "verify", "soak"])
 def test_help_fits_80_columns(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, subcommand: str
 ) -> None:

@@ -12,12 +12,12 @@ import pytest
 
 import herdless
 from herdless.__main__ import main
-from herdless._verify import checks
-from herdless._verify.explore import explore
-from herdless._verify.findings import Finding, Task
-from herdless._verify.shortcuts import SHORT_CUTS
 from herdless_core._invariants import INVARIANTS
-from specs.mistakes import load_edits, load_mutants, machine_edits
+from herdless_verify.checkers import checks
+from herdless_verify.checkers.findings import Finding, Task
+from herdless_verify.exploration.search import explore
+from herdless_verify.exploration.shortcuts import SHORT_CUTS
+from herdless_verify.mistakes import load_edits, load_mutants, machine_edits
 from tests.command.conftest import Run
 
 SMALL: Final = ("--policy", "ttl=60", "--with", "explore")
@@ -192,7 +192,7 @@ def test_each_run_is_counted_once(capsys: pytest.CaptureFixture[str], monkeypatc
 
 def only(monkeypatch: pytest.MonkeyPatch, tasks: list[Task]) -> None:
     """Nothing but these tasks, whichever checker is asked for."""
-    monkeypatch.setattr("herdless._command.verify.CHECKERS", dict.fromkeys(checks.CHECKERS, lambda _work: tasks))
+    monkeypatch.setattr("herdless_verify.command.verify.CHECKERS", dict.fromkeys(checks.CHECKERS, lambda _work: tasks))
 
 
 def test_what_comes_to_no_end_is_told_from_what_is_refuted(
@@ -202,7 +202,7 @@ def test_what_comes_to_no_end_is_told_from_what_is_refuted(
     undecided = Finding("HitAge", "CrossHair", "Get", 1, "contract", 300.0, tried=7, is_unfinished=True)
     held = Finding("Bounded", "CrossHair", "Get", 1, "contract", 1.0, tried=7)
     only(monkeypatch, [Task("one", lambda: iter([undecided, held]))])
-    monkeypatch.setattr("herdless._command.verify.shortfalls", lambda *_: iter(()))
+    monkeypatch.setattr("herdless_verify.command.verify.shortfalls", lambda *_: iter(()))
     assert verify("--with", "crosshair") == 3
     printed = capsys.readouterr().out
     assert re.search(r"^HitAge .* not finished here$", printed, re.MULTILINE)
@@ -225,15 +225,15 @@ def test_model_checker_names_the_promise_that_is_broken(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TLC stops at the first one; of the others nothing is said, for nothing is known."""
-    from herdless._verify.specs import specs
+    from herdless_verify.tlc import toolbox, watched
 
     MUTANTS["an error replaces a usable value"].specification(tmp_path)
-    run_tlc = specs("toolbox").run_tlc
+    run_tlc = toolbox.run_tlc
 
     def mistaken(run: Any, *, folder: Path, listener: Any) -> Any:
         return run_tlc(run, folder=tmp_path, listener=listener)
 
-    monkeypatch.setattr(specs("watched"), "run_tlc", mistaken)
+    monkeypatch.setattr(watched, "run_tlc", mistaken)
     assert verify("--policy", "ttl=60", "--with", "tlc", "--quick") == 1
     printed = capsys.readouterr().out
     assert "StaleIfError, by TLC: ttl=60: StaleIfErrorProp is refuted" in printed

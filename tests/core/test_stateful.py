@@ -31,7 +31,7 @@ from herdless_core import (
     transition,
 )
 from herdless_core._invariants import violated
-from specs import diagram
+from herdless_verify import diagram
 from tests.core._naive import FOREVER, TIMEOUT, Load, NaiveEntry, Rules, Said, Waiter
 
 KEYS: Final = ("a", None, 1)

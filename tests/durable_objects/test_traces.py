@@ -12,8 +12,8 @@ import pytest
 
 from herdless.trace import Recorded, read_trace
 from herdless_core import ABSENT, Fresh, Get, LoadSucceeded, Pending, Restarted, Stale, Step
-from specs.toolbox import ToolMissing
-from specs.traces import validate
+from herdless_verify.tlc.toolbox import ToolMissing
+from herdless_verify.tlc.traces import validate
 from tests.durable_objects.build import Build
 from tests.durable_objects.herd import Edge, assert_right, by_object
 from tests.durable_objects.origin import Origin

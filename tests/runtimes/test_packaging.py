@@ -1,4 +1,4 @@
-"""What is installed: two typed packages, the specification inside one of them, and no other distribution with them."""
+"""What is installed: herdless without any other distribution, and herdless-verify beside it, with the specification."""
 
 from __future__ import annotations
 
@@ -16,15 +16,24 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-PINNED = Path(__file__).with_name("wheel.txt")
-"""The files of the wheel, one a line."""
+HERE = Path(__file__).parent
 
-FOLDERS = (
-    ("core/herdless_core", "herdless_core", {".py", ".typed"}),
-    ("adapters/herdless", "herdless", {".py", ".typed"}),
-    ("specs", "herdless/_specs", {".py", ".tla", ".toml"}),
-)
-"""Each folder of sources, where it is installed, and which kinds of files."""
+SOURCES = {".py", ".typed"}
+
+FOLDERS = {
+    "herdless": (
+        ("core/herdless_core", "herdless_core", SOURCES),
+        ("adapters/herdless", "herdless", SOURCES),
+    ),
+    "herdless_verify": (
+        ("specs/herdless_verify", "herdless_verify", SOURCES),
+        ("specs", "herdless_verify/specification", {".tla", ".toml"}),
+    ),
+}
+"""For each distribution the folders of its sources, where they are installed, and which kinds of files."""
+
+BYTES = 740_000
+"""The wheel of herdless holds at most so many, unpacked; it held 1,109,818 when all that checks it was inside."""
 
 METADATA = ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")
 
@@ -59,34 +68,56 @@ def metadata(wheel: Path) -> Message:
         return Parser().parsestr(archive.read(name).decode())
 
 
-def test_wheel_holds_the_pinned_files_and_nothing_else(wheel: Path, request: pytest.FixtureRequest) -> None:
-    """The two packages, and in one of them the specification, by which `herdless verify` works in an empty folder.
+def pinned(distribution: str) -> list[str]:
+    """The files of its wheel, as they are written down."""
+    return (HERE / f"{distribution}.txt").read_text(encoding="utf-8").splitlines()
 
-    Nothing gets in, or is left out, unnoticed: `--rewrite` writes the list anew, and the difference is to be read.
-    """
-    with ZipFile(wheel) as archive:
+
+@pytest.mark.parametrize("distribution", FOLDERS)
+def test_wheel_holds_the_pinned_files_and_nothing_else(
+    wheel: Path, verify_wheel: Path, distribution: str, request: pytest.FixtureRequest
+) -> None:
+    """Nothing gets in, or is left out, unnoticed: `--rewrite` writes the list anew; the difference is to be read."""
+    with ZipFile(wheel if distribution == "herdless" else verify_wheel) as archive:
         names = sorted(name.replace(f"-{version('herdless')}.", "-VERSION.") for name in archive.namelist())
     if request.config.getoption("--rewrite"):
-        PINNED.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-    assert names == PINNED.read_text(encoding="utf-8").splitlines()
+        (HERE / f"{distribution}.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+    assert names == pinned(distribution)
 
 
-def test_pinned_files_are_what_is_meant_to_be_installed() -> None:
-    """Neither tests nor docs, nor what a build or a checker leaves behind; and every source of the three folders."""
-    pinned = PINNED.read_text(encoding="utf-8").splitlines()
+@pytest.mark.parametrize("distribution", FOLDERS)
+def test_pinned_files_are_what_is_meant_to_be_installed(distribution: str) -> None:
+    """Neither tests nor docs, nor what a build or a checker leaves behind; and every source of the folders."""
     sources = {
         f"{target}/{path.relative_to(ROOT / folder).as_posix()}"
-        for folder, target, kinds in FOLDERS
-        for path in (ROOT / folder).rglob("*.*")
-        if path.suffix in kinds
+        for folder, target, kinds in FOLDERS[distribution]
+        for path in ((ROOT / folder).rglob("*.*") if ".py" in kinds else (ROOT / folder).glob("*.*"))
+        if path.suffix in kinds and path.name != "pyproject.toml"
     }
-    metadata = {f"herdless-VERSION.dist-info/{name}" for name in METADATA}
-    assert set(pinned) == sources | metadata
+    metadata = {f"{distribution}-VERSION.dist-info/{name}" for name in METADATA}
+    assert set(pinned(distribution)) == sources | metadata
 
 
-def test_wheel_is_for_every_platform(wheel: Path) -> None:
+def test_wheel_has_no_more_bytes_than_it_may(wheel: Path) -> None:
+    """Who wants a cache gets a cache: what checks one belongs into the other distribution."""
+    with ZipFile(wheel) as archive:
+        assert sum(info.file_size for info in archive.infolist()) <= BYTES
+
+
+def test_both_are_released_in_step(wheel: Path, verify_wheel: Path) -> None:
+    """herdless-verify examines this machine and no other, so each asks for the very version of the other."""
+    own, other = metadata(wheel), metadata(verify_wheel)
+    assert own["Version"] == other["Version"]
+    assert f"herdless=={own['Version']}" in (other.get_all("Requires-Dist") or [])
+    required = [each.replace(" ", "").replace('"', "'") for each in own.get_all("Requires-Dist") or []]
+    assert f"herdless-verify=={own['Version']};extra=='verify'" in required
+    assert (ROOT / "specs" / "LICENSE").read_text(encoding="utf-8") == (ROOT / "LICENSE").read_text(encoding="utf-8")
+
+
+def test_wheels_are_for_every_platform(wheel: Path, verify_wheel: Path) -> None:
     """Pure Python: one wheel for all."""
     assert wheel.name.endswith("-py3-none-any.whl")
+    assert verify_wheel.name.endswith("-py3-none-any.whl")
 
 
 def test_nothing_compiled_without_being_asked_for(wheel: Path, installed: Path) -> None:
@@ -169,9 +200,42 @@ def test_command_of_a_fresh_install(installed: Path) -> None:
     assert version("herdless") in printed
 
 
-def test_verify_of_a_fresh_install(installed: Path, tmp_path: Path) -> None:
+def test_what_checks_the_cache_is_asked_for_in_a_line(installed: Path, tmp_path: Path) -> None:
+    """Without herdless-verify the command knows of it, and says what to install; nothing else fails."""
+    file = tmp_path / "users.trace"
+    file.write_text("", encoding="utf-8")
+    for asked, *arguments in (
+        ["verify", "verify"],
+        ["verify", "verify", "--help"],
+        ["soak", "soak", "--seconds", "2"],
+        ["trace: --tlc", "trace", str(file), "--tlc"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-S", "-m", "herdless", *arguments],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(installed)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        said = f"herdless {asked}: herdless-verify is not installed: pip install 'herdless[verify]'\n"
+        assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+    assert "verify" in run("-S", "-m", "herdless", "--help", cwd=installed, python_path=installed)
+
+
+def test_verify_of_a_fresh_install(installed_with_verify: Path, tmp_path: Path) -> None:
     """In an empty folder: the specification travels along, and the exploration needs no other package."""
     arguments = ("verify", "--policy", "ttl=60,max_waiters=2", "--with", "explore", "--report", "page.html")
-    printed = run("-S", "-m", "herdless", *arguments, cwd=tmp_path, python_path=installed)
+    printed = run("-S", "-m", "herdless", *arguments, cwd=tmp_path, python_path=installed_with_verify)
     assert printed.endswith("22 of 22 hold.\n")
     assert (tmp_path / "page.html").exists()
+
+
+def test_explore_of_a_fresh_install(installed_with_verify: Path, tmp_path: Path) -> None:
+    """A test of a user's own needs no more than the two distributions."""
+    script = (
+        "from herdless_core import Policy\nfrom herdless_verify import explore\nprint(explore(Policy(ttl=60)).holds)"
+    )
+    printed = run("-S", "-W", "error", "-c", script, cwd=tmp_path, python_path=installed_with_verify)
+    assert printed == "True\n"

@@ -7,9 +7,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from specs.configurations import Run, load_runs
-from specs.graph import Steps, specified
-from specs.tlc import PROCESSES
+from herdless_verify.tlc.check import PROCESSES
+from herdless_verify.tlc.configurations import Run, load_runs
+from herdless_verify.tlc.graph import Steps, specified
 
 RUNS: Mapping[str, Run] = load_runs()
 

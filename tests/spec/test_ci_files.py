@@ -53,12 +53,12 @@ def test_the_job_installs_an_extra_that_exists(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("tlc")
-def test_the_job_verifies_what_is_installed_and_leaves_a_report(installed: Path, tmp_path: Path) -> None:
+def test_the_job_verifies_what_is_installed_and_leaves_a_report(installed_with_verify: Path, tmp_path: Path) -> None:
     """From end to end, as on every push: TLC and CrossHair read the specification that is in the wheel."""
     _, every_change, weekly = steps()
-    environment = {"POLICY": every_change["policy"], "PYTHONPATH": str(installed)}
+    environment = {"POLICY": every_change["policy"], "PYTHONPATH": str(installed_with_verify)}
     where = run("python", "-c", "import herdless; print(herdless.__file__)", cwd=tmp_path, **environment)
-    assert where.stdout.startswith(str(installed))
+    assert where.stdout.startswith(str(installed_with_verify))
     done = run("bash", "-euc", every_change["run"], cwd=tmp_path, **environment)
     assert done.returncode == 0, done.stdout + done.stderr
     found = {tuple(line.split()[:2]) for line in done.stdout.splitlines()}

@@ -5,14 +5,15 @@ from __future__ import annotations
 import importlib.util
 import os
 from types import ModuleType
-from typing import Final
+from typing import Final, cast
 
 import pytest
 
 from herdless_core import _machine
 from herdless_core._table import EVENTS
-from specs import contracts, symbolic
-from specs.mistakes import load_mutants
+from herdless_verify.crosshair import contracts, symbolic
+from herdless_verify.exploration.world import Machine
+from herdless_verify.mistakes import load_mutants
 
 if importlib.util.find_spec("crosshair") is None and os.environ.get("HERDLESS_NO_SKIP") != "1":
     pytest.skip("crosshair-tool is not installed", allow_module_level=True)
@@ -37,7 +38,7 @@ def test_a_machine_that_is_off_by_one_is_refuted() -> None:
     broken = ModuleType("broken")
     vars(broken).update(vars(_machine))
     vars(broken)["read"] = lambda entry, now: _machine.read(entry, now - 1)
-    refuted = list(symbolic.results(broken, lambda contract: "ReadIsGet" in contract.promises))
+    refuted = list(symbolic.results(cast("Machine", broken), lambda contract: "ReadIsGet" in contract.promises))
     assert [result.verdict for result in refuted] == ["POST_FAIL"]
 
 
@@ -45,7 +46,7 @@ def test_what_is_refuted_is_told_by_promise_and_step() -> None:
     """CrossHair gives two dozen numbers; a reader wants to know which promise they break, and by which step."""
     mutant = next(each for each in load_mutants() if each.name == "an entry is evicted while callers wait")
     (refuted,) = symbolic.results(
-        mutant.module(), lambda contract: contract.name == "Evict: all invariants but TimeShift"
+        mutant.machine(), lambda contract: contract.name == "Evict: all invariants but TimeShift"
     )
     assert "PendingIsNoVictim" in refuted.promises
     assert [line.partition(":")[0] for line in refuted.counterexample] == ["before", "event", "after", "orders"]

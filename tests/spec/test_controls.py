@@ -9,18 +9,19 @@ from typing import Any, Final, cast
 import pytest
 
 from herdless.__main__ import main
-from herdless._verify import checks, pins
-from herdless._verify.explore import explore
-from herdless._verify.findings import Work
-from herdless._verify.pins import shortfalls
 from herdless_core import Policy, Put
 from herdless_core._invariants import INVARIANTS
-from specs import contracts, mistaken, samples
-from specs.configurations import load_runs
-from specs.contracts import Named, Numbers
-from specs.mistakes import controls
-from specs.tla import Operator, operator
-from specs.watched import PATTERN
+from herdless_verify.checkers import checks, pins
+from herdless_verify.checkers.findings import Work
+from herdless_verify.checkers.pins import shortfalls
+from herdless_verify.crosshair import contracts, samples
+from herdless_verify.crosshair.contracts import Named, Numbers
+from herdless_verify.exploration.search import ACROSS_STEPS, explore
+from herdless_verify.mistakes import controls
+from herdless_verify.tlc import mistaken
+from herdless_verify.tlc.configurations import load_runs
+from herdless_verify.tlc.tla import Operator, operator
+from herdless_verify.tlc.watched import PATTERN
 
 TABLE: Final = cast("dict[str, Any]", INVARIANTS)
 FORMULAS: Final = (*load_runs()[PATTERN].invariants, *load_runs()[PATTERN].properties)
@@ -111,7 +112,7 @@ def test_what_is_pinned_is_what_there_is() -> None:
     assert sum(checks.QUICK.issuperset(each.promises) for each in every) == pins.QUICK_CONTRACTS
     assert len(controls("predicates")) + len(controls("over_steps")) == pins.MISTAKES_OF_MACHINE
     assert set(controls("formulas")) == set(FORMULAS)
-    assert set(controls("predicates")) == {*INVARIANTS, *checks.ACROSS_STEPS}
+    assert set(controls("predicates")) == {*INVARIANTS, *ACROSS_STEPS}
     assert {each.control for each in every} == set(controls("contracts"))
 
 
@@ -179,7 +180,7 @@ def test_a_contract_that_asks_nothing_is_noticed(monkeypatch: pytest.MonkeyPatch
 
 def test_what_crosshair_leaves_undecided_is_not_refuted() -> None:
     """Nor is it confirmed: it has a word and an exit status of its own."""
-    from specs.symbolic import UNDECIDED, Result
+    from herdless_verify.crosshair.symbolic import UNDECIDED, Result
 
     result = Result("Put", ("HitAge",), UNDECIDED, 300.0, "Not confirmed.")
     work = Work({}, quick=False)

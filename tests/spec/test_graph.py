@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import Future
 from functools import lru_cache
-from typing import cast
 
 import pytest
 
-from herdless._verify.explore import Exploration, explore_ticks
-from herdless._verify.world import Machine
-from specs.configurations import Run, load_runs
-from specs.graph import Steps, compare, describe, difference
-from specs.mistakes import load_mutants
+from herdless_verify.exploration.search import Exploration, explore_ticks
+from herdless_verify.mistakes import load_mutants
+from herdless_verify.tlc.configurations import Run, load_runs
+from herdless_verify.tlc.graph import Steps, compare, describe, difference
 
 RUNS = load_runs()
 GRAPHS = [run for run in RUNS.values() if run.graph and not run.slow]
@@ -39,7 +37,7 @@ def test_code_and_specification_take_the_same_steps(run: Run, graphs: Mapping[st
 def test_a_mistake_in_the_code_is_shown_with_the_shortest_way_to_it(graphs: Mapping[str, Future[Steps]]) -> None:
     """A comparison that cannot find a difference is none, and one that does not say where is of little use."""
     mutant = next(each for each in load_mutants() if each.name == "a hit at exactly ttl")
-    found = compare(RUNS["ttl"], graphs["ttl"].result(), cast("Machine", mutant.module()))
+    found = compare(RUNS["ttl"], graphs["ttl"].result(), mutant.machine())
     assert found is not None
     assert found.path == ("Put", "Tick")
     code, _, specification = describe(found).partition("Get, by the specification:")

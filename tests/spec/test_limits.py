@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from herdless._verify.limits import limits
 from herdless_core import Policy
+from herdless_verify.exploration.limits import limits
 
 
 def test_what_is_assumed_is_said() -> None:

@@ -8,12 +8,12 @@ from typing import Final
 
 import pytest
 
-from herdless._verify.explore import Exploration, bounds_of, explore
-from herdless._verify.findings import POLICIES
-from herdless._verify.world import Machine, Outline
 from herdless_core import Policy
-from specs.mistakes import load_edits, load_mutants
-from specs.watched import Watched, differences, watch, watched_run
+from herdless_verify.checkers.findings import POLICIES
+from herdless_verify.exploration.search import Exploration, bounds_of, explore
+from herdless_verify.exploration.world import Machine, Outline
+from herdless_verify.mistakes import load_edits, load_mutants
+from herdless_verify.tlc.watched import Watched, differences, watch, watched_run
 
 SHORT_CUT: Final = "the short cut joins a flight past its deadline"
 """Of which the graph knows nothing: the exploration compares the short cuts with the steps."""

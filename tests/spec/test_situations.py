@@ -7,14 +7,14 @@ from typing import Final
 
 import pytest
 
-from herdless._verify.explore import bounds_of, explore
-from herdless._verify.findings import POLICIES
-from herdless._verify.pins import PREDICATES, SMALLEST, WORLDS
-from herdless._verify.situations import SITUATIONS, is_possible
-from herdless._verify.ticks import in_ticks
 from herdless_core import Policy
 from herdless_core._invariants import INVARIANTS
-from specs.watched import watched_run
+from herdless_verify.checkers.findings import POLICIES
+from herdless_verify.checkers.pins import PREDICATES, SMALLEST, WORLDS
+from herdless_verify.exploration.search import bounds_of, explore
+from herdless_verify.exploration.situations import SITUATIONS, is_possible
+from herdless_verify.exploration.ticks import in_ticks
+from herdless_verify.tlc.watched import watched_run
 
 SMALL: Final = [
     Policy(ttl=ttl, stale_while_revalidate=swr, stale_if_error=sie, refresh_backoff=backoff, max_waiters=waiters)

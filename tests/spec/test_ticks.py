@@ -7,10 +7,10 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from herdless._verify.explore import explore
-from herdless._verify.ticks import TICK, age_cap, in_ticks
-from herdless._verify.world import Bounds
 from herdless_core import NEVER, Policy, after
+from herdless_verify.exploration.search import explore
+from herdless_verify.exploration.ticks import TICK, age_cap, in_ticks
+from herdless_verify.exploration.world import Bounds
 
 DURATIONS = st.sampled_from([0, 0.5, 1, 2, 3, 10, 3600])
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from specs.configurations import Run, load_runs
-from specs.counterexample import counterexample
-from specs.tlc import PROCESSES, Result, check, complaint, never_taken, parts
-from specs.toolbox import REFUTED, TOO_LONG, Output, run_tlc
+from herdless_verify.tlc.check import PROCESSES, Result, check, complaint, never_taken, parts
+from herdless_verify.tlc.configurations import Run, load_runs
+from herdless_verify.tlc.counterexample import counterexample
+from herdless_verify.tlc.toolbox import REFUTED, TOO_LONG, Output, run_tlc
 
 RUNS = load_runs()
 

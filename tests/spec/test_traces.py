@@ -29,9 +29,9 @@ from herdless_core import (
     Step,
     transition,
 )
-from specs.scale import END_OF_TIME, OutsideOfSpecification, Scale
-from specs.traces import Validation, validate
-from specs.traces import main as traces_main
+from herdless_verify.tlc.scale import END_OF_TIME, OutsideOfSpecification, Scale
+from herdless_verify.tlc.traces import Validation, validate
+from herdless_verify.tlc.traces import main as traces_main
 from tests.trace.mutants import MUTANTS, as_text, base, mutated
 from tests.trace.runs import recorded
 from tests.trace.test_durable import POLICY, Owner
@@ -155,7 +155,7 @@ def test_command_shows_both_verdicts(tlc: None, tmp_path: Path, capsys: pytest.C
 def test_many_files_at_once(
     tlc: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`python -m specs.traces` takes whatever a test run has left, and says of which file it speaks."""
+    """`python -m herdless_verify.tlc.traces` takes whatever a test run has left, and says of which file it speaks."""
     files = {"right": as_text(base()), "wrong": mutated("no_refresh")[0], "neither": ["hello\n"]}
     for name, lines in files.items():
         (tmp_path / name).write_text("".join(lines), encoding="utf-8")
@@ -164,7 +164,7 @@ def test_many_files_at_once(
         (["right", "wrong"], 1, "wrong departs at line 12"),
         (["right", "neither"], 2, "neither: line 1 is not JSON: 'hello'"),
     ):
-        monkeypatch.setattr(sys, "argv", ["specs.traces", *arguments])
+        monkeypatch.setattr(sys, "argv", ["herdless_verify.tlc.traces", *arguments])
         assert traces_main() == status
         assert says in capsys.readouterr().out
 

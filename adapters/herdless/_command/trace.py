@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, final
 
+from herdless._command._elsewhere import INSTALL, brought
 from herdless._command._errors import CommandError
 from herdless._command._source import Source, is_same_file, opened
 from herdless._command._terminal import printable, say
@@ -17,8 +18,6 @@ from herdless._trace.judge import Departure, departure
 from herdless._trace.mermaid import as_mermaid
 from herdless._trace.perfetto import as_perfetto
 from herdless._trace.reader import Line, Recorded, Section
-from herdless._verify.findings import INSTALL
-from herdless._verify.specs import specs
 from herdless_core import NANOSECONDS_PER_SECOND, StartLoad
 
 DRAWN_IN_MERMAID: Final = 100
@@ -35,7 +34,7 @@ Of a long trace a drawing shows the first steps, or the last ones before the
 line at which it departs: {DRAWN_IN_MERMAID} in the diagram, {DRAWN_IN_PERFETTO:,} in the Perfetto file,
 unless --limit says otherwise. What is left out is said in the drawing.
 
---tlc needs pip install 'herdless[verify]'. It checks every key by itself, and
+--tlc needs {INSTALL}. It checks every key by itself, and
 leaves out, with the reason, what the specification does not know of.
 
 Exit status: 0 the trace is right; 1 it departs, and the line is printed; 2 for
@@ -67,6 +66,7 @@ def add_arguments(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Replay, report and draw; 1 if the trace departs."""
+    is_right_by_tlc = _tlc() if args.tlc else None
     with opened(args.file) as source:
         _require_other_files(args, source)
         count = _Count()
@@ -80,9 +80,18 @@ def run(args: argparse.Namespace) -> int:
         if args.perfetto is not None:
             lines, remark = _window(args, source, found, args.limit or DRAWN_IN_PERFETTO)
             _write("--perfetto", args.perfetto, json.dumps(as_perfetto(lines, remark=remark)) + "\n")
-        if args.tlc and not _is_right_by_tlc(source):
+        if is_right_by_tlc is not None and not is_right_by_tlc(source):
             return 1
     return 0 if found is None else 1
+
+
+def _tlc() -> Callable[[Source], bool]:
+    """What checks a trace against the specification. Raises CommandError where it is not installed."""
+    try:
+        check: Callable[[Source], bool] = brought("trace-tlc")
+    except CommandError as error:
+        raise CommandError(f"--tlc: {error}") from error
+    return check
 
 
 def _require_other_files(args: argparse.Namespace, source: Source) -> None:
@@ -149,26 +158,6 @@ def _window(
     if not window:
         raise CommandError(f"--key {printable(args.key)}: no step of {source.name} is about it")
     return window, remark
-
-
-def _is_right_by_tlc(source: Source) -> bool:
-    """Check every key of the trace against the specification, and report."""
-    try:
-        traces, toolbox = specs("traces"), specs("toolbox")
-        validation = traces.validate({source.name: source.lines()})
-    except ModuleNotFoundError as error:
-        raise CommandError(f"--tlc: {error}: {INSTALL}") from error
-    except toolbox.ToolMissing as missing:
-        raise CommandError(f"--tlc: {missing}") from missing
-    for reason in validation.left_out:
-        say(printable(f"TLC: left out: {reason}"))
-    for departed in validation.departed:
-        say(f"TLC: {departed}")
-    keys = validation.followed + len(validation.departed)
-    if keys == 0:
-        raise CommandError("--tlc: all keys are left out, so that nothing was checked")
-    say(f"TLC: {validation.followed} of {keys} keys are behaviours of the specification")
-    return not validation.departed
 
 
 def _write(option: str, path: str, text: str) -> None:

@@ -1,0 +1,1 @@
+"""The three checkers of `herdless verify` with one face, tasks that yield findings; and whether one is blind."""

@@ -1,0 +1,1 @@
+"""The subcommands that `herdless` finds by entry points: `verify`, `soak`, and what `trace --tlc` calls."""
