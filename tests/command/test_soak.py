@@ -26,7 +26,7 @@ LOADS = {"load fails", "load is slow", "load hangs", "load asks for another key"
 INTERRUPTED = """\
 import os, signal, sys
 from herdless.__main__ import main
-from herdless._command import soak
+from herdless_verify.command import soak
 
 start = soak.soak_side_by_side
 soak.soak_side_by_side = lambda *order: start(*order[:3], lambda passed: os.killpg(0, signal.SIGINT))
