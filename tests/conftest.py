@@ -34,9 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def is_exempt(item: pytest.Item) -> bool:
     """Whether it is a scenario of the contract suite which the runtime's driver exempts, with the reason."""
     suite = getattr(item, "cls", None)
-    if not isinstance(suite, type) or "herdless.testing.contract" not in sys.modules:
+    if not isinstance(suite, type) or "herdless_verify.contract" not in sys.modules:
         return False
-    from herdless.testing.contract import ContractSuite
+    from herdless_verify.contract import ContractSuite
 
     return issubclass(suite, ContractSuite) and getattr(item, "originalname", None) in suite.world.exempt
 

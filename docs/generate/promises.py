@@ -20,7 +20,7 @@ from herdless_verify.tlc.tla import Operator, operators, stated
 
 ROOT: Final = Path(__file__).parents[2]
 RUNS: Final = load_runs()
-SCENARIOS: Final = "adapters/herdless/_testing/_contract/_promises.py"
+SCENARIOS: Final = "specs/herdless_verify/contract/promises.py"
 MODULES: Final = ("CacheEntryInv", "Keyspace", "Durable")
 """Where promises are stated, the first of them for one key."""
 

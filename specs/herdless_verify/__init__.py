@@ -6,9 +6,10 @@
     explored = explore(Policy(ttl=60, stale_while_revalidate=300))
     assert explored.holds, explored
 
-What `__all__` names here is public. The rest serves the commands `herdless verify`, `herdless soak` and `herdless trace
---tlc`, and may change in any version:
+What `__all__` names here is public, and so is `herdless_verify.contract`, the contract suite for adapters. The rest
+serves the commands `herdless verify`, `herdless soak` and `herdless trace --tlc`, and may change in any version:
 
+    contract       every promise and decision as a scenario, for any adapter; needs pytest
     exploration    every state that one key can reach, with the real machine in it
     tlc            the TLA+ specification under TLC, and the code and recorded traces compared with it
     crosshair      contracts of one step, confirmed over all paths

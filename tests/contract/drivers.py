@@ -14,8 +14,8 @@ import trio.testing
 import herdless.asyncio
 import herdless.threads
 import herdless.trio
-from herdless.testing.contract import AsyncioWorld, AsyncWorld, BlockingWorld, Caller, Load, Main, Spot, World
 from herdless_core import NANOSECONDS_PER_SECOND
+from herdless_verify.contract import AsyncioWorld, AsyncWorld, BlockingWorld, Caller, Load, Main, Spot, World
 from tests.contract.traffic import Traffic
 from tests.durable_objects.world import WorkerdWorld
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from herdless.testing.contract import PARTS
+from herdless_verify.contract import PARTS
 from tests.contract.drivers import WORLDS
 
 INTRODUCTION: Final = """\
 # What every runtime does
 
-Each row is a scenario of the contract suite in adapters/herdless/_testing/_contract/, written once and run in every
+Each row is a scenario of the contract suite in specs/herdless_verify/contract/, written once and run in every
 runtime without a sleep: loads end when the scenario says so, time moves when it says so. "yes": it runs there and
 passes. A number: it cannot apply there, and why is said below. What only one runtime can do is in tests/runtimes/ and
 tests/durable_objects/; there, in real workerd, the suite runs as well.

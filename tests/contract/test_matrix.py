@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from herdless.testing.contract import PARTS
+from herdless_verify.contract import PARTS
 from tests.contract.drivers import WORLDS
 from tests.contract.matrix import render
 

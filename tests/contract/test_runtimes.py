@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from herdless.testing.contract import ContractSuite
+from herdless_verify.contract import ContractSuite
 from tests.contract.drivers import OurAsyncioWorld, ThreadsWorld, TrioWorld
 
 

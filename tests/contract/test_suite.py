@@ -11,7 +11,7 @@ from typing import Any, ClassVar, cast
 import pytest
 
 from herdless.testing import TraceInvalid
-from herdless.testing.contract import PARTS, AsyncWorld, ContractSuite, World
+from herdless_verify.contract import PARTS, AsyncWorld, ContractSuite, World
 from tests.conftest import is_exempt
 from tests.contract.drivers import OurAsyncioWorld, ThreadsWorld
 

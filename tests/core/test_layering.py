@@ -96,9 +96,7 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless.trace": Row({"herdless._trace"}),
     "herdless._testing": Row({CORE, "herdless", "herdless._trace", "herdless._primitives"}, {"asyncio", "threading"}),
     "herdless._testing._trio": Row({CORE, "herdless._testing"}, {"trio"}),
-    "herdless._testing._contract": Row({CORE, "herdless._testing"}, {"asyncio", "pytest"}),
     "herdless.testing": Row({"herdless._testing", "herdless._testing._trio"}),
-    "herdless.testing.contract": Row({"herdless._testing._contract"}),
     "herdless._command": Row({CORE, "herdless._trace"}, {"rich"}),
     "herdless._command.herd": Row(  # it shows all three side by side, and imports trio only where that is asked for
         {CORE, "herdless.asyncio", "herdless.trio", "herdless.threads", "herdless._command"}, {"rich", *RUNTIMES}
@@ -107,6 +105,7 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless_verify.files": Row(frozenset()),
     "herdless_verify.exploration": Row({CORE}),
     "herdless_verify": Row({"herdless_verify.exploration"}),
+    "herdless_verify.contract": Row({CORE, "herdless._testing"}, {"asyncio", "pytest"}),
     "herdless_verify.mistakes": Row({CORE, "herdless_verify.exploration", "herdless_verify.files"}),
     "herdless_verify.diagram": Row({CORE}, {"transitions"}),
     "herdless_verify.tlc": Row(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from herdless.testing.contract import ContractSuite
+from herdless_verify.contract import ContractSuite
 from tests.durable_objects.herd import Edge
 from tests.durable_objects.world import WorkerdWorld
 

@@ -19,9 +19,9 @@ from urllib.parse import unquote
 from herdless._trace.plain import policy_to_plain
 from herdless.durable_objects import Loaded, Policy, RemoteLoadError
 from herdless.testing import Trace
-from herdless.testing.contract import BlockingWorld, Caller, Load, Main, Spot
 from herdless.trace import read_trace, steps_of
 from herdless_core import NANOSECONDS_PER_SECOND, Restarted, Step, describe
+from herdless_verify.contract import BlockingWorld, Caller, Load, Main, Spot
 from tests.durable_objects.contract_exemptions import EXEMPT
 from tests.durable_objects.herd import Edge
 from tests.durable_objects.movement import Movement, Parking

@@ -18,9 +18,9 @@ import herdless.trio
 from herdless import Loaded, Policy, Stats
 from herdless.asyncio import Cache as AsyncCache
 from herdless.asyncio import Lookup
-from herdless.testing.contract import AsyncioWorld, BlockingWorld, ContractSuite
 from herdless.threads import Cache as ThreadsCache
 from herdless.trio import Cache as TrioCache
+from herdless_verify.contract import AsyncioWorld, BlockingWorld, ContractSuite
 
 
 class User:

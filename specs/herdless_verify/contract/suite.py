@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Final, cast
 
 import pytest
 
-from herdless._testing._contract import _decisions, _foreign, _interleavings, _promises
-from herdless._testing._contract._world import Scenario, World
+from herdless_verify.contract import decisions, foreign, interleavings, promises
+from herdless_verify.contract.world import Scenario, World
 
 
 def _scenarios(module: ModuleType) -> tuple[Scenario, ...]:
@@ -20,10 +20,10 @@ def _scenarios(module: ModuleType) -> tuple[Scenario, ...]:
 
 
 PARTS: Final[dict[str, tuple[Scenario, ...]]] = {
-    "Promises": _scenarios(_promises),
-    "Decisions": _scenarios(_decisions),
-    "Interleavings in which other caches broke": _scenarios(_interleavings),
-    "Foreign code that raises": _scenarios(_foreign),
+    "Promises": _scenarios(promises),
+    "Decisions": _scenarios(decisions),
+    "Interleavings in which other caches broke": _scenarios(interleavings),
+    "Foreign code that raises": _scenarios(foreign),
 }
 """All scenarios, under the titles of docs/runtimes.md."""
 

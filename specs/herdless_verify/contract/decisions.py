@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from herdless._testing._contract._world import World
 from herdless_core import (
     CacheClosed,
     LoadCancelled,
@@ -21,6 +20,7 @@ from herdless_core import (
     ReentrantLoad,
     Stats,
 )
+from herdless_verify.contract.world import World
 
 
 async def outcome_of(w: World, key: object) -> str:

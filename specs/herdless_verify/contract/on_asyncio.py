@@ -7,10 +7,10 @@ import selectors
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final
 
-from herdless._testing._contract._kinds import AsyncWorld
-from herdless._testing._contract._parts import Spot
-from herdless._testing._contract._world import Main, World
 from herdless_core import NANOSECONDS_PER_SECOND
+from herdless_verify.contract.kinds import AsyncWorld
+from herdless_verify.contract.parts import Spot
+from herdless_verify.contract.world import Main, World
 
 _CANCELS: Final = "a load that nobody waits for is cancelled, so none is left to join"
 
@@ -25,16 +25,20 @@ class AsyncioWorld(AsyncWorld):
     }
 
     def run(self, main: Main) -> None:
+        """Run it in a loop whose time the scenario moves."""
         with asyncio.Runner(loop_factory=lambda: _VirtualTimeLoop(self)) as runner:
             runner.run(main())
 
     def make_spot(self) -> Spot:
+        """An event of asyncio's."""
         return asyncio.Event()
 
     def spawn(self, body: Callable[[], Any]) -> Any:
+        """A task."""
         return asyncio.get_running_loop().create_task(body())
 
     async def settle(self) -> None:
+        """Let the loop run until it would wait."""
         loop = asyncio.get_running_loop()
         assert isinstance(loop, _VirtualTimeLoop)
         await asyncio.sleep(0)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from herdless._testing._contract._world import World
 from herdless_core import LoadCancelled, LoadTimeout, ReentrantLoad
+from herdless_verify.contract.world import World
 
 
 class Stop(BaseException):

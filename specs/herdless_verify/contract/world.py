@@ -12,9 +12,9 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, ClassVar, Final, TypeAlias
 
 from herdless._testing._clock import VirtualClock
-from herdless._testing._contract._parts import Caller, Load, Spot
 from herdless._testing._trace import Observed, Trace, assert_trace_valid
 from herdless_core import NANOSECONDS_PER_SECOND
+from herdless_verify.contract.parts import Caller, Load, Spot
 
 Story: TypeAlias = Callable[[Callable[[Any], Any]], Coroutine[Any, Any, Any]]
 """What a caller does, written with `await get(key)`."""

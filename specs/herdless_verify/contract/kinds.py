@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from herdless._testing._contract._parts import Caller, Load
-from herdless._testing._contract._world import Main, Story, World
+from herdless_verify.contract.parts import Caller, Load
+from herdless_verify.contract.world import Main, Story, World
 
 T = TypeVar("T")
 

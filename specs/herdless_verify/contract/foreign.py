@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import pytest
 
-from herdless._testing._contract._world import World
 from herdless_core import LoadCancelled
+from herdless_verify.contract.world import World
 
 MOST_CALLS: Final = 200
 """A cache that calls foreign code more often for one load is not judged to its end."""

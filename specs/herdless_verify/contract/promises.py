@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from herdless._testing._clock import VirtualClock
-from herdless._testing._contract._world import World
 from herdless_core import Absent, Evicted, Fresh, LoadTimeout, Pending, StartLoad, TooManyWaiters
+from herdless_verify.contract.world import World
 
 
 def started(w: World) -> list[int]:
