@@ -10,10 +10,11 @@ import pytest
 
 import herdless
 import herdless_core
+import herdless_verify
 from herdless_core import Join, Keyspace, Policy, PolicyError, ReentrantLoad, RunningLoad, Shown, reply_of, shown
 from herdless_core._shown import MOST_CHARACTERS
 
-ROOTS: Final = [Path(package.__path__[0]) for package in (herdless, herdless_core)]
+ROOTS: Final = [Path(package.__path__[0]) for package in (herdless, herdless_core, herdless_verify)]
 
 
 class Detached:
@@ -105,9 +106,7 @@ def _shown_by_repr(source: str) -> list[int]:
     return sorted(lines)
 
 
-@pytest.mark.parametrize(
-    "path", [path for root in ROOTS for path in sorted(root.rglob("*.py")) if "_specs" not in path.parts], ids=str
-)
+@pytest.mark.parametrize("path", [path for root in ROOTS for path in sorted(root.rglob("*.py"))], ids=str)
 def test_no_text_has_a_key_by_its_repr(path: Path) -> None:
     """A `repr` may fail, and may be a secret."""
     assert _shown_by_repr(path.read_text(encoding="utf-8")) == []
