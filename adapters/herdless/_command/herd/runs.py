@@ -14,7 +14,7 @@ from typing import Final, TypeAlias, final
 
 from herdless._command._errors import LoaderFailed, in_a_line
 from herdless._command.herd.origin import Origin
-from herdless_core import StartLoad, Step
+from herdless_core import StartLoad, Step, shown
 
 PLAIN: Final = "plain ttl"
 CACHES: Final = (PLAIN, "herdless")
@@ -96,7 +96,7 @@ class Run:
         try:
             yield
         except (Exception, SystemExit) as error:
-            raise LoaderFailed(f"{self.origin.name} failed for the key {key!r}: {in_a_line(error)}") from error
+            raise LoaderFailed(f"{self.origin.name} failed for the key {shown(key)}: {in_a_line(error)}") from error
         finally:
             self.loads.append((key, began, monotonic_ns()))
 
@@ -121,10 +121,10 @@ class Run:
         seen, begun = Counter(key for key, _, _ in self.loads), Counter(self.begun)
         for key in sorted(seen | begun):
             if seen[key] != begun[key]:
-                yield f"{key!r}: the origin saw {seen[key]} loads, herdless began {begun[key]} generations"
+                yield f"{shown(key)}: the origin saw {seen[key]} loads, herdless began {begun[key]} generations"
         # Nothing here supersedes a load, so none may begin before the last one of its key has ended.
         for key, loads in groupby(sorted(self.loads), lambda load: load[0]):
             if any(later[1] < earlier[2] for earlier, later in pairwise(loads)):
-                yield f"two loads of {key!r} ran at the same time"
+                yield f"two loads of {shown(key)} ran at the same time"
         if self.plan.phase == "cold" and len(self.loads) != 1:
             yield f"the herd on one cold key gave {len(self.loads)} origin queries instead of 1"
