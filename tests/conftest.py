@@ -2,22 +2,23 @@
 
 `ci`, the default, tries the same examples at every run. `--hypothesis-profile=deep` searches for minutes. With
 HERDLESS_NO_SKIP=1 in the environment, as in `.ci/run`, a test that is skipped has failed, unless it is a scenario of
-the contract suite that cannot apply to a runtime.
+the contract suite that cannot apply to a runtime. What is left out where a package is missing: `tests/needs.py`.
 """
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 from collections.abc import Generator
+from itertools import chain
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 import herdless
+from tests.needs import Part, is_left_out, reason_of, strictness, summary, why_left_out
 
 ROOT = Path(__file__).parents[1]
 
@@ -42,8 +43,9 @@ def is_exempt(item: pytest.Item) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known, and interrupts heard."""
+    """Make the markers known, and interrupts heard."""
     config.addinivalue_line("markers", "pure(why): not for the compiled library, and why")
+    config.addinivalue_line("markers", "needs(*modules): what has to be installed, beyond the extra `dev`")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # Inherited, as under nohup or in the background of a script; so would every process that a test starts.
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -61,10 +63,33 @@ def why_not_compiled(item: pytest.Item) -> str | None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Leave out what needs the pure library where it is not there."""
+    """Leave out what needs the pure library, or a package, where it is not there."""
     why = why_not_compiled(item)
     if why is not None:
         pytest.skip(f"needs the pure library: {why}")
+    leave_out(*chain.from_iterable(marker.args for marker in item.iter_markers("needs")))
+
+
+def leave_out(*modules: str) -> None:
+    """Skip the test where one of these is not installed."""
+    why = why_left_out(modules)
+    if why is not None:
+        pytest.skip(why)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> Part:
+    """A file of tests knows what it may be left out for."""
+    part: Part = Part.from_parent(parent, path=module_path)
+    return part
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was left out, and for want of what."""
+    lines = list(summary(terminalreporter.getreports("skipped")))
+    if lines:
+        terminalreporter.section("left out")
+        for line in lines:
+            terminalreporter.line(line)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -74,11 +99,25 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """
     report = yield
     may_skip = hasattr(report, "wasxfail") or is_exempt(item) or why_not_compiled(item) is not None
-    if report.skipped and not may_skip and os.environ.get("HERDLESS_NO_SKIP") == "1":
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        report.outcome = "failed"
-        report.longrepr = f"HERDLESS_NO_SKIP=1, and {item.nodeid} was skipped: {reason}"
+    if not may_skip:
+        refuse_skip(report)
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a file that is skipped as a whole."""
+    report = yield
+    refuse_skip(report)
+    return report
+
+
+def refuse_skip(report: pytest.CollectReport | pytest.TestReport) -> None:
+    """Make a skip a failure where it is not allowed."""
+    if report.skipped and strictness() and not is_left_out(reason_of(report)):
+        reason = reason_of(report)
+        report.outcome = "failed"
+        report.longrepr = f"HERDLESS_NO_SKIP={strictness()}, and {report.nodeid} was skipped: {reason}"
 
 
 @pytest.fixture(scope="session")
@@ -90,13 +129,14 @@ def tlc() -> None:
         find_java()
         find_jar()
     except ToolMissing as missing:
-        if os.environ.get("HERDLESS_NO_SKIP") == "1":
+        if strictness() == "1":
             pytest.fail(str(missing))
         pytest.skip(str(missing))
 
 
 def build_wheel(project: Path, target: Path) -> Path:
     """The wheel of the folder, built by the build system that its pyproject.toml names, without a network."""
+    leave_out("hatchling", "hatch_fancy_pypi_readme")
     build = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
     command = [sys.executable, "-c", build, str(target)]
     built = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True)

@@ -12,9 +12,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import sysconfig
 import tempfile
-import venv
 from pathlib import Path
 from typing import Final
 
@@ -28,32 +26,38 @@ TESTS: Final = (
 
 def main(arguments: list[str]) -> int:
     """The exit status: that of pytest."""
-    python = make_environment(build_wheel("."), build_wheel("./specs"))
+    this = Path(sys.executable)
+    python = make_environment(ENVIRONMENT, this, build_wheel(this, "."), build_wheel(this, "./specs"))
     command = [str(python), "-m", "pytest", "-q", *(arguments or TESTS)]
     return subprocess.run(command, cwd=ROOT, env=os.environ | {"HERDLESS_COMPILED": "1"}, check=False).returncode
 
 
-def build_wheel(project: str) -> Path:
-    """Build the wheel of a folder by the documented command; pip fetches what it is built with."""
+def build_wheel(python: Path, project: str) -> Path:
+    """Build the wheel of a folder for this Python by the documented command; pip fetches what it is built with."""
     target = Path(tempfile.mkdtemp(prefix="herdless-wheel-"))
-    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(target), project]
+    command = [str(python), "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(target), project]
     subprocess.run(command, cwd=ROOT, env=os.environ | {"HATCH_BUILD_HOOKS_ENABLE": "1"}, check=True)
     (wheel,) = target.iterdir()
     return wheel
 
 
-def make_environment(*wheels: Path) -> Path:
-    """Install the wheels into an environment that borrows all else; returns its Python.
+def make_environment(folder: Path, python: Path, *wheels: Path) -> Path:
+    """Install the wheels into an environment that borrows all else from that of `python`; returns its Python.
 
     The borrowed folder comes after the own one, and its `.pth` files are not read: an editable herdless is not seen.
     """
-    venv.create(ENVIRONMENT, clear=True, symlinks=True)
-    python = ENVIRONMENT / "bin" / "python"
-    install = ["-m", "pip", "--python", str(python), "install", "-q", "--no-deps", "--no-index", *map(str, wheels)]
-    subprocess.run([sys.executable, *install], check=True)
-    own = sysconfig.get_path("purelib", vars={"base": str(ENVIRONMENT), "platbase": str(ENVIRONMENT)})
-    Path(own, "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
-    return python
+    subprocess.run([str(python), "-m", "venv", "--clear", "--without-pip", str(folder)], check=True)
+    own = folder / "bin" / "python"
+    install = ["-m", "pip", "--python", str(own), "install", "-q", "--no-deps", "--no-index", *map(str, wheels)]
+    subprocess.run([str(python), *install], check=True)
+    (folder_of(own) / "borrowed.pth").write_text(f"{folder_of(python)}\n", encoding="utf-8")
+    return own
+
+
+def folder_of(python: Path) -> Path:
+    """Where the packages of this Python's environment are installed."""
+    ask = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    return Path(subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip())
 
 
 if __name__ == "__main__":

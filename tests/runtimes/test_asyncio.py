@@ -16,17 +16,24 @@ from typing import Any, TypeAlias
 from unittest.mock import patch
 
 import pytest
-import uvloop
 
 from herdless.asyncio import Cache, cached
 from herdless_core import LoadCancelled, Loaded
 
 LoopFactory: TypeAlias = Callable[[], asyncio.AbstractEventLoop]
 
-LOOPS: dict[str, LoopFactory] = {
-    "asyncio": asyncio.new_event_loop,
-    "uvloop": uvloop.new_event_loop,
-}
+
+def uvloop_loop() -> asyncio.AbstractEventLoop:
+    """A new loop of uvloop."""
+    import uvloop
+
+    return uvloop.new_event_loop()
+
+
+LOOPS = [
+    pytest.param(asyncio.new_event_loop, id="asyncio"),
+    pytest.param(uvloop_loop, id="uvloop", marks=pytest.mark.needs("uvloop")),
+]
 
 
 async def ticks(count: int = 10) -> None:
@@ -342,7 +349,7 @@ class HangsOnce:
         return key
 
 
-@pytest.mark.parametrize("loop_factory", LOOPS.values(), ids=LOOPS)
+@pytest.mark.parametrize("loop_factory", LOOPS)
 def test_whole_life_in_every_loop(loop_factory: LoopFactory) -> None:
     """The cache asks of a loop only what all of them offer."""
 
@@ -361,7 +368,7 @@ def test_whole_life_in_every_loop(loop_factory: LoopFactory) -> None:
     run(main, loop_factory)
 
 
-@pytest.mark.parametrize("loop_factory", LOOPS.values(), ids=LOOPS)
+@pytest.mark.parametrize("loop_factory", LOOPS)
 def test_load_timeout_in_every_loop(loop_factory: LoopFactory) -> None:
     """The deadline is a timer of the real loop: the one thing that the virtual clock stands in for elsewhere."""
 

@@ -16,7 +16,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, get_type_hints
 
-import fastapi
 import pytest
 
 import herdless.asyncio
@@ -242,8 +241,8 @@ def test_function_that_becomes_a_method_later() -> None:
     assert late.name("tea") is late.name("tea")
 
 
-async def answer(app: fastapi.FastAPI, path: str, query: str) -> tuple[int, Any]:
-    """What the application answers to a request, without a server: its status, and its JSON."""
+async def answer(app: Any, path: str, query: str) -> tuple[int, Any]:
+    """What the application, in ASGI, answers to a request, without a server: its status, and its JSON."""
     said: list[Any] = []
     scope = {
         "type": "http",
@@ -266,9 +265,11 @@ async def answer(app: fastapi.FastAPI, path: str, query: str) -> tuple[int, Any]
     return said[0]["status"], json.loads(b"".join(part["body"] for part in said[1:]))
 
 
+@pytest.mark.needs("fastapi")
 @pytest.mark.parametrize("name", ["plain", "asyncio"])
 def test_method_is_a_dependency_of_fastapi(name: str) -> None:
     """Which asks for the signature, and for how to call it: 422 if it thought that clients have to send `self`."""
+    import fastapi
 
     class Rates:
         @cached()

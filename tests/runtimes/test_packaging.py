@@ -35,6 +35,9 @@ FOLDERS = {
 BYTES = 600_000
 """The wheel of herdless holds at most so many, unpacked; it held 1,109,818 when all that checks it was inside."""
 
+NEEDS_BUILD = pytest.mark.needs("hatchling", "hatch_fancy_pypi_readme")
+"""The build system is asked in this environment, without a network."""
+
 METADATA = ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")
 
 
@@ -129,6 +132,7 @@ def test_nothing_compiled_without_being_asked_for(wheel: Path, installed: Path) 
     )
 
 
+@NEEDS_BUILD
 def test_editable_install_stays_pure(tmp_path: Path) -> None:
     """Even where the compiled wheel is asked for: what is edited must be what runs, and what CrossHair follows."""
     editable = built("build_editable", tmp_path, hooks=True)
@@ -137,6 +141,7 @@ def test_editable_install_stays_pure(tmp_path: Path) -> None:
         assert not [name for name in archive.namelist() if name.endswith((".so", ".pyd"))]
 
 
+@NEEDS_BUILD
 @pytest.mark.parametrize("hooks", [False, True], ids=["pure", "compiled"])
 def test_compiler_is_needed_for_the_compiled_wheel_alone(hooks: bool) -> None:
     """Mypyc is fetched by those who ask for it, and by nobody else."""
@@ -144,6 +149,7 @@ def test_compiler_is_needed_for_the_compiled_wheel_alone(hooks: bool) -> None:
     assert ("mypyc" in run("-c", ask, cwd=ROOT, hooks=hooks)) is hooks
 
 
+@NEEDS_BUILD
 def test_compiled_wheel_can_be_built_from_the_source_distribution(tmp_path: Path) -> None:
     """The build hook is in it."""
     with tarfile.open(built("build_sdist", tmp_path)) as archive:

@@ -8,8 +8,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias
 
 import pytest
-import sentry_sdk
-from sentry_sdk.integrations.asyncio import AsyncioIntegration
 
 from herdless.asyncio import Cache
 from herdless_core import LoadCancelled
@@ -173,8 +171,11 @@ def test_factory_that_raises() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.needs("sentry_sdk")
 def test_under_sentry() -> None:
     """The real integration, whose factory wraps each coroutine in a span of its own."""
+    import sentry_sdk
+    from sentry_sdk.integrations.asyncio import AsyncioIntegration
 
     async def main() -> None:
         sentry_sdk.init(dsn=None, integrations=[AsyncioIntegration()], default_integrations=False)

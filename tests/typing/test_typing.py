@@ -50,6 +50,7 @@ def expected() -> dict[int, re.Match[str]]:
     return expected
 
 
+@pytest.mark.needs("mypy")
 def test_what_is_wrong_is_an_error_and_what_is_right_is_not(
     reported: dict[int, set[str]], expected: dict[int, re.Match[str]]
 ) -> None:
@@ -58,6 +59,7 @@ def test_what_is_wrong_is_an_error_and_what_is_right_is_not(
     assert [number for number, match in expected.items() if match[2] not in reported[number]] == []
 
 
+@pytest.mark.needs("basedpyright")
 def test_pyright_finds_the_same_lines(copy: Path, expected: dict[int, re.Match[str]]) -> None:
     """The checker of many editors has other ways to bind a method, and other words for what is wrong."""
     settings = {"typeCheckingMode": "standard", "pythonVersion": "3.11", "reportUnnecessaryComparison": "error"}
