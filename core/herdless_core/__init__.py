@@ -49,7 +49,7 @@ from herdless_core._events import (
     Restarted,
     WaiterLeft,
 )
-from herdless_core._keyspace import Keyspace, Observer, Stats, reply_of
+from herdless_core._keyspace import Keyspace, reply_of
 from herdless_core._machine import Step, age, peek, read, transition
 from herdless_core._plain import MAX_MESSAGE_CHARACTERS, Plain, describe, from_plain, to_plain
 from herdless_core._policy import (
@@ -66,6 +66,8 @@ from herdless_core._policy import (
 from herdless_core._running import RunningLoad
 from herdless_core._shown import ShowKey, Shown, shown
 from herdless_core._states import ABSENT, Absent, Cause, Entry, Evicted, Failure, Flight, Fresh, Pending, Stale
+from herdless_core._stats import Stats
+from herdless_core._steps import Observer
 
 __all__ = [
     "ABSENT",

@@ -33,28 +33,14 @@ in the cold table until their next lookup. In an unbounded one it holds all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeAlias, TypeVar, assert_never, final
+from collections.abc import Iterator
+from typing import TypeVar, final
 
-from herdless_core._effects import (
-    SAVE,
-    Answer,
-    CancelLoad,
-    Effects,
-    Join,
-    Outcome,
-    Refuse,
-    Reply,
-    Settle,
-    StartLoad,
-    Value,
-)
+from herdless_core._effects import Answer, CancelLoad, Effects, Join, Outcome, Refuse, Reply, StartLoad, Value
 from herdless_core._errors import CacheClosed, LoadCancelled, ReentrantLoad, TooManyLoads
 from herdless_core._events import (
     DeadlinePassed,
     Event,
-    Evict,
     Expire,
     Get,
     Invalidate,
@@ -65,83 +51,42 @@ from herdless_core._events import (
     Restarted,
     WaiterLeft,
 )
-from herdless_core._machine import JOINS, LEADS, NOT_STALE, NOTHING, Step, age, fill, join, peek, start, transition
-from herdless_core._policy import LONG_AGO, NANOSECONDS_PER_SECOND, NEVER, Loaded, Policy, check_count
+from herdless_core._machine import (
+    NOT_STALE,
+    NOTHING,
+    Step,
+    fill,
+    join,
+    on_fill,
+    on_join,
+    on_start,
+    peek,
+    start,
+    transition,
+)
+from herdless_core._policy import LONG_AGO, NANOSECONDS_PER_SECOND, Loaded, Policy, check_count
 from herdless_core._reentrancy import begin_wait, end_wait
 from herdless_core._running import RunningLoad
 from herdless_core._shown import Shown, shown
-from herdless_core._states import ABSENT, Entry, Evicted
+from herdless_core._states import ABSENT, Entry
+from herdless_core._stats import Stats
+from herdless_core._steps import Observer, Steps, cancellations_in
 from herdless_core._store import Store
+from herdless_core._turns import Turns
 
 K = TypeVar("K")
 
-Observer: TypeAlias = Callable[[Any, Step], None]
-"""Called with the key and the step, inside the critical section; it must not call the cache."""
-
 
 @final
-@dataclass(slots=True)
-class Stats:
-    """What a cache has done since it was made, and what it holds now.
+class Keyspace(Steps[K]):
+    """The entries of one cache. See the module's docstring for the kinds of methods and the order of their use.
 
-    hits + stale_hits + joins + misses + refusals are the lookups; each counts once. One that raised before it was
-    answered (ReentrantLoad, CacheClosed, an unhashable key) counts nothing. Every load has ended by a value, or is
-    counted as a failure, a timeout or a cancellation, or is in flight. Threads without the GIL may lose some hits.
+    policy: what every entry is kept by; maxsize: how many values are held at most, at least 0, or None for any number;
+    max_loads: how many loads run at once at most, at least 1, or None for any number; observe: told of every step;
+    load_type: the class of which a record is made for each load; shown: what stands for a key in messages.
     """
 
-    hits: Final[int]
-    stale_hits: Final[int]
-    joins: Final[int]
-    misses: Final[int]
-    loads: Final[int]
-    """Flights started: misses and refreshes."""
-    load_failures: Final[int]
-    load_timeouts: Final[int]
-    load_cancellations: Final[int]
-    """Loads given up before their end: the last waiter left, or a put, a removal or a closing came first."""
-    refusals: Final[int]
-    """Lookups refused because `max_waiters` waited already."""
-    evictions: Final[int]
-    """Entries removed by capacity."""
-    size: Final[int]
-    """Values held, those past their time but not yet swept included."""
-    maxsize: Final[int | None]
-    in_flight: Final[int]
-    """Flights whose end is awaited now."""
-
-
-@final
-class Keyspace(Generic[K]):
-    """The entries of one cache. See the module's docstring for the kinds of methods and the order of their use."""
-
-    __slots__ = (
-        "_closed",
-        "_evictions",
-        "_generation",
-        "_hits",
-        "_is_torn",
-        "_joins",
-        "_load_cancellations",
-        "_load_failures",
-        "_load_timeouts",
-        "_load_type",
-        "_max_loads",
-        "_misses",
-        "_observe",
-        "_refusals",
-        "_shown",
-        "_skipped",
-        "_stale_hits",
-        "_store",
-        "_turns",
-        "_waiting",
-        "ended",
-        "flights",
-        "hot",
-        "leaving",
-        "policy",
-        "started",
-    )
+    __slots__ = ("_closed", "_skipped")
 
     def __init__(
         self,
@@ -153,29 +98,12 @@ class Keyspace(Generic[K]):
         load_type: type[RunningLoad] = RunningLoad,
         shown: Shown = shown,
     ) -> None:
-        self.policy: Final = policy
-        self._shown: Final = shown
-        self._store: Final = Store[K](None if maxsize is None else check_count("maxsize", maxsize, least=0), shown)
-        self.hot: Final = self._store.hot
-        self.leaving: Final = self._store.leaving
-        self._max_loads: Final = NEVER if max_loads is None else check_count("max_loads", max_loads, least=1)
-        self._observe: Final = observe
-        self._load_type: Final = load_type
-        self.flights: Final[dict[int, RunningLoad]] = {}
-        """Every flight that is not settled, by generation: attached to its key's entry, or that of an evicted one."""
-        self.started: Final[list[RunningLoad]] = []
-        """The flights that the last steps started, in order, but for those of `enter`."""
-        self.ended: Final[dict[int, RunningLoad]] = {}
-        """The flights that the last steps ended, by generation."""
-        self._turns: Final[set[RunningLoad]] = set()
-        """With `max_loads`: the loads that run, those included whose flight has ended."""
-        self._waiting: Final[dict[int, RunningLoad]] = {}
-        """The flights that wait for their turn, in order."""
-        self._is_torn = False
-        """Whether a step has begun to change the tables, and has not ended."""
+        room = None if maxsize is None else check_count("maxsize", maxsize, least=0)
+        turns = None if max_loads is None else Turns(check_count("max_loads", max_loads, least=1))
+        Steps.__init__(self, policy, Store[K](room, shown), turns, observe, load_type, shown)
         self._closed = False
-        self._generation = self._skipped = 0
-        self.reset_counters()
+        self._skipped = 0
+        """How many generations were no load of this keyspace, or are not counted any more."""
 
     # Requests
 
@@ -185,9 +113,11 @@ class Keyspace(Generic[K]):
         Raises TypeError for an unhashable key, CacheClosed, and ReentrantLoad when the load would wait for itself.
         """
         self._check_open()
-        missed = self._give_up_turn_of(key, now) if self._waiting else NOTHING
         before = self._store.entry(key)
-        event = Get(self._generation + 1)
+        missed = self._give_up_turn_of(before, now)
+        if missed:
+            before = self._store.entry(key)
+        event = Get(self.generation + 1)
         after, effects = transition(before, event, now, self.policy)
         reply = reply_of(effects)
         if loading is not None and isinstance(reply, Join) and not reply.leads:
@@ -199,7 +129,7 @@ class Keyspace(Generic[K]):
             self._is_torn = True
             self._store.visit(key)
             self._is_torn = False
-        self._count_lookup(reply)
+        self._counters.count_lookup(reply)
         return self._in_turn(effects + more if more else effects, is_nested=loading is not None)
 
     def enter(self, key: K, now: int) -> RunningLoad | None:
@@ -217,21 +147,21 @@ class Keyspace(Generic[K]):
             table = self._store.newcomers
             before = table.get(key)
         if before is None:
-            if self._max_loads != NEVER and len(self._turns) >= self._max_loads:
+            turns = self._turns
+            if turns is not None and not turns.is_free():
                 return None
-            generation = self._generation + 1
+            generation = self.generation + 1
             started = start(generation, now, self.policy)
             due_at = started.flight.due_at
             self._is_torn = True
-            self._generation = generation
+            self.generation = generation
             load = self.flights[generation] = self._load_type(key, generation, due_at)
-            if self._max_loads != NEVER:
-                self._turns.add(load)
+            if turns is not None:
+                turns.begin(load)
             if self._observe is not None:
-                effects = Join(generation, LEADS), StartLoad(generation, due_at)
-                self._observe(key, Step(ABSENT, Get(generation), now, self.policy, started, effects))
+                self._observe(key, Step(ABSENT, Get(generation), now, self.policy, started, on_start(started)))
             table[key] = started
-            self._misses += 1
+            self._counters.misses += 1
             self._is_torn = False
             return load
         joined = join(before, now, self.policy)
@@ -244,10 +174,10 @@ class Keyspace(Generic[K]):
             self.heal()
             return None
         if self._observe is not None:
-            event = Get(self._generation + 1)
-            self._observe(key, Step(before, event, now, self.policy, joined, (Join(generation, JOINS),)))
+            event = Get(self.generation + 1)
+            self._observe(key, Step(before, event, now, self.policy, joined, on_join(joined)))
         table[key] = joined
-        self._joins += 1
+        self._counters.joins += 1
         return running
 
     def put(self, key: K, value: object, now: int, luck: float = 0.0) -> Effects:
@@ -265,7 +195,7 @@ class Keyspace(Generic[K]):
 
     def refresh(self, key: K, now: int) -> Effects:
         """A load is started in the background, unless one is in flight."""
-        return self._in_turn(self._request(key, Refresh(self._generation + 1), now), is_nested=False)
+        return self._in_turn(self._request(key, Refresh(self.generation + 1), now), is_nested=False)
 
     def clear(self, now: int) -> Effects:
         """Every key is invalidated, those being loaded included."""
@@ -274,7 +204,7 @@ class Keyspace(Generic[K]):
         event = Invalidate()
         self._is_torn = True
         for key, before in self._store.take_all():
-            effects += _cancellations(self._take_out(key, before, event, now))
+            effects += cancellations_in(self._take_out(key, before, event, now))
         self._is_torn = False
         return tuple(effects)
 
@@ -333,8 +263,7 @@ class Keyspace(Generic[K]):
         outcome = Value(value, after.loaded_at, NOT_STALE)
         if self._observe is not None:
             event = LoadSucceeded(flight.generation, value, policy.lifetime)
-            effects = SAVE, Settle(flight.generation, outcome)
-            self._observe(key, Step(before, event, now, policy, after, effects))
+            self._observe(key, Step(before, event, now, policy, after, on_fill(event.generation, outcome)))
         self._is_torn = True
         flight.has_ended = True
         del self.flights[flight.generation]
@@ -347,13 +276,15 @@ class Keyspace(Generic[K]):
     def load_failed(self, generation: int, error: BaseException, now: int) -> Effects:
         """The loader ended by an exception, of whatever kind."""
         if self.is_in_flight(generation) and not isinstance(error, LoadCancelled):
-            self._load_failures += 1
+            self._counters.load_failures += 1
         return self._report(generation, LoadFailed(generation, error), now)
 
     def deadline_passed(self, generation: int, now: int) -> Effects:
         """The timer of this flight went off."""
-        if generation in self._waiting and now >= self._waiting[generation].due_at:
-            return self._give_up_turn(generation, now)
+        turns = self._turns
+        waiting = None if turns is None else turns.waiting(generation)
+        if turns is not None and waiting is not None and now >= waiting.due_at:
+            return self._give_up_turn(turns, generation, now)
         return self._report(generation, DeadlinePassed(generation), now)
 
     def waiter_left(
@@ -374,55 +305,33 @@ class Keyspace(Generic[K]):
         up again, which starts another, in its turn if it had one. What counts is the second lookup. Call `next_turn`
         after it: it may have started none.
         """
-        self._joins -= 1
-        self._turns.discard(load)
+        self._counters.joins -= 1
+        if self._turns is not None:
+            self._turns.end(load)
         return self.restarted(load.generation, LONG_AGO)
 
     def load_over(self, load: RunningLoad, now: int) -> Effects:
         """The loader came to its end, by whatever way, and also where its flight had ended before."""
-        self._turns.discard(load)
+        if self._turns is None:
+            return NOTHING
+        self._turns.end(load)
         return self.next_turn(now)
 
     def next_turn(self, now: int) -> Effects:
         """Where a turn is free, the first that waits for one is started: one that callers wait for, if there is any."""
-        while self._waiting and len(self._turns) < self._max_loads:
-            awaited = (generation for generation in self._waiting if self.waiters(generation))
-            generation = next(awaited, next(iter(self._waiting)))
-            if now >= self._waiting[generation].due_at:
-                return self._give_up_turn(generation, now) + self.next_turn(now)
-            flight = self._waiting.pop(generation)
-            self._turns.add(flight)
-            return (StartLoad(generation, flight.due_at),)
-        return NOTHING
+        turns = self._turns
+        following = None if turns is None else turns.following(self.waiters)
+        if turns is None or following is None:
+            return NOTHING
+        if now >= following.due_at:
+            return self._give_up_turn(turns, following.generation, now) + self.next_turn(now)
+        turns.begin(following)
+        return (StartLoad(following.generation, following.due_at),)
 
     def nothing_runs(self) -> None:
         """Whoever ran loads is gone: every turn is free."""
-        self._turns.clear()
-
-    def heal(self) -> None:
-        """If a step was broken off: the tables agree again. A flight of which only one of them knows has ended."""
-        if not self._is_torn:
-            return
-        self._store.rebuild()
-        attached: set[int] = set()
-        for key in list(self._store):
-            entry = self._store.entry(key)
-            flight = entry.flight
-            if flight is None:
-                continue
-            running = self.flights.get(flight.generation)
-            if running is not None and not running.has_ended:
-                attached.add(flight.generation)
-                running.evicted = None  # the entry is there still
-            else:
-                restarted = transition(entry, Restarted(), LONG_AGO, self.policy)[0]
-                self._store.place(key, entry, restarted, LONG_AGO)
-        for generation, running in list(self.flights.items()):
-            is_lost = running.evicted is None and not self._store.is_stray(generation)
-            if generation not in attached and (is_lost or running.has_ended):
-                self._load_cancellations += 1
-                self._end(generation)
-        self._is_torn = False
+        if self._turns is not None:
+            self._turns.nothing_runs()
 
     def begin_wait(self, loading: RunningLoad, running: RunningLoad) -> None:
         """A caller inside the load `loading` waits for the load `running`; ReentrantLoad where that is for ever."""
@@ -440,7 +349,7 @@ class Keyspace(Generic[K]):
         """
         replaced = self._store.entry(key)
         if replaced.flight is not None:
-            self._load_cancellations += 1
+            self._counters.load_cancellations += 1
             self._end(replaced.flight.generation)
         restored, effects = transition(entry, Restarted(), now, self.policy)
         if self._observe is not None:
@@ -450,8 +359,8 @@ class Keyspace(Generic[K]):
 
     def skip_to(self, generation: int) -> None:
         """The next flight has this generation, or a later one: those before may be another process's."""
-        skipped = max(generation - 1 - self._generation, 0)
-        self._generation += skipped
+        skipped = max(generation - 1 - self.generation, 0)
+        self.generation += skipped
         self._skipped += skipped
 
     # Questions
@@ -461,18 +370,13 @@ class Keyspace(Generic[K]):
         """The type of the first key that changed its hash or equality while it was in the cache, if one did."""
         return self._store.inconsistent
 
-    @property
-    def generation(self) -> int:
-        """The generation of the last flight."""
-        return self._generation
-
-    def waits_for_turn(self, load: RunningLoad) -> bool:
-        """Whether this load is one too many for now, and is started when another is over."""
-        return load.generation in self._waiting
-
     def is_in_flight(self, generation: int) -> bool:
         """Whether the end of this flight is still awaited."""
         return generation in self.flights
+
+    def waits_for_turn(self, load: RunningLoad) -> bool:
+        """Whether this load is one too many for now, and is started when another is over."""
+        return self._turns is not None and self._turns.waiting(load.generation) is not None
 
     def waiters(self, generation: int) -> int | None:
         """How many callers wait for this flight; None where it is not in flight."""
@@ -499,16 +403,16 @@ class Keyspace(Generic[K]):
     def stats(self, *, hits: int = 0) -> Stats:
         """The counters; `hits`: those that the adapter answered from `hot` without a step."""
         return Stats(
-            hits=self._hits + hits,
-            stale_hits=self._stale_hits,
-            joins=self._joins,
-            misses=self._misses,
-            loads=self._generation - self._skipped,
-            load_failures=self._load_failures,
-            load_timeouts=self._load_timeouts,
-            load_cancellations=self._load_cancellations,
-            refusals=self._refusals,
-            evictions=self._evictions,
+            hits=self._counters.hits + hits,
+            stale_hits=self._counters.stale_hits,
+            joins=self._counters.joins,
+            misses=self._counters.misses,
+            loads=self.generation - self._skipped,
+            load_failures=self._counters.load_failures,
+            load_timeouts=self._counters.load_timeouts,
+            load_cancellations=self._counters.load_cancellations,
+            refusals=self._counters.refusals,
+            evictions=self._counters.evictions,
             size=self._store.size,
             maxsize=self._store.maxsize,
             in_flight=len(self.flights),
@@ -516,190 +420,8 @@ class Keyspace(Generic[K]):
 
     def reset_counters(self) -> None:
         """Count from 0 again. Generations go on."""
-        self._skipped = self._generation
-        self._hits = self._stale_hits = self._joins = self._misses = 0
-        self._load_failures = self._load_timeouts = self._load_cancellations = 0
-        self._refusals = self._evictions = 0
-
-    # Steps
-
-    def _request(self, key: K, event: Event, now: int) -> Effects:
-        self._check_open()
-        return self._step(key, self._store.entry(key), event, now)
-
-    def _report(self, generation: int, event: Event, now: int) -> Effects:
-        """One step of the entry whose flight this is; one that has no entry any more only answers who may still
-        wait.
-        """
-        running = self.flights.get(generation)
-        if running is None:
-            return transition(ABSENT, event, now, self.policy)[1]
-        if running.evicted is not None:
-            return self._step_evicted(running, running.evicted, event, now)
-        before = self._store.entry_of(running.key, generation)
-        if before is None and not self._stray(generation).is_reachable:
-            before = self._store.entry_of(running.key, generation)  # the key failed once, and is as it was
-        if before is not None:
-            return self._step(running.key, before, event, now)
-        self._detach(running, now)
-        return self._report(generation, event, now)
-
-    def _stray(self, generation: int) -> Entry:
-        """The entry of this flight, whose key changed, so that it is not found by it any more."""
-        was_torn, self._is_torn = self._is_torn, True
-        entry = self._store.stray(generation)
-        self._is_torn = was_torn
-        return entry
-
-    def _detach(self, running: RunningLoad, now: int) -> None:
-        """The key of this flight changed: only its waiters are left of its entry, as of one that was invalidated."""
-        was_torn, self._is_torn = self._is_torn, True
-        stray = self._store.stray(running.generation)
-        # A cancellation would come too late: what follows is a report on the load.
-        self._take_out(running.key, stray, Invalidate(), now)
-        if running.evicted is None and not running.has_ended:
-            self._end(running.generation)
-        self._store.forget_stray(running.generation)
-        self._is_torn = was_torn
-
-    def _step(self, key: K, before: Entry, event: Event, now: int) -> Effects:
-        after, effects = transition(before, event, now, self.policy)
-        more = self._commit(key, before, event, now, after, effects)
-        return effects + more if more else effects
-
-    def _take_out(self, key: K, before: Entry, event: Invalidate, now: int) -> Effects:
-        """One step of an entry that is in no table any more."""
-        after, effects = transition(before, event, now, self.policy)
-        if self._observe is not None:
-            self._observe(key, Step(before, event, now, self.policy, after, effects))
-        self._follow_flight(key, before, event, after)
-        return effects
-
-    def _step_evicted(self, running: RunningLoad, before: Evicted, event: Event, now: int) -> Effects:
-        after, effects = transition(before, event, now, self.policy)
-        if self._observe is not None:
-            self._observe(running.key, Step(before, event, now, self.policy, after, effects))
-        if isinstance(after, Evicted) and after.flight is not None:
-            running.evicted = after
-        else:
-            self._is_torn = True
-            self._end(running.generation)
-            self._is_torn = False
-            self._count_end(event)
-        return effects
-
-    def _commit(self, key: K, before: Entry, event: Event, now: int, after: Entry, effects: Effects) -> Effects:
-        """The next entry takes its place; returns the cancellations of what had to go for it."""
-        if self._observe is not None:
-            self._observe(key, Step(before, event, now, self.policy, after, effects))
-        if after is before:
-            return NOTHING
-        was_torn, self._is_torn = self._is_torn, True  # an eviction is a step within another one
-        cancellations = self._place(key, before, event, now, after)
-        self._is_torn = was_torn
-        return cancellations
-
-    def _place(self, key: K, before: Entry, event: Event, now: int, after: Entry) -> Effects:
-        self._follow_flight(key, before, event, after)
-        if not after.holds_value:
-            self._store.place(key, before, after, now)
-            return NOTHING
-        cancellations = NOTHING if before.holds_value else self._make_room(now)
-        if not before.holds_value and self._store.is_full():
-            # All the others are waited for. The newcomer is not: its own callers are being answered.
-            self._evictions += 1
-            if self._observe is not None:
-                self._observe(
-                    key, Step(after, Evict(), now, self.policy, *transition(after, Evict(), now, self.policy))
-                )
-            after = ABSENT
-        for expired in self._store.place(key, before, after, now):
-            cancellations += self._evict(expired, now)
-        return cancellations
-
-    def _follow_flight(self, key: K, before: Entry, event: Event, after: Entry) -> None:
-        old, new = before.flight, after.flight
-        if old is not None and (new is None or new.generation != old.generation):
-            self._end(old.generation)
-            self._count_end(event)
-        if new is None:
-            return
-        if isinstance(after, Evicted):
-            self.flights[new.generation].evicted = after
-        elif old is None or old.generation != new.generation:
-            self._generation = new.generation
-            load = self.flights[new.generation] = self._load_type(key, new.generation, new.due_at)
-            self.started.append(load)
-
-    def _count_end(self, event: Event) -> None:
-        """A flight ended by this event. Its failure was counted when it was reported."""
-        match event:
-            case DeadlinePassed() | Get():
-                self._load_timeouts += 1
-            case LoadSucceeded():
-                pass
-            case LoadFailed():
-                self._load_cancellations += isinstance(event.error, LoadCancelled)
-            case _:
-                self._load_cancellations += 1
-
-    def _end(self, generation: int) -> None:
-        if self._waiting:
-            self._waiting.pop(generation, None)  # first: where this is broken off, no turn is given to what has ended
-        ended = self.ended[generation] = self.flights[generation]
-        ended.has_ended = True
-        del self.flights[generation]
-
-    # Turns
-
-    def _in_turn(self, effects: Effects, *, is_nested: bool) -> Effects:
-        """The effects, without the StartLoad of a load that has to wait for its turn."""
-        if self._max_loads == NEVER:
-            return effects
-        return tuple(
-            effect for effect in effects if not isinstance(effect, StartLoad) or self._starts(effect, is_nested)
-        )
-
-    def _starts(self, order: StartLoad, is_nested: bool) -> bool:
-        flight = self.flights[order.generation]
-        if is_nested or len(self._turns) < self._max_loads:
-            self._turns.add(flight)
-            return True
-        self._waiting[order.generation] = flight
-        return False
-
-    def _give_up_turn_of(self, key: K, now: int) -> Effects:
-        flight = self._store.entry(key).flight
-        if flight is None or flight.generation not in self._waiting or now < flight.due_at:
-            return NOTHING
-        return self._give_up_turn(flight.generation, now)
-
-    def _give_up_turn(self, generation: int, now: int) -> Effects:
-        """This flight's deadline passed before its turn came."""
-        self._load_timeouts += 1
-        seconds = self.policy.load_timeout / NANOSECONDS_PER_SECOND
-        late = TooManyLoads(
-            f"max_loads={self._max_loads} loads ran all the while: the load did not begin within "
-            f"load_timeout={seconds:g} seconds"
-        )
-        return self._report(generation, LoadFailed(generation, late), now)
-
-    def _make_room(self, now: int) -> Effects:
-        """Evict until one more value has room (Bounded), or callers wait for every one that is left."""
-        cancellations: Effects = NOTHING
-        while self._store.is_full():
-            victim = self._store.victim(now)
-            if victim is None:
-                break
-            cancellations += self._evict(victim.key, now)
-        return cancellations
-
-    def _evict(self, key: K, now: int) -> Effects:
-        before = self._store.find(key)
-        if before is ABSENT:
-            return NOTHING  # its hash failed just now, which is not the business of whoever needs the room
-        self._evictions += age(before, now).holds_value
-        return _cancellations(self._step(key, before, Evict(), now))
+        self._skipped = self.generation
+        self._counters.reset()
 
     # Small things
 
@@ -707,22 +429,29 @@ class Keyspace(Generic[K]):
         if self._closed:
             raise CacheClosed("the cache is closed")
 
-    def _count_lookup(self, reply: Reply) -> None:
-        match reply:
-            case Join():
-                if reply.leads:
-                    self._misses += 1
-                else:
-                    self._joins += 1
-            case Answer():
-                if isinstance(reply.outcome, Value) and reply.outcome.is_stale:
-                    self._stale_hits += 1
-                else:
-                    self._hits += 1
-            case Refuse():
-                self._refusals += 1
-            case _:
-                assert_never(reply)
+    def _request(self, key: K, event: Event, now: int) -> Effects:
+        self._check_open()
+        return self._step(key, self._store.entry(key), event, now)
+
+    def _in_turn(self, effects: Effects, *, is_nested: bool) -> Effects:
+        return effects if self._turns is None else self._turns.admitted(effects, self.flights, is_nested=is_nested)
+
+    def _give_up_turn_of(self, entry: Entry, now: int) -> Effects:
+        """Where the entry's flight waits for its turn, and its deadline has passed."""
+        turns, flight = self._turns, entry.flight
+        if turns is None or flight is None or turns.waiting(flight.generation) is None or now < flight.due_at:
+            return NOTHING
+        return self._give_up_turn(turns, flight.generation, now)
+
+    def _give_up_turn(self, turns: Turns, generation: int, now: int) -> Effects:
+        """This flight's deadline passed before its turn came."""
+        self._counters.load_timeouts += 1
+        seconds = self.policy.load_timeout / NANOSECONDS_PER_SECOND
+        late = TooManyLoads(
+            f"max_loads={turns.max_loads} loads ran all the while: the load did not begin within "
+            f"load_timeout={seconds:g} seconds"
+        )
+        return self._report(generation, LoadFailed(generation, late), now)
 
 
 def reply_of(effects: Effects) -> Reply:
@@ -731,7 +460,3 @@ def reply_of(effects: Effects) -> Reply:
     if isinstance(reply, (Join, Answer, Refuse)):
         return reply
     raise ValueError(f"no reply is the first of {effects!r}")
-
-
-def _cancellations(effects: Effects) -> tuple[CancelLoad, ...]:
-    return tuple(effect for effect in effects if isinstance(effect, CancelLoad))

@@ -6,8 +6,9 @@ It is a function. Every step first ages the entry, so that no timer is needed fo
 docs/states.md says for its state and the event. All pairs are defined.
 
 `read`, `join`, `start` and `fill` are the steps of which a busy cache makes millions, without the objects that describe
-a step: `transition` is made of them, and specs/contracts.py confirms that they are what it does. `peek` is the part of
-a lookup that neither waits nor starts anything.
+a step. `transition` is made of the last three; `on_join`, `on_start` and `on_fill` are what they order. That all four
+are what `transition` does, tests/core/test_every_copy.py looks up in the whole product of states and events, and
+specs/contracts.py confirms it for every path. `peek` is the part of a lookup that neither waits nor starts anything.
 """
 
 from __future__ import annotations
@@ -136,6 +137,21 @@ def fill(entry: Entry, generation: int, value: object, lifetime: Lifetime) -> Fr
     return _fresh(value, flight.started_at, lifetime)
 
 
+def on_start(started: Pending) -> Effects:
+    """What the lookup orders that started this flight."""
+    return Join(started.flight.generation, LEADS), StartLoad(started.flight.generation, started.flight.due_at)
+
+
+def on_join(joined: Pending) -> Effects:
+    """What the lookup orders that joined this flight."""
+    return (Join(joined.flight.generation, JOINS),)
+
+
+def on_fill(generation: int, outcome: Value) -> Effects:
+    """What the report of a load orders whose value is stored: this flight's waiters get the outcome."""
+    return SAVE, Settle(generation, outcome)
+
+
 def peek(entry: Entry, now: int) -> Outcome | None:
     """What a lookup would be answered with at once; None where it would wait. Starts nothing."""
     entry = age(entry, now)
@@ -171,12 +187,12 @@ def _get(entry: Entry, generation: int, now: int, policy: Policy) -> Next:
     match entry:
         case Absent():
             pending = start(generation, now, policy)
-            return pending, (Join(generation, LEADS), StartLoad(generation, pending.flight.due_at))
+            return pending, on_start(pending)
         case Pending():
             joined = join(entry, now, policy)
             if joined is None:
                 return entry, (Refuse(policy.max_waiters),)
-            return joined, (Join(joined.flight.generation, JOINS),)
+            return joined, on_join(joined)
         case Fresh():
             answer = Answer(_outcome(entry))
             if now < entry.refresh_at or entry.flight is not None:
@@ -266,7 +282,7 @@ def _evict(entry: Entry) -> Next:
 def _load_succeeded(entry: Entry, event: LoadSucceeded) -> Next:
     filled = fill(entry, event.generation, event.value, event.lifetime)
     if filled is not None:
-        return filled, (SAVE, Settle(event.generation, Value(event.value, filled.loaded_at, NOT_STALE)))
+        return filled, on_fill(event.generation, Value(event.value, filled.loaded_at, NOT_STALE))
     flight = entry.flight
     if isinstance(entry, Evicted) and flight is not None and flight.generation == event.generation:
         settle = Settle(event.generation, Value(event.value, flight.started_at, NOT_STALE))

@@ -26,7 +26,6 @@ from herdless_core import (
     Step,
     age,
     peek,
-    read,
     transition,
 )
 from herdless_core._invariants import violated
@@ -84,18 +83,6 @@ def test_ageing_twice_is_ageing_once() -> None:
         for now in _product.instants(entry):
             aged = age(entry, now)
             assert age(aged, now) is aged
-
-
-def test_read_answers_exactly_the_hits_that_need_no_step(steps: list[Step]) -> None:
-    """The hot path may skip the machine only where the machine would do nothing but answer the same."""
-    answered = 0
-    for step in steps:
-        hit = read(step.before, step.now)
-        if isinstance(step.event, Get) and hit is not None:
-            answered += 1
-            assert step.after is step.before
-            assert step.effects == (Answer(hit),)
-    assert answered > 0
 
 
 def test_peek_says_what_a_lookup_would_be_answered_with(steps: list[Step]) -> None:

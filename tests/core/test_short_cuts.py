@@ -1,7 +1,7 @@
 """`enter` and `fill`: what they do is what `get` and `load_succeeded` do, and where they do not, nothing happened.
 
-Long lives with and without them are compared in test_stateful.py; that their steps are those of `transition` is
-confirmed over all paths in specs/contracts.py.
+They are compared over all situations in test_every_copy.py, and in long lives with and without them in
+test_stateful.py; specs/contracts.py confirms over all paths that their steps are those of `transition`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,246 @@
+"""How one step is taken: the entry is found, `transition` decides, all tables follow, and it is counted.
+
+The tables are the store, with the entries by key, and those of the flights by generation. They agree between any two
+steps. A step may be broken off by an exception that comes from outside, at any moment: an interrupt, or a key's
+`__eq__`. `heal` makes them agree again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Generic, TypeAlias, TypeVar
+
+from herdless_core._effects import CancelLoad, Effects
+from herdless_core._events import Event, Evict, Invalidate, Restarted
+from herdless_core._machine import NOTHING, Step, age, transition
+from herdless_core._policy import LONG_AGO, Policy
+from herdless_core._running import RunningLoad
+from herdless_core._shown import Shown
+from herdless_core._states import ABSENT, Entry, Evicted
+from herdless_core._stats import Counters
+from herdless_core._store import Store
+from herdless_core._turns import Turns
+
+K = TypeVar("K")
+
+Observer: TypeAlias = Callable[[Any, Step], None]
+"""Called with the key and the step, inside the critical section; it must not call the cache."""
+
+
+class Steps(Generic[K]):
+    """The tables of one cache, and the steps that change them; what may be asked of it is `Keyspace`."""
+
+    __slots__ = (
+        "_counters",
+        "_is_torn",
+        "_load_type",
+        "_observe",
+        "_shown",
+        "_store",
+        "_turns",
+        "ended",
+        "flights",
+        "generation",
+        "hot",
+        "leaving",
+        "policy",
+        "started",
+    )
+
+    def __init__(
+        self,
+        policy: Policy,
+        store: Store[K],
+        turns: Turns | None,
+        observe: Observer | None,
+        load_type: type[RunningLoad],
+        shown: Shown,
+    ) -> None:
+        """turns: None where any number of loads may run; load_type: the class of which a record is made for each load;
+        the others as in `Keyspace`.
+        """
+        self.policy: Final = policy
+        self._store: Final = store
+        self.hot: Final = store.hot
+        self.leaving: Final = store.leaving
+        self._turns: Final = turns
+        self._observe: Final = observe
+        self._load_type: Final = load_type
+        self._shown: Final = shown
+        self._counters: Final = Counters()
+        self.flights: Final[dict[int, RunningLoad]] = {}
+        """Every flight that is not settled, by generation: attached to its key's entry, or that of an evicted one."""
+        self.started: Final[list[RunningLoad]] = []
+        """The flights that the last steps started, in order, but for those of `enter`."""
+        self.ended: Final[dict[int, RunningLoad]] = {}
+        """The flights that the last steps ended, by generation."""
+        self._is_torn = False
+        """Whether a step has begun to change the tables, and has not ended."""
+        self.generation = 0
+        """The generation of the last flight."""
+
+    def heal(self) -> None:
+        """If a step was broken off: the tables agree again. A flight of which only one of them knows has ended."""
+        if not self._is_torn:
+            return
+        self._store.rebuild()
+        attached: set[int] = set()
+        for key in list(self._store):
+            entry = self._store.entry(key)
+            flight = entry.flight
+            if flight is None:
+                continue
+            running = self.flights.get(flight.generation)
+            if running is not None and not running.has_ended:
+                attached.add(flight.generation)
+                running.evicted = None  # the entry is there still
+            else:
+                restarted = transition(entry, Restarted(), LONG_AGO, self.policy)[0]
+                self._store.place(key, entry, restarted, LONG_AGO)
+        for generation, running in list(self.flights.items()):
+            is_lost = running.evicted is None and not self._store.is_stray(generation)
+            if generation not in attached and (is_lost or running.has_ended):
+                self._counters.load_cancellations += 1
+                self._end(generation)
+        self._is_torn = False
+
+    # Steps
+
+    def _step(self, key: K, before: Entry, event: Event, now: int) -> Effects:
+        after, effects = transition(before, event, now, self.policy)
+        more = self._commit(key, before, event, now, after, effects)
+        return effects + more if more else effects
+
+    def _report(self, generation: int, event: Event, now: int) -> Effects:
+        """One step of the entry whose flight this is; one that has no entry any more only answers who may still
+        wait.
+        """
+        running = self.flights.get(generation)
+        if running is None:
+            return transition(ABSENT, event, now, self.policy)[1]
+        if running.evicted is not None:
+            return self._step_evicted(running, running.evicted, event, now)
+        before = self._store.entry_of(running.key, generation)
+        if before is None and not self._stray(generation).is_reachable:
+            before = self._store.entry_of(running.key, generation)  # the key failed once, and is as it was
+        if before is not None:
+            return self._step(running.key, before, event, now)
+        self._detach(running, now)
+        return self._report(generation, event, now)
+
+    def _step_evicted(self, running: RunningLoad, before: Evicted, event: Event, now: int) -> Effects:
+        after, effects = transition(before, event, now, self.policy)
+        if self._observe is not None:
+            self._observe(running.key, Step(before, event, now, self.policy, after, effects))
+        if isinstance(after, Evicted) and after.flight is not None:
+            running.evicted = after
+        else:
+            self._is_torn = True
+            self._end(running.generation)
+            self._is_torn = False
+            self._counters.count_end(event)
+        return effects
+
+    def _take_out(self, key: K, before: Entry, event: Invalidate, now: int) -> Effects:
+        """One step of an entry that is in no table any more."""
+        after, effects = transition(before, event, now, self.policy)
+        if self._observe is not None:
+            self._observe(key, Step(before, event, now, self.policy, after, effects))
+        self._follow_flight(key, before, event, after)
+        return effects
+
+    # Committing
+
+    def _commit(self, key: K, before: Entry, event: Event, now: int, after: Entry, effects: Effects) -> Effects:
+        """The next entry takes its place; returns the cancellations of what had to go for it."""
+        if self._observe is not None:
+            self._observe(key, Step(before, event, now, self.policy, after, effects))
+        if after is before:
+            return NOTHING
+        was_torn, self._is_torn = self._is_torn, True  # an eviction is a step within another one
+        cancellations = self._place(key, before, event, now, after)
+        self._is_torn = was_torn
+        return cancellations
+
+    def _place(self, key: K, before: Entry, event: Event, now: int, after: Entry) -> Effects:
+        self._follow_flight(key, before, event, after)
+        if not after.holds_value:
+            self._store.place(key, before, after, now)
+            return NOTHING
+        cancellations = NOTHING if before.holds_value else self._make_room(now)
+        if not before.holds_value and self._store.is_full():
+            # All the others are waited for. The newcomer is not: its own callers are being answered.
+            self._counters.evictions += 1
+            if self._observe is not None:
+                self._observe(
+                    key, Step(after, Evict(), now, self.policy, *transition(after, Evict(), now, self.policy))
+                )
+            after = ABSENT
+        for expired in self._store.place(key, before, after, now):
+            cancellations += self._evict(expired, now)
+        return cancellations
+
+    def _follow_flight(self, key: K, before: Entry, event: Event, after: Entry) -> None:
+        old, new = before.flight, after.flight
+        if old is not None and (new is None or new.generation != old.generation):
+            self._end(old.generation)
+            self._counters.count_end(event)
+        if new is None:
+            return
+        if isinstance(after, Evicted):
+            self.flights[new.generation].evicted = after
+        elif old is None or old.generation != new.generation:
+            self.generation = new.generation
+            load = self.flights[new.generation] = self._load_type(key, new.generation, new.due_at)
+            self.started.append(load)
+
+    def _end(self, generation: int) -> None:
+        if self._turns is not None:
+            self._turns.give_up(generation)  # first: where this is broken off, no turn is given to what has ended
+        ended = self.ended[generation] = self.flights[generation]
+        ended.has_ended = True
+        del self.flights[generation]
+
+    # Room
+
+    def _make_room(self, now: int) -> Effects:
+        """Evict until one more value has room (Bounded), or callers wait for every one that is left."""
+        cancellations: Effects = NOTHING
+        while self._store.is_full():
+            victim = self._store.victim(now)
+            if victim is None:
+                break
+            cancellations += self._evict(victim.key, now)
+        return cancellations
+
+    def _evict(self, key: K, now: int) -> Effects:
+        before = self._store.find(key)
+        if before is ABSENT:
+            return NOTHING  # its hash failed just now, which is not the business of whoever needs the room
+        self._counters.evictions += age(before, now).holds_value
+        return cancellations_in(self._step(key, before, Evict(), now))
+
+    # Keys that changed
+
+    def _stray(self, generation: int) -> Entry:
+        """The entry of this flight, whose key changed, so that it is not found by it any more."""
+        was_torn, self._is_torn = self._is_torn, True
+        entry = self._store.stray(generation)
+        self._is_torn = was_torn
+        return entry
+
+    def _detach(self, running: RunningLoad, now: int) -> None:
+        """The key of this flight changed: only its waiters are left of its entry, as of one that was invalidated."""
+        was_torn, self._is_torn = self._is_torn, True
+        stray = self._store.stray(running.generation)
+        # A cancellation would come too late: what follows is a report on the load.
+        self._take_out(running.key, stray, Invalidate(), now)
+        if running.evicted is None and not running.has_ended:
+            self._end(running.generation)
+        self._store.forget_stray(running.generation)
+        self._is_torn = was_torn
+
+
+def cancellations_in(effects: Effects) -> tuple[CancelLoad, ...]:
+    """What is left of the effects of a step that concerned another key than the caller's."""
+    return tuple(effect for effect in effects if isinstance(effect, CancelLoad))
