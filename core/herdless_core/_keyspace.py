@@ -117,7 +117,7 @@ class Keyspace(Steps[K]):
         missed = self._give_up_turn_of(before, now)
         if missed:
             before = self._store.entry(key)
-        event = Get(self._generation + 1)
+        event = Get(self.generation + 1)
         after, effects = transition(before, event, now, self.policy)
         reply = reply_of(effects)
         if loading is not None and isinstance(reply, Join) and not reply.leads:
@@ -150,11 +150,11 @@ class Keyspace(Steps[K]):
             turns = self._turns
             if turns is not None and not turns.is_free():
                 return None
-            generation = self._generation + 1
+            generation = self.generation + 1
             started = start(generation, now, self.policy)
             due_at = started.flight.due_at
             self._is_torn = True
-            self._generation = generation
+            self.generation = generation
             load = self.flights[generation] = self._load_type(key, generation, due_at)
             if turns is not None:
                 turns.begin(load)
@@ -174,7 +174,7 @@ class Keyspace(Steps[K]):
             self.heal()
             return None
         if self._observe is not None:
-            event = Get(self._generation + 1)
+            event = Get(self.generation + 1)
             self._observe(key, Step(before, event, now, self.policy, joined, on_join(joined)))
         table[key] = joined
         self._counters.joins += 1
@@ -195,7 +195,7 @@ class Keyspace(Steps[K]):
 
     def refresh(self, key: K, now: int) -> Effects:
         """A load is started in the background, unless one is in flight."""
-        return self._in_turn(self._request(key, Refresh(self._generation + 1), now), is_nested=False)
+        return self._in_turn(self._request(key, Refresh(self.generation + 1), now), is_nested=False)
 
     def clear(self, now: int) -> Effects:
         """Every key is invalidated, those being loaded included."""
@@ -359,8 +359,8 @@ class Keyspace(Steps[K]):
 
     def skip_to(self, generation: int) -> None:
         """The next flight has this generation, or a later one: those before may be another process's."""
-        skipped = max(generation - 1 - self._generation, 0)
-        self._generation += skipped
+        skipped = max(generation - 1 - self.generation, 0)
+        self.generation += skipped
         self._skipped += skipped
 
     # Questions
@@ -373,11 +373,6 @@ class Keyspace(Steps[K]):
     def is_in_flight(self, generation: int) -> bool:
         """Whether the end of this flight is still awaited."""
         return generation in self.flights
-
-    @property
-    def generation(self) -> int:
-        """The generation of the last flight."""
-        return self._generation
 
     def waits_for_turn(self, load: RunningLoad) -> bool:
         """Whether this load is one too many for now, and is started when another is over."""
@@ -412,7 +407,7 @@ class Keyspace(Steps[K]):
             stale_hits=self._counters.stale_hits,
             joins=self._counters.joins,
             misses=self._counters.misses,
-            loads=self._generation - self._skipped,
+            loads=self.generation - self._skipped,
             load_failures=self._counters.load_failures,
             load_timeouts=self._counters.load_timeouts,
             load_cancellations=self._counters.load_cancellations,
@@ -425,7 +420,7 @@ class Keyspace(Steps[K]):
 
     def reset_counters(self) -> None:
         """Count from 0 again. Generations go on."""
-        self._skipped = self._generation
+        self._skipped = self.generation
         self._counters.reset()
 
     # Small things

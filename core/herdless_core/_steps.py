@@ -32,7 +32,6 @@ class Steps(Generic[K]):
 
     __slots__ = (
         "_counters",
-        "_generation",
         "_is_torn",
         "_load_type",
         "_observe",
@@ -41,6 +40,7 @@ class Steps(Generic[K]):
         "_turns",
         "ended",
         "flights",
+        "generation",
         "hot",
         "leaving",
         "policy",
@@ -76,8 +76,8 @@ class Steps(Generic[K]):
         """The flights that the last steps ended, by generation."""
         self._is_torn = False
         """Whether a step has begun to change the tables, and has not ended."""
-        self._generation = 0
-        """That of the last flight."""
+        self.generation = 0
+        """The generation of the last flight."""
 
     def heal(self) -> None:
         """If a step was broken off: the tables agree again. A flight of which only one of them knows has ended."""
@@ -190,7 +190,7 @@ class Steps(Generic[K]):
         if isinstance(after, Evicted):
             self.flights[new.generation].evicted = after
         elif old is None or old.generation != new.generation:
-            self._generation = new.generation
+            self.generation = new.generation
             load = self.flights[new.generation] = self._load_type(key, new.generation, new.due_at)
             self.started.append(load)
 

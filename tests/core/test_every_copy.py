@@ -112,7 +112,7 @@ class Situation:
         self.load = RunningLoad(KEY, _product.ATTACHED, NEVER if flight is None else flight.due_at)
         if self.is_crowded:
             keyspace.put(OTHER, "value", 0)
-        keyspace._generation = _product.ATTACHED
+        keyspace.generation = _product.ATTACHED
         if flight is not None:
             keyspace.flights[flight.generation] = self.load
             self.load.evicted = self.entry if isinstance(self.entry, Evicted) else None

@@ -23,7 +23,7 @@ def assert_tables_agree(cache: BaseCache[Any, Any, Any]) -> None:
     assert not any(flight.has_ended for flight in keyspace.flights.values()), "a flight is in flight that has ended"
     for flight in keyspace.flights.values():
         assert flight.evicted is None or flight.evicted.flight is not None, f"{flight.key} is evicted without a flight"
-        assert flight.generation <= keyspace._generation, "a generation will be given again"
+        assert flight.generation <= keyspace.generation, "a generation will be given again"
     assert not keyspace.ended, f"nobody looked after {keyspace.ended}"
     assert not keyspace.started, f"nobody filled in {keyspace.started}"
     assert not keyspace.leaving, f"{keyspace.leaving} are kept"
