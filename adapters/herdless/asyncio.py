@@ -12,7 +12,6 @@ loads run in one loop of the cache's own, on a daemon thread, and outlive every 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import sys
 from asyncio import Future
@@ -277,8 +276,7 @@ class Cache(BaseCache[K, V, AsyncioLoad]):
 
     def _leave_flight(self, flight: AsyncioLoad, waiting: object) -> None:
         if isinstance(waiting, Future):
-            with contextlib.suppress(RuntimeError):  # its loop was closed
-                waiting.cancel()  # where the caller's coroutine was closed, it is not yet
+            _call(waiting.get_loop(), waiting.cancel)  # where the caller's coroutine was closed, it is not yet
             self._left(flight, can_cancel=True)
 
     def _let_go_of(self, flight: AsyncioLoad, now: int, can_cancel: bool, loading: RunningLoad | None) -> Effects:
@@ -341,7 +339,9 @@ class Cache(BaseCache[K, V, AsyncioLoad]):
             return
         try:
             flight.loop.call_soon_threadsafe(self._start, flight, context=contextvars.copy_context())
-        except RuntimeError:  # that loop was closed
+        except RuntimeError:
+            if not flight.loop.is_closed():
+                raise
             self._dropped(flight)
         flight.is_launched = True
 
@@ -507,8 +507,9 @@ def _wake(waiters: Iterable[Future[Any]], outcome: object) -> None:
         if not _is_done(waiter):
             try:
                 _set_result(waiter, outcome)
-            except RuntimeError:  # its loop was closed
-                continue
+            except RuntimeError:  # in the debug mode also where another thread does this
+                if not waiter.get_loop().is_closed():
+                    raise
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: object) -> None:
@@ -516,8 +517,11 @@ def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arg
     if loop is asyncio._get_running_loop():
         function(*args)
         return
-    with contextlib.suppress(RuntimeError):
+    try:
         loop.call_soon_threadsafe(function, *args)
+    except RuntimeError:
+        if not loop.is_closed():
+            raise
 
 
 def cached(

@@ -220,7 +220,7 @@ class Cache(BaseCache[K, V, ThreadsLoad]):
         wait = _NO_WAIT
         runs_here = False
         since = self._keyspace.generation
-        following: ThreadsLoad | None = None
+        following: list[ThreadsLoad] = []
         is_mended = False
         try:
             try:
@@ -232,7 +232,10 @@ class Cache(BaseCache[K, V, ThreadsLoad]):
                     since = 0
                     self._carry_out(self._keyspace.supersede(asked))
                     asked, boarded = self._ask(key, loading)
-                    following = self._carry_out(self._keyspace.next_turn(LONG_AGO))  # where he did not take it
+                    self._append(following, self._keyspace.next_turn(LONG_AGO))  # where he did not take it
+                if isinstance(asked, ThreadsLoad) and asked is not boarded and self._keyspace.waits_for_turn(asked):
+                    since = 0
+                    boarded = self._take_turn(asked, following)
                 if isinstance(asked, ThreadsLoad) and asked is not boarded and asked.waits_for_this_thread():
                     self._carry_out(self._keyspace.waiter_left(asked.generation, LONG_AGO, can_cancel=False))
                 elif isinstance(asked, ThreadsLoad):
@@ -243,8 +246,8 @@ class Cache(BaseCache[K, V, ThreadsLoad]):
                     if not runs_here:
                         wait.park()
                 gone = self._leave()
-                if following is not None:
-                    self._launch(following)
+                for flight in following:
+                    self._launch(flight)
                 if boarded is not None and not runs_here:
                     self._launch(boarded)
             except Exception:  # what was asked for is refused, or foreign code raised
@@ -261,6 +264,20 @@ class Cache(BaseCache[K, V, ThreadsLoad]):
     def _is_queued(self, flight: ThreadsLoad) -> bool:
         """Whether it is a refresh that waits for a thread, and nobody waits for it yet. Inside the lock."""
         return not (flight.is_begun or flight.is_urgent or flight.boarder == WAITS_FOR_TURN)
+
+    def _take_turn(self, flight: ThreadsLoad, following: list[ThreadsLoad]) -> ThreadsLoad | None:
+        """A caller waits for a load that has no turn: those of refreshes that have not begun go to what callers wait
+        for. The flight itself if it has one by then; others are added to `following`. Inside the lock.
+        """
+        for load in self._keyspace.turns():
+            if isinstance(load, ThreadsLoad) and not load.has_ended and self._is_queued(load):
+                load.boarder = WAITS_FOR_TURN
+                boarded = self._carry_out(self._keyspace.yield_turn(load))
+                if boarded is flight:
+                    return flight
+                if boarded is not None:
+                    following.append(boarded)
+        return None
 
     def _finish(self, flight: ThreadsLoad, wait: _Wait, expires_at: int) -> Value:
         """What the flight's waiters are answered with."""
@@ -371,7 +388,7 @@ class Cache(BaseCache[K, V, ThreadsLoad]):
 
     def _begins(self, flight: ThreadsLoad) -> bool:
         """Whether this thread is the one to run the load. Inside the lock."""
-        begins = not flight.is_begun and not flight.has_ended
+        begins = not flight.is_begun and not flight.has_ended and not self._keyspace.waits_for_turn(flight)
         flight.is_begun = flight.is_begun or begins
         flight.is_launched = flight.is_launched or begins  # also where it is not said yet by whoever launches it
         return begins

@@ -121,7 +121,8 @@ class Keyspace(Steps[K]):
         after, effects = transition(before, event, now, self.policy)
         reply = reply_of(effects)
         if loading is not None and isinstance(reply, Join) and not reply.leads:
-            self.begin_wait(loading, self.flights[reply.generation])  # may raise, while nothing is committed yet
+            # Before the commit, for it may raise.
+            missed += self.begin_wait(loading, self.flights[reply.generation])
         more = missed + self._commit(key, before, event, now, after, effects)
         if loading is not None and isinstance(reply, Join) and reply.leads:
             self.begin_wait(loading, self.flights[reply.generation])
@@ -328,17 +329,33 @@ class Keyspace(Steps[K]):
         turns.begin(following)
         return (StartLoad(following.generation, following.due_at),)
 
+    def turns(self) -> list[RunningLoad]:
+        """With `max_loads`: the loads that have a turn."""
+        return [] if self._turns is None else self._turns.running()
+
+    def yield_turn(self, load: RunningLoad) -> Effects:
+        """This load has not begun, and callers wait for another one, which is started in its turn: it waits again."""
+        if self._turns is not None:
+            self._turns.put_back(load)
+        return self.next_turn(LONG_AGO)
+
     def nothing_runs(self) -> None:
         """Whoever ran loads is gone: every turn is free."""
         if self._turns is not None:
             self._turns.nothing_runs()
 
-    def begin_wait(self, loading: RunningLoad, running: RunningLoad) -> None:
-        """A caller inside the load `loading` waits for the load `running`; ReentrantLoad where that is for ever."""
+    def begin_wait(self, loading: RunningLoad, running: RunningLoad) -> Effects:
+        """A caller inside the load `loading` waits for the load `running`; ReentrantLoad where that is for ever. If it
+        waits for its turn, which may be that of `loading`, it is started at once.
+        """
         if not begin_wait(loading, running):
             is_own = self.flights.get(loading.generation) is loading
             asks = self._shown(loading.key) if is_own else "a key of another cache"
             raise ReentrantLoad(f"the loader of {asks} asks for {self._shown(running.key)}, whose load waits for it")
+        if self._turns is None or self._turns.waiting(running.generation) is None:
+            return NOTHING
+        self._turns.begin(running)
+        return (StartLoad(running.generation, running.due_at),)
 
     # Durable entries, in a keyspace without `maxsize`
 

@@ -41,6 +41,15 @@ class Turns:
         """This load does not run any more."""
         self._running.discard(load)
 
+    def put_back(self, load: RunningLoad) -> None:
+        """This load has not begun, and gives its turn to another one: it waits again."""
+        self._running.discard(load)
+        self._waiting[load.generation] = load
+
+    def running(self) -> list[RunningLoad]:
+        """The loads that have a turn."""
+        return list(self._running)
+
     def nothing_runs(self) -> None:
         """Whoever ran loads is gone: every turn is free."""
         self._running.clear()
