@@ -103,7 +103,7 @@ def test_every_command_is_listed() -> None:
 
 
 def test_every_option_that_the_tests_add_is_listed() -> None:
-    """pytest's own are in its manual."""
+    """The others are in the manual of pytest."""
     text = (ROOT / "tests" / "conftest.py").read_text(encoding="utf-8")
     options = set(re.findall(r'addoption\("(--[\w-]+)"', text))
     profiles = {f"--hypothesis-profile={name}" for name in re.findall(r'register_profile\("(\w+)"', text)}

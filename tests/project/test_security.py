@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import pytest
-
 ROOT: Final = Path(__file__).parents[2]
 ROOMS: Final = ("core/herdless_core", "adapters/herdless", "specs/herdless_verify")
 
@@ -16,6 +14,13 @@ MODULES: Final = {"pickle", "marshal", "shelve", "dbm", "socket", "ssl", "http",
 """What makes objects or code of data, or opens a connection."""
 
 CALLS: Final = {"eval", "exec", "compile", "__import__"}
+
+EXCEPTIONS: Final = {
+    "specs/herdless_verify/crosshair/samples.py: eval": "the numbers that CrossHair prints",
+    "specs/herdless_verify/mistakes.py: compile": "the machine's own source, with a mistake in it",
+    "specs/herdless_verify/mistakes.py: exec": "the same",
+}
+"""In the checkers, which run code of their own on purpose; the page says so."""
 
 PROCESSES: Final = {"subprocess", "multiprocessing"}
 
@@ -36,16 +41,16 @@ def imported(tree: ast.AST) -> Iterator[str]:
             yield (node.module or "").partition(".")[0]
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_nothing_is_unpickled_evaluated_or_connected(room: str) -> None:
+def test_nothing_is_unpickled_evaluated_or_connected() -> None:
     """A value from a file, a store or a message cannot become code."""
     found = {
         f"{path.relative_to(ROOT)}: {name}"
+        for room in ROOMS
         for path in modules(room)
         for tree in [ast.parse(path.read_bytes())]
         for name in {*imported(tree), *called(tree)} & (MODULES | CALLS)
     }
-    assert found == set()
+    assert found == EXCEPTIONS.keys()
 
 
 def called(tree: ast.AST) -> Iterator[str]:
