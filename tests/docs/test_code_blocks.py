@@ -18,8 +18,9 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "specs" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 
-DATA = {"mermaid", "text", "json", "jsonc", "toml", "yaml", "tla", "python quoted"}
-"""Languages that are shown, not run; what is generated among them has a drift test of its own."""
+DATA = {"mermaid", "text", "json", "jsonc", "toml", "yaml", "tla", "python quoted", "sh shown"}
+"""Languages that are shown, not run; what is generated among them has a drift test of its own. Shell that is
+only shown makes environments, or runs for long: tests/project looks whether what it names is there."""
 
 
 class Block(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from email.message import Message
 from email.parser import Parser
 from pathlib import Path
@@ -11,6 +12,7 @@ from zipfile import ZipFile
 import pytest
 
 ROOT = Path(__file__).parents[2]
+ROOMS = (".", "specs")
 REPOSITORY = "https://github.com/herdless/herdless"
 TARGET = re.compile(r"\]\(([^)\s]+)\)|^\[[^\]]+\]:\s*(\S+)|(?:href|src)=\"([^\"]+)\"", re.MULTILINE)
 """Where a link or an image leads to: beside its words, in a definition below, in HTML."""
@@ -62,3 +64,15 @@ def test_project_urls_are_those_of_the_repository(metadata: Message) -> None:
     assert all(url.startswith(REPOSITORY) for url in urls.values())
     files = [url.partition("/blob/main/")[2] for url in urls.values() if "/blob/" in url]
     assert [file for file in files if not (ROOT / file).is_file()] == []
+
+
+def test_both_distributions_have_the_same_urls() -> None:
+    """They are one project."""
+    both = [tomllib.loads((ROOT / room / "pyproject.toml").read_text(encoding="utf-8"))["project"] for room in ROOMS]
+    assert both[0]["urls"] == both[1]["urls"]
+
+
+def test_readme_of_herdless_verify_links_to_no_file() -> None:
+    """It is shown as it is."""
+    readme = (ROOT / "specs" / "README.md").read_text(encoding="utf-8")
+    assert not [groups for groups in TARGET.findall(readme) if not re.match(r"https://|#", "".join(groups))]

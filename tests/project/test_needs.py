@@ -15,7 +15,9 @@ import pytest
 from tests.needs import BEYOND_DEV, strictness, why_left_out
 
 ROOT = Path(__file__).parents[2]
-EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+HERDLESS, CHECKERS = (
+    tomllib.loads((ROOT / room / "pyproject.toml").read_text(encoding="utf-8"))["project"] for room in (".", "specs")
+)
 
 SAMPLE = {
     "conftest.py": "import sys\nsys.modules['fastapi'] = sys.modules['mypy'] = None\n",  # as if they were not installed
@@ -81,18 +83,20 @@ def test_import_that_no_extra_explains_is_an_error(tmp_path: Path) -> None:
 
 
 def test_list_is_what_the_extras_say() -> None:
-    """Whatever only `test` has may be missing, and nothing else."""
-    assert set(BEYOND_DEV.values()) == set(distributions("test")) - set(distributions("dev"))
+    """Whatever only `test`, or herdless-verify beside it, has may be missing, and nothing else."""
+    all_of_it = set(distributions(HERDLESS["optional-dependencies"]["test"])) | set(
+        distributions(CHECKERS["dependencies"])
+    )
+    assert set(BEYOND_DEV.values()) == all_of_it - set(distributions(HERDLESS["optional-dependencies"]["dev"]))
 
 
-def distributions(extra: str) -> Iterator[str]:
-    """What the extra installs, its other extras included."""
-    for requirement in EXTRAS[extra]:
+def distributions(requirements: list[str]) -> Iterator[str]:
+    """What they install, with what the extras of herdless among them install."""
+    for requirement in requirements:
         name, others = re.match(r"([\w.-]+)(?:\[([\w,]+)\])?", requirement).groups()  # type: ignore[union-attr]
-        if name == "herdless":
-            for other in others.split(","):
-                yield from distributions(other)
-        else:
+        for other in filter(None, (others or "").split(",") if name == "herdless" else ()):
+            yield from distributions(HERDLESS["optional-dependencies"][other])
+        if name != "herdless":
             yield name
 
 
