@@ -235,7 +235,7 @@ LoadSucceededStep(e, g, value) ==
         [] e.state = "Evicted" -> Next(Evicted(e.cause, NoFlight), <<settle>>)
         [] OTHER -> Next(NewFresh(value, e.flight.age), <<Save, settle>>)
 
-\* LoadFailed: a value still kept stays, and a refresh backs off; else the error is remembered if the policy says so.
+\* LoadFailed: a value still kept stays, and a refresh backs off; otherwise the error is remembered if the policy says so.
 LoadFailedStep(e, g, error) ==
   CASE e.flight.generation # g -> Next(e, <<Settle(g, Failure(error))>>)
     [] e.state = "Pending" ->
@@ -245,7 +245,7 @@ LoadFailedStep(e, g, error) ==
     [] e.state = "Evicted" -> Next(Evicted(e.cause, NoFlight), <<Settle(g, Failure(error))>>)
     [] OTHER -> Next(WithoutRefresh(e, RefreshBackoff), <<Settle(g, OutcomeOf(e))>>)
 
-\* DeadlinePassed: too early it is set again; else the flight is given up like one that failed.
+\* DeadlinePassed: too early it is set again; otherwise the flight is given up like one that failed.
 DeadlinePassedStep(e, g) ==
   IF e.flight.generation = g /\ e.flight.due_at > 0
   THEN Next(e, <<Rearm(g, e.flight.due_at)>>)

@@ -1,7 +1,7 @@
 ---------------------------- MODULE CacheEntryInv ----------------------------
 (***************************************************************************)
 (* What herdless promises of one key, under the names of the README and of *)
-(* core/herdless_core/_invariants.py. The suffix says of what kind it is:  *)
+(* core/herdless_core/invariants.py. The suffix says of what kind it is:  *)
 (*                                                                         *)
 (*   ...Inv    of every state                                              *)
 (*   ...Prop   of every step                                               *)

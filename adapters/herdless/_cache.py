@@ -57,7 +57,6 @@ from herdless_core import (
     Shown,
     StartLoad,
     Stats,
-    TooManyWaiters,
     Value,
     reply_of,
 )
@@ -768,4 +767,4 @@ def value_of_reply(key: object, reply: Answer | Refuse, shown: Shown) -> Value:
     """The value that a lookup is answered with at once; its load's exception raised, or TooManyWaiters."""
     if isinstance(reply, Answer):
         return value_of(reply.outcome)
-    raise TooManyWaiters(f"max_waiters={reply.max_waiters} callers wait for the load of {shown(key)} already")
+    raise reply.error(shown(key))

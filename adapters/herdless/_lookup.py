@@ -15,10 +15,16 @@ How: TypeAlias = Literal["hit", "stale", "joined", "loaded"]
 @final
 @dataclass(frozen=True, slots=True)
 class Lookup(Generic[V_co]):
-    """What a lookup gave, and how it came by it."""
+    """What a lookup gave, and how it got it."""
 
     value: V_co
-    outcome: How
-    """`loaded`: this lookup started the load; `joined`: it waited for one in flight; `stale`: past its ttl."""
+    how: How
+    """`hit`: it was there, within its ttl; `stale`: it was there, past its ttl; `joined`: this lookup waited for a load
+    in flight; `loaded`: it started the load."""
     age: float
     """Seconds since the load of the value started."""
+
+    @property
+    def outcome(self) -> How:
+        """The same as `how`, by its name in herdless 0.1. An outcome is now a value or an error, everywhere."""
+        return self.how

@@ -124,9 +124,8 @@ class Cache(BaseCache[K, V, AsyncioLoad]):
     loads_in: "loop": a load runs in the event loop of the caller who started it, and ends with it. "thread": all loads
         run in one loop of the cache's own, on a daemon thread; refreshes then end although callers' loops are short,
         and what the loader keeps (a pool of connections) belongs to that loop.
-    options: those of `Policy` (ttl, stale_while_revalidate, stale_if_error, negative_ttl, remember_timeouts,
-        early_refresh, jitter, load_timeout, refresh_backoff, max_waiters) or `policy`, and maxsize, max_loads, clock,
-        observe, show_key: see `CacheOptions`.
+    options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, max_loads, clock, observe,
+        show_key: see `CacheOptions`.
 
     Look up by `get`, `lookup` and `peek`; change by `put`, `invalidate`, `expire`, `refresh` and `clear`; wait for
     loads by `settled`; end by `close` or `async with`, which opens it again. Raises PolicyError for an argument out of
@@ -164,7 +163,7 @@ class Cache(BaseCache[K, V, AsyncioLoad]):
         """
         try:
             entry = self._hot.get(key)  # a KeyError would be felt in each miss
-            # Comparisons that mypyc makes into some of C: docs/performance.md.
+            # Comparisons that mypyc compiles to comparisons of C integers: docs/performance.md.
             if type(entry) is Fresh and (entry.hit_until == NEVER or self._clock() < entry.hit_until):
                 self._hits += 1
                 return entry.value  # type: ignore[no-any-return]  # the keyspace holds values as Any
@@ -184,7 +183,7 @@ class Cache(BaseCache[K, V, AsyncioLoad]):
                 return value_of(outcome).value  # type: ignore[no-any-return]  # as above
 
     async def lookup(self, key: K) -> Lookup[V]:
-        """Like `get`, with the way in which the value was come by, and its age."""
+        """Like `get`, and says how the value was got, and its age."""
         while True:
             joined = self._join(key)
             if not isinstance(joined, tuple):

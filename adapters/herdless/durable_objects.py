@@ -106,7 +106,7 @@ class CacheObject(DurableObject):
         return await self._requests.get()
 
     async def lookup(self) -> Reply:
-        """`{value, outcome, age}`: how the value was come by, and its age in seconds; or `{error, message}`."""
+        """`{value, how, age}`: how the value was got, and its age in seconds; or `{error, message}`."""
         return await self._requests.lookup()
 
     async def lend(self) -> Reply:
@@ -114,7 +114,7 @@ class CacheObject(DurableObject):
         return await self._requests.lend()
 
     async def peek(self) -> Reply:
-        """`{value, outcome, age}` if a lookup would be answered with it at once, else `{}`."""
+        """`{value, how, age}` if a lookup would be answered with it at once, otherwise `{}`."""
         return self._requests.peek()
 
     async def put(

@@ -125,9 +125,8 @@ class Cache(BaseCache[K, V, ThreadsLoad]):
         cache's own. A bounded one can be filled up by loads that wait for each other.
     around_load: called without arguments for a context manager, inside which every load runs that no caller runs
         itself: what a framework does around a request has to be done there too.
-    options: those of `Policy` (ttl, stale_while_revalidate, stale_if_error, negative_ttl, remember_timeouts,
-        early_refresh, jitter, load_timeout, refresh_backoff, max_waiters) or `policy`, and maxsize, max_loads, clock,
-        observe, show_key: see `CacheOptions`. `max_loads` is 128 unless given; None: no limit.
+    options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, max_loads, clock, observe,
+        show_key: see `CacheOptions`. `max_loads` is 128 unless given; None: no limit.
 
     Look up by `get`, `lookup` and `peek`; change by `put`, `invalidate`, `expire`, `refresh` and `clear`; end by
     `close` or `with`. After `os.fork()` the child has the values, and no flights. Raises PolicyError for an argument
@@ -162,7 +161,7 @@ class Cache(BaseCache[K, V, ThreadsLoad]):
         """
         try:
             entry = self._hot[key]
-            # Comparisons that mypyc makes into some of C: docs/performance.md.
+            # Comparisons that mypyc compiles to comparisons of C integers: docs/performance.md.
             if type(entry) is Fresh and (entry.hit_until == NEVER or self._clock() < entry.hit_until):
                 self._hits += 1
                 return entry.value  # type: ignore[no-any-return]  # the keyspace holds values as Any
@@ -171,7 +170,7 @@ class Cache(BaseCache[K, V, ThreadsLoad]):
         return self._answer(key, timeout)[0].value  # type: ignore[no-any-return]  # as above
 
     def lookup(self, key: K, timeout: float | None = None) -> Lookup[V]:
-        """Like `get`, with the way in which the value was come by, and its age."""
+        """Like `get`, and says how the value was got, and its age."""
         return self._lookup(self._answer(key, timeout))
 
     def _answer(self, key: K, timeout: float | None) -> Answered:

@@ -101,9 +101,8 @@ class Cache(BaseCache[K, V, TrioLoad]):
 
     load: an async function from key to value, or to `Loaded(value, ttl=...)`.
     checkpoint: when a hit is a trio checkpoint: "fair", "always" or "never".
-    options: those of `Policy` (ttl, stale_while_revalidate, stale_if_error, negative_ttl, remember_timeouts,
-        early_refresh, jitter, load_timeout, refresh_backoff, max_waiters) or `policy`, and maxsize, max_loads, clock,
-        observe, show_key: see `CacheOptions`.
+    options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, max_loads, clock, observe,
+        show_key: see `CacheOptions`.
 
     Look up by `get`, `lookup` and `peek`; change by `put`, `invalidate`, `expire`, `refresh` and `clear`; end by
     `close` or by leaving the `async with`. Raises PolicyError for an argument out of its range.
@@ -150,7 +149,7 @@ class Cache(BaseCache[K, V, TrioLoad]):
         return (await self._answer(key))[0].value  # type: ignore[no-any-return]  # as above
 
     async def lookup(self, key: K) -> Lookup[V]:
-        """Like `get`, with the way in which the value was come by, and its age."""
+        """Like `get`, and says how the value was got, and its age."""
         now = self._clock()
         if now >= self._checkpoint_at:
             await self._checkpoint(now)

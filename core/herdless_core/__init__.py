@@ -1,7 +1,8 @@
 """The pure part of herdless: the entry state machine, and the keyspace that holds many entries.
 
 Nothing in here reads a clock, takes a lock, runs a loop, draws a random number or does I/O. The public names are those
-below; the order in which to read: `_states`, `_events`, `_effects`, `_machine`, `_keyspace`.
+below, and those of two modules: `herdless_core.invariants`, the promises as predicates, and `herdless_core.table`, the
+summary of all moves. The order in which to read: `_states`, `_events`, `_effects`, `_machine`, `_steps`, `_keyspace`.
 """
 
 from herdless_core._effects import (

@@ -3,12 +3,10 @@
 A step returns its effects in the order in which they are to be carried out. Three rules bind every adapter:
 
 1. The next entry is committed BEFORE any effect is carried out, and every Save or Forget of a step is done BEFORE its
-Settle
-   wakes anybody. A woken caller that asks again at once must see what its answer already told it.
+   Settle wakes anybody. A woken caller that asks again at once must see what its answer already told it.
 2. A caller that got Join is registered as a waiter of that generation in the same critical section as the step.
-3. Where entries are durable: a generation is durable BEFORE its load starts, a Put, Invalidate or Expire BEFORE it
-returns.
-   Evictions and load results may lag (formally: specs/CacheEntry.tla, the durable variant).
+3. Where entries are durable, a generation is durable BEFORE its load starts, and a Put, Invalidate or Expire BEFORE it
+   returns. Evictions and load results may lag (formally: specs/CacheEntry.tla, the durable variant).
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, final
 
+from herdless_core._errors import TooManyWaiters
 from herdless_core._states import Failure
 
 
@@ -32,6 +31,7 @@ class Value:
 
 
 Outcome: TypeAlias = Value | Failure
+"""How a load ended, or what a lookup is answered with: a value, or an error."""
 
 
 @final
@@ -55,19 +55,23 @@ class Join:
 @final
 @dataclass(slots=True)
 class Refuse:
-    """The caller MUST get TooManyWaiters; it is not registered."""
+    """The caller MUST get `error`; it is not registered."""
 
     max_waiters: Final[int]
+
+    def error(self, key: str) -> TooManyWaiters:
+        """What to raise; `key`: the text that stands for the key."""
+        return TooManyWaiters(f"max_waiters={self.max_waiters} callers wait for the load of {key} already")
 
 
 @final
 @dataclass(slots=True)
 class StartLoad:
-    """The loader MUST be called once for this generation, not under the caller's cancellation, and however it ends MUST
-    be reported.
+    """The loader MUST be called once for this generation, and not under the caller's cancellation. Its end MUST be
+    reported, whatever it is.
 
-    At `due_at`, if it is not `NEVER`, DeadlinePassed MUST be reported, at the latest when a waiter would otherwise wait
-    on.
+    At `due_at`, if it is not `NEVER`, DeadlinePassed MUST be reported. It may be later where nobody waits; a waiter
+    must not wait on.
     """
 
     generation: Final[int]

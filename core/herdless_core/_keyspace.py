@@ -108,9 +108,10 @@ class Keyspace(Steps[K]):
     # Requests
 
     def get(self, key: K, now: int, loading: RunningLoad | None = None) -> Effects:
-        """A caller looks the key up; `loading` is the load inside which it does so. The first effect is the Reply.
+        """A caller looks the key up. The first effect is the Reply.
 
-        Raises TypeError for an unhashable key, CacheClosed, and ReentrantLoad when the load would wait for itself.
+        key: of any hashable type; now: the instant, in nanoseconds; loading: the load inside which the caller is, if
+        any. Raises TypeError for an unhashable key, CacheClosed, and ReentrantLoad when the load would wait for itself.
         """
         self._check_open()
         before = self._store.entry(key)
@@ -182,7 +183,11 @@ class Keyspace(Steps[K]):
         return running
 
     def put(self, key: K, value: object, now: int, luck: float = 0.0) -> Effects:
-        """A caller gives the value, or `Loaded(value, ...)`; `luck` in [0, 1[ is the random number for the jitter."""
+        """A caller gives the value.
+
+        key: of any hashable type; value: it, or `Loaded(value, ...)`; now: the instant, in nanoseconds; luck: the
+        random number for the jitter, 0 <= luck < 1.
+        """
         lifetime = self.policy.lifetime_for(value, luck)
         return self._request(key, Put(value.value if isinstance(value, Loaded) else value, lifetime), now)
 
@@ -236,8 +241,10 @@ class Keyspace(Steps[K]):
     # Reports
 
     def load_succeeded(self, generation: int, value: object, now: int, luck: float = 0.0) -> Effects:
-        """The loader returned the value, or `Loaded(value, ...)`; `luck` in [0, 1[ is the random number for the
-        jitter.
+        """The loader returned.
+
+        generation: the flight's; value: what it returned, a value or `Loaded(value, ...)`; now: the instant, in
+        nanoseconds; luck: the random number for the jitter, 0 <= luck < 1.
         """
         lifetime = self.policy.lifetime_for(value, luck)
         bare = value.value if isinstance(value, Loaded) else value
@@ -246,6 +253,8 @@ class Keyspace(Steps[K]):
     def fill(self, flight: RunningLoad, value: object, now: int) -> Value | None:
         """The short cut of a load that gave a bare value, stored where there is room: what its waiters are answered
         with. None, and nothing done, where there is more to do: then `load_succeeded`.
+
+        flight: the load; value: what it returned; now: the instant, in nanoseconds.
         """
         policy = self.policy
         if flight.has_ended or policy.jitter or isinstance(value, Loaded):
@@ -275,7 +284,9 @@ class Keyspace(Steps[K]):
         return outcome
 
     def load_failed(self, generation: int, error: BaseException, now: int) -> Effects:
-        """The loader ended by an exception, of whatever kind."""
+        """The loader ended by an exception. generation: the flight's; error: of whatever kind; now: the instant, in
+        nanoseconds.
+        """
         if self.is_in_flight(generation) and not isinstance(error, LoadCancelled):
             self._counters.load_failures += 1
         return self._report(generation, LoadFailed(generation, error), now)
@@ -291,7 +302,11 @@ class Keyspace(Steps[K]):
     def waiter_left(
         self, generation: int, now: int, *, can_cancel: bool, loading: RunningLoad | None = None
     ) -> Effects:
-        """A caller, inside the load `loading` if any, stopped waiting."""
+        """A caller stopped waiting.
+
+        generation: of the flight that it waited for; now: the instant, in nanoseconds; can_cancel: whether the runtime
+        can cancel a load that nobody waits for; loading: the load inside which the caller is, if any.
+        """
         running = self.flights.get(generation)
         if loading is not None and running is not None:
             end_wait(loading, running)
@@ -360,9 +375,10 @@ class Keyspace(Steps[K]):
     # Durable entries, in a keyspace without `maxsize`
 
     def restore(self, key: K, entry: Entry, now: int) -> None:
-        """What was stored becomes the key's entry, without a flight: whoever ran one is gone, or was replaced.
+        """What was stored becomes the key's entry, without a flight: whoever ran one is gone, or was replaced. A flight
+        of this keyspace is superseded; its waiters are answered when its report comes.
 
-        A flight of this keyspace is superseded; its waiters are answered when its report comes.
+        key: in a keyspace without `maxsize`; entry: as it was stored; now: the instant, in nanoseconds.
         """
         replaced = self._store.entry(key)
         if replaced.flight is not None:

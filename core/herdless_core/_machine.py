@@ -73,7 +73,11 @@ class Step:
 
 
 def transition(entry: Entry, event: Event, now: int, policy: Policy) -> Next:
-    """The next entry, and the effects that the caller MUST carry out in their order once the entry is committed."""
+    """The next entry, and the effects that the caller MUST carry out in their order once the entry is committed.
+
+    entry: the key's, as it was committed, not aged; event: what happened; now: the instant, in nanoseconds, from the
+    origin that all instants of the entry count from; policy: what the key is kept by.
+    """
     if entry.holds_value:
         entry = age(entry, now)
     match event:
@@ -113,7 +117,7 @@ def read(entry: Entry, now: int) -> Value | None:
 
 def join(entry: Entry, now: int, policy: Policy) -> Pending | None:
     """The next entry after a lookup that waits for a load in flight, with nothing to answer meanwhile; None for any
-    other. Equals `transition(Get)` where it is not None.
+    other. Equals `transition(Get)` where it is not None. Arguments as for `transition`.
     """
     if isinstance(entry, Pending):
         flight = entry.flight
@@ -123,13 +127,18 @@ def join(entry: Entry, now: int, policy: Policy) -> Pending | None:
 
 
 def start(generation: int, now: int, policy: Policy) -> Pending:
-    """The next entry after a lookup of an unknown key. Equals `transition(Get)` of Absent."""
+    """The next entry after a lookup of an unknown key. Equals `transition(Get)` of Absent.
+
+    generation: the next unused one; now, policy: as for `transition`.
+    """
     return Pending(Flight(generation, now, after(now, policy.load_timeout), 1))
 
 
 def fill(entry: Entry, generation: int, value: object, lifetime: Lifetime) -> Fresh | None:
     """The next entry after its load succeeded; None where the load was superseded (NoStaleSet) or the entry evicted.
     Equals `transition(LoadSucceeded)` where it is not None.
+
+    generation: that of the load, which may not be the entry's flight; value: what it gave; lifetime: the value's.
     """
     flight = entry.flight
     if flight is None or flight.generation != generation or isinstance(entry, Evicted):

@@ -78,9 +78,10 @@ class Policy:
     negative_ttl: how long a loader's exception is remembered and raised without a new load; 0: not at all.
     remember_timeouts: whether negative_ttl holds for `LoadTimeout` too, so that a key whose loads hang is not loaded
         again by every caller. Not so by default: a timeout says nothing of the key.
-    early_refresh: fraction of the ttl, in ]0, 1[, after which a hit starts a refresh; None: only stale hits do.
-    jitter: fraction of the ttl, in [0, 1[, by which a value's ttl is shortened at random, so that keys loaded together
-        do not expire together. Never lengthened: a hit stays younger than `ttl`.
+    early_refresh: fraction of the ttl, 0 < early_refresh < 1, after which a hit starts a refresh; None: only stale hits
+        do.
+    jitter: fraction of the ttl, 0 <= jitter < 1, by which a value's ttl is shortened at random, so that keys loaded
+        together do not expire together. Never lengthened: a hit stays younger than `ttl`.
     load_timeout: how long a load may take before its callers get `LoadTimeout`; None: as long as it takes.
     refresh_backoff: how long after a failed refresh the next one may start.
     max_waiters: how many callers may wait for one load; the next one gets `TooManyWaiters`. None: any number.
@@ -151,7 +152,9 @@ class Policy:
         return _policy_of, (options,)
 
     def lifetime_for(self, loaded: object, luck: float) -> Lifetime:
-        """The lifetime of what a loader returned or a caller put; `luck` in [0, 1[ is the jitter's random number."""
+        """The lifetime of what a loader returned or a caller put. luck: the random number for the jitter, of which
+        0 <= luck < 1.
+        """
         lifetime = self.lifetime
         ttl, stale_while_revalidate = lifetime.ttl, lifetime.stale_while_revalidate
         if isinstance(loaded, Loaded):

@@ -7,26 +7,31 @@ flight in another, and every stampede is a moment at which the two disagree. Her
     Pending   a flight, and no value that may be answered.
     Fresh     an outcome within its ttl. Perhaps a flight: a refresh before its time.
     Stale     a value past its ttl, kept for the stale windows. Perhaps a flight: its refresh.
-    Evicted   no longer the key's entry: removed while callers waited for its flight, which are still to be answered.
+    Evicted   no longer the key's entry. Perhaps a flight: that of callers who waited when it was removed, and who are
+              still to be answered.
 
 Two rules hold everywhere:
 
-1. Everything that decides is in `_machine.py`, in `transition`, which is a function: entry, event, now and policy in;
-   next entry and effects out. Nothing here or there reads a clock, holds a lock, draws a random number or starts
-   anything.
-2. An entry is never changed. Its attributes are `Final`; a step makes the next entry. So a thread that looks at an
-entry
-   without a lock sees one moment of it, and `read` needs no lock.
+1. Everything that decides is in `_machine.py`, in `transition`. It is a function: entry, event, now and policy go in,
+   the next entry and effects come out. Nothing here or there reads a clock, holds a lock, draws a random number or
+   starts anything.
+2. An entry is never changed. Its attributes are `Final`, and a step makes the next entry. So a thread that looks at an
+   entry without a lock sees one moment of it.
 
-A FLIGHT is one load of one key. Its GENERATION is an integer that the whole cache never uses twice, so a report about a
-load ("succeeded", "a waiter left") can only be meant for that load: where the generation is not the entry's own, the
-load was superseded and its value is not stored. The flight COUNTS its waiters; who they are is the adapter's business.
+A FLIGHT is one load of one key. Its GENERATION is an integer that the whole cache never uses twice. So a report about a
+load ("succeeded", "a waiter left") can only be meant for that load: where the generation is not that of the entry's
+flight, the load was superseded, and its value is not stored. The flight COUNTS its waiters; who they are is the
+adapter's business.
 
-Time is an argument: an integer of nanoseconds from any origin. A value's age counts from the START of its load, so a
-hit was true at most `ttl` ago. `hit_until` is the one number the hot path compares: up to it (exclusively) a lookup is
-a hit that needs no step at all. It is `LONG_AGO` for all entries that are not hits. `holds_value` says of a state, not
-of an entry, whether there is a value (or a remembered error): Fresh and Stale; `is_reachable` whether the key's table
-has it: these and Pending.
+TIME is an argument: an integer of nanoseconds from any origin. A value's age counts from the START of its load, so a
+hit was true at most `ttl` ago.
+
+Three attributes are there in every state:
+
+- `hit_until` is the one number that the hot path compares. Before this instant a lookup is a hit that needs no step at
+  all. It is `LONG_AGO` for every entry that is no hit.
+- `holds_value` says whether the state has a value, or a remembered error: Fresh and Stale have.
+- `is_reachable` says whether the key leads to the entry: to Pending, Fresh and Stale it does.
 
 The classes are flat and not frozen, with `Final` attributes instead: mypy refuses an assignment just the same, and
 building one costs a third (measured in docs/performance.md).
@@ -72,7 +77,7 @@ class Failure:
 
 
 class Cause(Enum):
-    """Why an entry was removed (the words of the glossary in docs/)."""
+    """Why an entry was removed. Expiry and replacement are no causes: they leave the key an entry, or Absent."""
 
     EVICTED = "evicted"
     """By capacity."""
@@ -155,7 +160,13 @@ class Stale:
 @final
 @dataclass(slots=True)
 class Evicted:
-    """Removed from its key. A flight is left only while callers wait for it; nothing of it will be stored."""
+    """Removed from its key, for whatever cause. A flight is left only while callers wait for it; nothing of it will be
+    stored.
+
+    "To evict" means to remove by capacity, and INVALIDATED is another cause. The state has the name all the same, as
+    in the specification: the machine treats an entry that is out of its table in one way, whoever took it out, so there
+    is one state, and `cause` keeps the two apart for those who look.
+    """
 
     cause: Final[Cause]
     flight: Final[Flight | None]

@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final, final
 
-from herdless_core._invariants import INVARIANTS
-from herdless_core._table import EVENTS
+from herdless_core.invariants import INVARIANTS
+from herdless_core.table import EVENTS
 from herdless_verify.crosshair.contracts import contracts
 from herdless_verify.exploration.search import is_everyone_counted, is_nothing_outdated
 from herdless_verify.tlc.configurations import load_runs
@@ -183,7 +183,7 @@ def _predicate(name: str) -> Iterator[str]:
         if name in WITHOUT_PREDICATE:
             yield f"{WITHOUT_PREDICATE[name]}\n"
         return
-    yield "In [_invariants.py](../../core/herdless_core/_invariants.py):\n"
+    yield "In [invariants.py](../../core/herdless_core/invariants.py):\n"
     yield f"```python quoted\n{inspect.getsource(judge).rstrip()}\n```\n"
     if name in OVER_STEPS:
         yield "Over several steps, in [search.py](../../specs/herdless_verify/exploration/search.py):\n"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from herdless_core._table import AGEING, EVENTS, STATES, TABLE
+from herdless_core.table import AGEING, EVENTS, STATES, TABLE
 from herdless_verify.diagram import TIME, causes, in_order, svg
 
 DOCS: Final = Path(__file__).parents[1]

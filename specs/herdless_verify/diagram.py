@@ -1,4 +1,4 @@
-"""The moves of an entry, drawn from `herdless_core._table`: a picture for people, and an oracle for tests.
+"""The moves of an entry, drawn from `herdless_core.table`: a picture for people, and an oracle for tests.
 
 The picture needs nothing to be installed; `moves` needs `transitions`, a general library of state machines that knows
 nothing of this one, which is what makes it a second opinion.
@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
-from herdless_core._table import AGEING, EVENTS, STATES, TABLE
+from herdless_core.table import AGEING, EVENTS, STATES, TABLE
 
 TIME: Final = "time"
 

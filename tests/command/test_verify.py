@@ -12,7 +12,7 @@ import pytest
 
 import herdless
 from herdless.__main__ import main
-from herdless_core._invariants import INVARIANTS
+from herdless_core.invariants import INVARIANTS
 from herdless_verify.checkers import checks
 from herdless_verify.checkers.findings import Finding, Task
 from herdless_verify.exploration.search import explore

@@ -28,8 +28,8 @@ from herdless_core import (
     peek,
     transition,
 )
-from herdless_core._invariants import violated
-from herdless_core._table import AGEING, EVENTS, STATES, TABLE, State
+from herdless_core.invariants import violated
+from herdless_core.table import AGEING, EVENTS, STATES, TABLE, State
 from tests.core import _product
 
 
@@ -110,7 +110,7 @@ def test_evict_is_refused_while_callers_wait(steps: list[Step]) -> None:
 
 
 def test_a_timeout_is_remembered_where_that_was_asked_for() -> None:
-    """A key whose loads hang would else be loaded, and waited for, by one caller after the other."""
+    """A key whose loads hang would otherwise be loaded, and waited for, by one caller after the other."""
     now = 10**9
     loading = Pending(Flight(1, 0, now, 2))
     for asked in (False, True):

@@ -46,7 +46,7 @@ from herdless_core import (
     age,
     transition,
 )
-from herdless_core._invariants import INVARIANTS, shift, violated
+from herdless_core.invariants import INVARIANTS, shift, violated
 
 NOW: Final = 100
 POLICY: Final = Policy(max_waiters=1)

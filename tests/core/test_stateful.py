@@ -30,7 +30,7 @@ from herdless_core import (
     reply_of,
     transition,
 )
-from herdless_core._invariants import violated
+from herdless_core.invariants import violated
 from herdless_verify import diagram
 from tests.core._naive import FOREVER, TIMEOUT, Load, NaiveEntry, Rules, Said, Waiter
 

@@ -34,7 +34,7 @@ from herdless_core import (
     WaiterLeft,
     transition,
 )
-from herdless_core._invariants import violated
+from herdless_core.invariants import violated
 from tests.core._words import effect_in_words, entry_in_words
 
 TRANSCRIPTS: Final = sorted(Path(__file__).with_name("transcripts").glob("*.txt"))

@@ -48,7 +48,7 @@ class RemoteCache:
         return self._run(self._client.get(self._of(key)))
 
     def lookup(self, key: object) -> Lookup[Any]:
-        """The value, and how it was come by."""
+        """The value, and how it was got."""
         return self._run(self._client.lookup(self._of(key)))
 
     def peek(self, key: object, default: T | None = None) -> Any:

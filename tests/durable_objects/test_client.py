@@ -12,7 +12,7 @@ def test_a_python_worker_gets_values(edge: Edge, key: str) -> None:
     edge.origin.answers(f"Plain/{key}", {"name": "ada", "langs": ["py", None], "big": 2**60, "half": 0.5})
     ask = partial(edge.ask, "Plain", key, front="python")
     assert ask("get")["result"] == {"name": "ada", "langs": ["py", None], "big": 2**60, "half": 0.5}
-    assert ask("lookup")["result"]["outcome"] == "hit"
+    assert ask("lookup")["result"]["how"] == "hit"
 
 
 def test_a_python_worker_gets_the_loaders_message_and_no_traceback(edge: Edge, key: str) -> None:
@@ -42,7 +42,7 @@ def test_a_python_worker_changes_what_is_cached(edge: Edge, key: str) -> None:
     assert ask("peek")["result"] == {"by": "hand"}
     ask("expire")
     with edge.origin.holding(f"Stale/{key}"):
-        assert ask("lookup")["result"]["outcome"] == "stale"
+        assert ask("lookup")["result"]["how"] == "stale"
     edge.settled("Stale", key)
     ask("refresh")
     edge.settled("Stale", key)

@@ -21,7 +21,7 @@ def test_a_cold_herd_of_500_is_one_request_to_the_origin(edge: Edge, key: str) -
         return await asked
 
     replies = asyncio.run(herd())
-    assert Counter(reply["outcome"] for reply in replies) == {"joined": 499, "loaded": 1}
+    assert Counter(reply["how"] for reply in replies) == {"joined": 499, "loaded": 1}
     assert {reply["value"] for reply in replies} == {'"value 1"'}
     assert edge.origin.requests(path) == 1
 
@@ -31,8 +31,8 @@ def test_a_second_caller_joins_the_load_in_flight(edge: Edge, key: str) -> None:
     with edge.held("Plain", key) as load:
         first, second = load.lead(), load.join()
         assert not first.done()
-    assert first.result()["outcome"] == "loaded"
-    assert second.result()["outcome"] == "joined"
+    assert first.result()["how"] == "loaded"
+    assert second.result()["how"] == "joined"
     assert first.result()["value"] == second.result()["value"] == '"value 1"'
 
 
@@ -94,7 +94,7 @@ def test_the_load_goes_on_when_the_leaders_client_disconnects(edge: Edge, key: s
         follower = load.join()
         leader.close()
     assert follower.result()["value"] == '"value 1"'
-    assert edge.ask("Plain", key, "lookup")["outcome"] == "hit"
+    assert edge.ask("Plain", key, "lookup")["how"] == "hit"
     assert edge.origin.requests(path) == 1
 
 
@@ -107,7 +107,7 @@ def test_a_load_whose_only_client_disconnects_is_stored(edge: Edge, key: str) ->
         edge.origin.wait_for(path)
         leader.close()
     until(lambda: edge.ask("Plain", key, "stats")["in_flight"] == 0)
-    assert edge.ask("Plain", key, "lookup")["outcome"] == "hit"
+    assert edge.ask("Plain", key, "lookup")["how"] == "hit"
 
 
 def test_two_keys_know_nothing_of_each_other(edge: Edge, key: str) -> None:

@@ -43,14 +43,14 @@ def survivors(
 def test_a_value_survives_kill_9(survivors: Edge) -> None:
     """A restart must not send every key's herd to the origin: within ttl there is no second load."""
     lookup = survivors.ask("Plain", "survivor", "lookup")
-    assert (lookup["value"], lookup["outcome"]) == ('"value 1"', "hit")
+    assert (lookup["value"], lookup["how"]) == ('"value 1"', "hit")
     assert survivors.origin.requests("Plain/survivor") == 1
 
 
 def test_bytes_survive_kill_9(survivors: Edge) -> None:
     """They come back from the storage as bytes, and not as a view that belongs to JavaScript."""
     lookup = survivors.ask("Sized", "1000", "lookup")
-    assert (lookup["value"], lookup["outcome"]) == ({"bytes": 1000}, "hit")
+    assert (lookup["value"], lookup["how"]) == ({"bytes": 1000}, "hit")
 
 
 def test_a_remembered_error_survives_kill_9(survivors: Edge) -> None:
@@ -92,7 +92,7 @@ def test_a_reset_object_still_has_its_value(edge: Edge, key: str) -> None:
     """The entry is restored in the constructor, before the first caller."""
     edge.ask("Plain", key, "get")
     edge.ask("Plain", key, "crash")
-    assert edge.ask("Plain", key, "lookup")["outcome"] == "hit"
+    assert edge.ask("Plain", key, "lookup")["how"] == "hit"
 
 
 def test_a_replaced_instance_cannot_store_over_its_successor(edge: Edge, key: str) -> None:
@@ -121,10 +121,10 @@ def test_new_code_keeps_what_the_old_code_stored(
         workerd.ask("Plain", key, "get")
     update = build(runtime, lambda source: source.replace("Policy(ttl=60)", "Policy(ttl=0)"))
     with start(runtime, update, disk, server.port) as workerd:
-        assert workerd.ask("Plain", key, "lookup")["outcome"] == "hit"
+        assert workerd.ask("Plain", key, "lookup")["how"] == "hit"
         workerd.ask("Plain", key, "invalidate")
-        assert workerd.ask("Plain", key, "lookup")["outcome"] == "loaded"
-        assert workerd.ask("Plain", key, "lookup")["outcome"] == "loaded"
+        assert workerd.ask("Plain", key, "lookup")["how"] == "loaded"
+        assert workerd.ask("Plain", key, "lookup")["how"] == "loaded"
 
 
 def test_an_entry_that_this_version_cannot_read_is_dropped(edge: Edge, key: str) -> None:
@@ -164,7 +164,7 @@ def test_an_alarm_that_comes_early_changes_nothing_and_is_set_again(edge: Edge, 
     """It only says what time it is."""
     edge.ask("Plain", key, "get")
     edge.ask("Plain", key, "ring")
-    assert edge.ask("Plain", key, "lookup")["outcome"] == "hit"
+    assert edge.ask("Plain", key, "lookup")["how"] == "hit"
     assert 50 < edge.ask("Plain", key, "alarm_in") <= 60
 
 
@@ -175,7 +175,7 @@ def test_an_object_that_keeps_warm_refreshes_without_traffic(edge: Edge, key: st
     edge.ask("Warm", key, "advance", 31)
     edge.ask("Warm", key, "ring")
     lookup = edge.ask("Warm", key, "lookup")
-    assert (lookup["value"], lookup["outcome"]) == ('"value 2"', "hit")
+    assert (lookup["value"], lookup["how"]) == ('"value 2"', "hit")
     assert 25 < edge.ask("Warm", key, "alarm_in") <= 30
 
 

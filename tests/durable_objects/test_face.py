@@ -18,7 +18,7 @@ def test_rpc_reaches_no_hook_and_no_private_method(edge: Edge, key: str, method:
     reply = edge.ask("Plain", key, method, "policy", "none")
     assert re.search(f'Method {method} does not exist|does not implement the method "{method}"', reply["thrown"])
     assert edge.origin.requests(f"Plain/{key}") == 0
-    assert edge.ask("Plain", key, "lookup")["outcome"] == "loaded"
+    assert edge.ask("Plain", key, "lookup")["how"] == "loaded"
 
 
 def test_rpc_reaches_the_public_methods_of_a_subclass(edge: Edge, key: str) -> None:

@@ -224,10 +224,10 @@ def test_what_cannot_be_claimed_is_not_loaded(runner: asyncio.Runner, disk: Disk
         assert (await asked(hosted))["error"] == hosted.requests.refresh()["error"] == "NotStored"
         assert hosted.loads == []
         disk.heal()
-        assert (await asked(hosted))["outcome"] == "loaded"
+        assert (await asked(hosted))["how"] == "loaded"
         loop.advance(11)
         disk.fails = lambda _, what: what.startswith("INSERT")
-        assert (await asked(hosted))["outcome"] == "stale"
+        assert (await asked(hosted))["how"] == "stale"
         assert hosted.loads == []
 
     run(runner, scenario)
@@ -287,9 +287,9 @@ def test_whatever_raises_in_a_step_everybody_is_answered(
         is_broken = True
         hosted.end_load()
         await hosted.settle()
-        assert lookup.result()["outcome"] == "loaded"
+        assert lookup.result()["how"] == "loaded"
         assert hosted.requests.invalidate() == {}
-        assert (await asked(hosted))["outcome"] == "loaded"
+        assert (await asked(hosted))["how"] == "loaded"
         hosted.requests.expire()
         assert (await asked(hosted, end=LookupError()))["error"] == "LookupError"
         assert hosted.is_at_rest()
@@ -323,7 +323,7 @@ def test_a_waiter_who_leaves_is_counted_off(runner: asyncio.Runner, disk: Disk, 
             coroutine.send(None)
             coroutine.close()
             await hosted.settle()
-        assert (await asked(hosted))["outcome"] == "joined"
+        assert (await asked(hosted))["how"] == "joined"
         assert len(hosted.loads) == 0
 
     run(runner, scenario)
@@ -340,7 +340,7 @@ def test_a_waiter_who_was_answered_does_not_leave(runner: asyncio.Runner, disk: 
         lookup.cancel()
         await hosted.settle()
         assert lookup.cancelled()
-        assert (await asked(hosted))["outcome"] == "loaded"
+        assert (await asked(hosted))["how"] == "loaded"
         assert hosted.is_at_rest()
 
     run(runner, scenario)

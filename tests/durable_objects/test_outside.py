@@ -111,7 +111,7 @@ def test_a_cache_object_can_be_written_anywhere_and_made_in_workers_only() -> No
 @pytest.mark.parametrize("fault", [RETRYABLE, RESET])
 def test_what_the_platform_interrupted_is_asked_again_by_a_new_stub(time: Time, fault: Exception) -> None:
     """A stub that has thrown stays broken; a caller must not see that an object was moved."""
-    namespace = Namespace(fault, fault, {"value": "7", "outcome": "hit", "age": 0})
+    namespace = Namespace(fault, fault, {"value": "7", "how": "hit", "age": 0})
     assert _get(namespace) == 7
     assert namespace.stubs == 3
     assert time.slept == [client.FIRST_BACKOFF_SECONDS, 2 * client.FIRST_BACKOFF_SECONDS]
@@ -208,7 +208,7 @@ def test_a_key_has_as_many_bytes_as_an_object_can_be_named_by(replicas: int, lon
     """An object with a longer name is not told it, and answers nobody. With readers, whichever of them is asked, the
     answer is the same: their names are longer than the key.
     """
-    reply = {"value": "7", "outcome": "hit", "age": 0}
+    reply = {"value": "7", "how": "hit", "age": 0}
     namespace = Namespace(reply)
     users = CacheClient(namespace, replicas=replicas)
     assert asyncio.run(users.get("é" * (longest // 2) + "x" * (longest % 2))) == 7

@@ -56,7 +56,7 @@ def test_a_reader_keeps_a_value_as_long_as_its_owner_does(edge: Edge, key: str) 
     reader = partial(edge.ask, "Plain", reader_of(key))
     assert reader("get") == {"value": '"value 1"'}
     reader("advance", 9)
-    assert reader("lookup")["outcome"] == "hit"
+    assert reader("lookup")["how"] == "hit"
     reader("advance", 2)
     assert reader("peek") == {}
 
@@ -77,7 +77,7 @@ def test_a_reader_serves_stale_values_as_long_as_its_owner_does(edge: Edge, key:
     reader = partial(edge.ask, "Stale", reader_of(key))
     reader("get")
     reader("advance", 104)
-    assert reader("peek")["outcome"] == "stale"
+    assert reader("peek")["how"] == "stale"
     reader("advance", 2)
     assert reader("peek") == {}
 

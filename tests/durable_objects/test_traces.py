@@ -102,13 +102,13 @@ def test_every_step_is_right_across_an_abort_mid_load(edge: Edge, key: str) -> N
     edge.ask("Stale", key, "get")
     edge.ask("Stale", key, "expire")
     with edge.held("Stale", key):
-        assert edge.ask("Stale", key, "lookup")["outcome"] == "stale"
+        assert edge.ask("Stale", key, "lookup")["how"] == "stale"
         edge.origin.wait_for(f"Stale/{key}", 2)
         edge.ask("Stale", key, "crash")
-        assert edge.ask("Stale", key, "lookup")["outcome"] == "stale"
+        assert edge.ask("Stale", key, "lookup")["how"] == "stale"
         edge.origin.wait_for(f"Stale/{key}", 3)
     edge.settled("Stale", key)
-    assert edge.ask("Stale", key, "lookup")["outcome"] == "hit"
+    assert edge.ask("Stale", key, "lookup")["how"] == "hit"
     trace = [line for line in edge.trace() if f"Stale {key!r} " in line]
     assert_right(trace)
     taken = steps(trace, key)

@@ -10,7 +10,7 @@ from tests.durable_objects.herd import Edge
 def test_none_is_a_value_like_any_other(edge: Edge) -> None:
     """A loader that says "there is none" must not be asked again by every caller."""
     assert edge.ask("Odd", "none", "lookup")["value"] == "null"
-    assert edge.ask("Odd", "none", "lookup")["outcome"] == "hit"
+    assert edge.ask("Odd", "none", "lookup")["how"] == "hit"
 
 
 def test_a_value_that_json_cannot_say_is_the_loaders_error(edge: Edge) -> None:
@@ -24,7 +24,7 @@ def test_a_value_that_json_cannot_say_is_the_loaders_error(edge: Edge) -> None:
 def test_a_value_of_two_megabytes_is_stored(edge: Edge, size: str) -> None:
     """The limit is the platform's: what is said to fit must fit, as bytes and as text."""
     assert "error" not in edge.ask("Sized", size, "get")
-    assert edge.ask("Sized", size, "lookup")["outcome"] == "hit"
+    assert edge.ask("Sized", size, "lookup")["how"] == "hit"
 
 
 @pytest.mark.parametrize("size", ["2000001", "1999999t"])
@@ -94,7 +94,7 @@ def test_a_loaded_value_with_a_lone_surrogate_is_stored(edge: Edge, key: str) ->
     edge.origin.answers(f"Plain/{key}", "\ud800")
     assert edge.ask("Plain", key, "get") == {"value": '"\\ud800"'}
     edge.ask("Plain", key, "crash")
-    assert edge.ask("Plain", key, "lookup")["outcome"] == "hit"
+    assert edge.ask("Plain", key, "lookup")["how"] == "hit"
 
 
 def test_a_message_with_a_lone_surrogate_is_told(edge: Edge, key: str) -> None:
@@ -107,10 +107,10 @@ def test_a_value_is_a_hit_up_to_its_ttl(edge: Edge, key: str) -> None:
     edge.ask("Plain", key, "get")
     edge.ask("Plain", key, "advance", 50)
     hit = edge.ask("Plain", key, "lookup")
-    assert hit["outcome"] == "hit"
+    assert hit["how"] == "hit"
     assert 50 <= hit["age"] < 60
     edge.ask("Plain", key, "advance", 10)
-    assert edge.ask("Plain", key, "lookup")["outcome"] == "loaded"
+    assert edge.ask("Plain", key, "lookup")["how"] == "loaded"
 
 
 def test_a_stale_value_is_served_while_it_is_refreshed(edge: Edge, key: str) -> None:
@@ -118,7 +118,7 @@ def test_a_stale_value_is_served_while_it_is_refreshed(edge: Edge, key: str) -> 
     edge.ask("Stale", key, "get")
     edge.ask("Stale", key, "advance", 11)
     with edge.held("Stale", key):
-        assert edge.ask("Stale", key, "lookup")["outcome"] == "stale"
+        assert edge.ask("Stale", key, "lookup")["how"] == "stale"
         edge.origin.wait_for(f"Stale/{key}", 2)
         assert edge.ask("Stale", key, "lookup")["value"] == '"value 1"'
     edge.settled("Stale", key)
@@ -132,7 +132,7 @@ def test_a_stale_value_is_served_when_its_load_fails(edge: Edge, key: str) -> No
     edge.ask("Stale", key, "advance", 500)
     edge.origin.answers(f"Stale/{key}", "out of order", status=500)
     reply = edge.ask("Stale", key, "lookup")
-    assert (reply["value"], reply["outcome"]) == ('"value 1"', "stale")
+    assert (reply["value"], reply["how"]) == ('"value 1"', "stale")
     edge.ask("Stale", key, "advance", 1000)
     assert edge.ask("Stale", key, "get") == {"error": "LookupError", "message": "out of order"}
 
@@ -141,7 +141,7 @@ def test_an_expired_value_is_served_as_stale(edge: Edge, key: str) -> None:
     """`expire` is the soft one of the two ways to say that a value has changed."""
     edge.ask("Stale", key, "get")
     edge.ask("Stale", key, "expire")
-    assert edge.ask("Stale", key, "lookup")["outcome"] == "stale"
+    assert edge.ask("Stale", key, "lookup")["how"] == "stale"
 
 
 def test_refresh_loads_without_being_waited_for(edge: Edge, key: str) -> None:
@@ -150,7 +150,7 @@ def test_refresh_loads_without_being_waited_for(edge: Edge, key: str) -> None:
         assert edge.ask("Plain", key, "refresh") == {}
         edge.origin.wait_for(f"Plain/{key}")
     edge.settled("Plain", key)
-    assert edge.ask("Plain", key, "lookup")["outcome"] == "hit"
+    assert edge.ask("Plain", key, "lookup")["how"] == "hit"
 
 
 def test_nobody_who_asks_after_an_invalidation_gets_what_was_being_loaded(edge: Edge, key: str) -> None:
@@ -160,7 +160,7 @@ def test_nobody_who_asks_after_an_invalidation_gets_what_was_being_loaded(edge: 
         edge.ask("Plain", key, "invalidate")
         late = load.lead()
     assert {early.result()["value"], late.result()["value"]} == {'"value 1"', '"value 2"'}
-    assert early.result()["outcome"] == late.result()["outcome"] == "loaded"
+    assert early.result()["how"] == late.result()["how"] == "loaded"
     assert edge.ask("Plain", key, "get")["value"] == late.result()["value"]
 
 

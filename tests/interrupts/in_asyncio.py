@@ -174,7 +174,7 @@ class House:
         assert value in self.made or value == (key, 0)
         assert value[0] == key
         if self.situation.options.get("maxsize") != 0:
-            assert loop.run_until_complete(self.cache.lookup(key)).outcome in {"hit", "stale"}
+            assert loop.run_until_complete(self.cache.lookup(key)).how in {"hit", "stale"}
             assert loop.run_until_complete(self.cache.get(key))[0] == key
 
 

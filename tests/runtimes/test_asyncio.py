@@ -362,7 +362,7 @@ def test_whole_life_in_every_loop(loop_factory: LoopFactory) -> None:
             await ticks()
             gate.open.set()
             assert await asyncio.gather(*waiters) == ["K"] * 99
-            assert (await cache.lookup("k")).outcome == "hit"
+            assert (await cache.lookup("k")).how == "hit"
         assert gate.keys == ["k"]
 
     run(main, loop_factory)

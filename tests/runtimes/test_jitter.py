@@ -25,7 +25,7 @@ COUNT = 200
 def test_values_that_come_together_do_not_expire_together(
     load: Callable[[int], str], come: Callable[[Cache[int, str], int], None]
 ) -> None:
-    """A warm-up by put, or a loader that gives the ttl, would else send all keys to the origin in one moment."""
+    """A warm-up by put, or a loader that gives the ttl, would otherwise send all keys to the origin in one moment."""
     now = 0
     cache = Cache(load, ttl=100, jitter=0.9, clock=lambda: now)
     for key in range(COUNT):

@@ -137,11 +137,11 @@ def test_settled_returns_when_no_load_is_in_the_air() -> None:
         await cache.settled()
         await cache.get("k")
         clock.advance(20)
-        assert (await cache.lookup("k")).outcome == "stale"
+        assert (await cache.lookup("k")).how == "stale"
         assert cache.stats().in_flight == 1
         await cache.settled()
         assert cache.stats().in_flight == 0
-        assert (await cache.lookup("k")).outcome == "hit"
+        assert (await cache.lookup("k")).how == "hit"
 
     asyncio.run(main())
 

@@ -179,7 +179,7 @@ def test_refresh_without_a_turn_keeps_the_value_served() -> None:
             await asyncio.sleep(20)
             first = asyncio.create_task(cache.get("a"))
             await asyncio.sleep(0)
-            assert (await cache.lookup("old")).outcome == "stale"
+            assert (await cache.lookup("old")).how == "stale"
             second = asyncio.create_task(cache.get("b"))
             await asyncio.gather(first, second)
             await cache.settled()
@@ -283,7 +283,7 @@ def test_asyncio_refresh_that_a_caller_joins_waits_for_its_turn_all_the_same() -
             first = asyncio.create_task(cache.get("first"))
             await asyncio.sleep(0)
             cache.refresh("second")
-            assert (await cache.lookup("second")).outcome == "joined"
+            assert (await cache.lookup("second")).how == "joined"
             assert await first == "first"
 
     clock = VirtualClock()

@@ -61,14 +61,14 @@ def stale_cache(origin: HungOrigin, clock: VirtualClock, **options: Any) -> Cach
     clock.advance(50)
     origin.is_down = True
     for key in range(MAX_REFRESHERS):
-        assert cache.lookup(key).outcome == "stale"
+        assert cache.lookup(key).how == "stale"
     origin.wait_for_hung(MAX_REFRESHERS)
     return cache
 
 
 def ask_behind_the_hung_ones(cache: Cache[object, str], clock: VirtualClock, timeout: float | None) -> str:
     """The healthy key's refresh is queued; past the stale window its callers wait."""
-    assert cache.lookup("healthy").outcome == "stale"
+    assert cache.lookup("healthy").how == "stale"
     clock.advance(500)
     return cache.get("healthy", timeout)
 
@@ -112,7 +112,7 @@ def test_early_refresh_behind_hung_ones_is_loaded_when_needed(origin: HungOrigin
     origin.is_down = False
     cache.put("early", "old")
     clock.advance(6)
-    assert cache.lookup("early").outcome == "hit"
+    assert cache.lookup("early").how == "hit"
     clock.advance(600)
     assert cache.get("early") == "early"
 

@@ -256,8 +256,8 @@ def test_time_passes_only_when_told() -> None:
     cache = Cache(str.upper, ttl=60, clock=clock)
     cache.get("a")
     clock.advance(59.5)
-    assert cache.lookup("a").outcome == "hit"
+    assert cache.lookup("a").how == "hit"
     clock.advance(0.5)
-    assert cache.lookup("a").outcome == "loaded"
+    assert cache.lookup("a").how == "loaded"
     with pytest.raises(ValueError, match="seconds=-1 is not accepted"):
         clock.advance(-1)

@@ -10,7 +10,7 @@ from typing import Final, cast
 import pytest
 
 from herdless_core import _machine
-from herdless_core._table import EVENTS
+from herdless_core.table import EVENTS
 from herdless_verify.crosshair import contracts, symbolic
 from herdless_verify.exploration.world import Machine
 from herdless_verify.mistakes import load_mutants

@@ -10,7 +10,7 @@ import pytest
 
 from herdless.__main__ import main
 from herdless_core import Policy, Put
-from herdless_core._invariants import INVARIANTS
+from herdless_core.invariants import INVARIANTS
 from herdless_verify.checkers import checks, pins
 from herdless_verify.checkers.findings import Work
 from herdless_verify.checkers.pins import shortfalls

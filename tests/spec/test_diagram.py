@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from herdless_core._table import STATES
+from herdless_core.table import STATES
 from herdless_verify import diagram
 
 

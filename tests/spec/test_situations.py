@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from herdless_core import Policy
-from herdless_core._invariants import INVARIANTS
+from herdless_core.invariants import INVARIANTS
 from herdless_verify.checkers.findings import POLICIES
 from herdless_verify.checkers.pins import PREDICATES, SMALLEST, WORLDS
 from herdless_verify.exploration.search import bounds_of, explore

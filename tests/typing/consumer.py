@@ -60,6 +60,7 @@ async def in_asyncio() -> None:
     result = await cache.lookup(1)
     assert_type(result, Lookup[User])
     assert_type(result.value, User)
+    assert_type(result.how, Literal["hit", "stale", "joined", "loaded"])
     assert_type(result.outcome, Literal["hit", "stale", "joined", "loaded"])
     assert_type(result.age, float)
     assert_type(cache.peek(1), User | None)
@@ -81,14 +82,14 @@ async def in_asyncio() -> None:
     cache.put(1, Loaded("user"))  # expect: arg-type
     cache.invalidate(None)  # expect: arg-type
     _ = cache.get(1).name  # expect: attr-defined
-    result.outcome = "hit"  # expect: misc
+    result.how = "hit"  # expect: misc
     stats.hits = 0  # expect: misc
     AsyncCache(load_user_here)  # expect: arg-type
     AsyncCache(load_user, ttl="60")  # expect: arg-type
     AsyncCache(load_user, tll=60)  # expect: call-arg
     AsyncCache(load_user, 60)  # expect: call-arg
     AsyncCache(load_user, maxsize=1.5)  # expect: arg-type
-    if result.outcome == "miss":  # expect: comparison-overlap
+    if result.how == "miss":  # expect: comparison-overlap
         pass
 
 

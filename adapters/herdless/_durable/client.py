@@ -62,9 +62,9 @@ class CacheClient:
         return (await self.lookup(key)).value
 
     async def lookup(self, key: str) -> Lookup[Any]:
-        """Like `get`, with the way in which the value was come by, and its age."""
+        """Like `get`, and says how the value was got, and its age."""
         reply = await self._call(self._some_object(key), "lookup")
-        return Lookup(self._decode(wire.body_in(reply)), reply["outcome"], reply["age"])
+        return Lookup(self._decode(wire.body_in(reply)), reply.get("how") or reply["outcome"], reply["age"])
 
     async def peek(self, key: str, default: T | None = None) -> Any | T | None:
         """The value that a lookup would be answered with at once, a stale one included, or `default`."""

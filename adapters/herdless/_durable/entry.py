@@ -104,7 +104,9 @@ class DurableEntry:
         return self._keyspace.peek(self._key, now)
 
     def put(self, value: object, now: int, luck: float = 0.0) -> Effects:
-        """A caller gives the value, or `Loaded(value, ...)`; `luck` in [0, 1[ is the random number for the jitter."""
+        """A caller gives the value, or `Loaded(value, ...)`. now: the instant, in nanoseconds; luck: the random number
+        for the jitter, 0 <= luck < 1.
+        """
         self._catch_up(now)
         self._claim(self._next_generation(now))  # what cannot be claimed is not saved
         return self._written(self._keyspace.put(self._key, value, now, luck), now)

@@ -24,7 +24,6 @@ from herdless_core import (
     ReentrantLoad,
     Refuse,
     Settle,
-    TooManyWaiters,
     Value,
     reply_of,
 )
@@ -52,7 +51,7 @@ class Requests:
         return {"value": reply["value"]} if "value" in reply else reply
 
     async def lookup(self) -> Reply:
-        """`{value, outcome, age}`, or `{error, message}`."""
+        """`{value, how, age}`, or `{error, message}`."""
         now = self._clock()
         hit = self._entry.hit(now)
         if hit is not None:
@@ -72,8 +71,7 @@ class Requests:
                 return _reply(outcome, "loaded" if join.leads else "joined", self._clock())
             case Refuse() as refusal:
                 self._flights.carry_out(effects, now)
-                waiting = f"max_waiters={refusal.max_waiters} callers wait for the load of {self._name} already"
-                return wire.reply_with_error(TooManyWaiters(waiting))
+                return wire.reply_with_error(refusal.error(self._name))
 
     async def lend(self) -> Reply:
         """`{value, ttl, stale_while_revalidate}`, or `{error, message}`."""
@@ -84,7 +82,7 @@ class Requests:
         return {"value": reply["value"], "ttl": ttl, "stale_while_revalidate": stale_while_revalidate}
 
     def peek(self) -> Reply:
-        """`{value, outcome, age}`, or `{}`."""
+        """`{value, how, age}`, or `{}`."""
         now = self._clock()
         outcome = self._entry.peek(now)
         return _reply(outcome, "hit", now) if isinstance(outcome, Value) else {}
@@ -141,4 +139,5 @@ def _reply(outcome: Outcome, how: str, now: int) -> Reply:
     if isinstance(outcome, Failure):
         return wire.reply_with_error(outcome.error)
     age = max(now - outcome.loaded_at, 0) / NANOSECONDS_PER_SECOND  # the clock may have been set back
-    return {"value": outcome.value, "outcome": "stale" if outcome.is_stale else how, "age": age}
+    how = "stale" if outcome.is_stale else how
+    return {"value": outcome.value, "how": how, "outcome": how, "age": age}  # "outcome": for clients of herdless 0.1

@@ -132,7 +132,7 @@ def assert_linearizable(history: History | Sequence[Operation]) -> None:
 
 
 def _search(operations: Sequence[Operation]) -> int | None:
-    """None where there is an order; else the largest set of operations, as bits, that can come first."""
+    """None where there is an order; otherwise the largest set of operations, as bits, that can come first."""
     values = _numbered(operations)
     everything = (1 << len(operations)) - 1
     required = sum(1 << index for index, each in enumerate(operations) if each.ended_at != NEVER_ENDED)

@@ -43,7 +43,7 @@ from herdless_core import (
     shown,
     transition,
 )
-from herdless_core._invariants import violated
+from herdless_core.invariants import violated
 
 LAG: Final = 1_000
 """The storage of an entry is behind its owner by so many writes at most."""

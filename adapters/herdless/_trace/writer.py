@@ -148,7 +148,7 @@ def _held(entry: Entry) -> int | None:
 
 
 def current_task_or_thread() -> str:
-    """The name of the asyncio or trio task that runs this, else of the thread."""
+    """The name of the asyncio or trio task that runs this, otherwise of the thread."""
     if "trio" in sys.modules:
         import trio
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 import herdless
-from herdless_core._invariants import INVARIANTS
+from herdless_core.invariants import INVARIANTS
 from herdless_verify import mistakes
 from herdless_verify.checkers.controls import NOT_REFUTED, machine_controls
 from herdless_verify.checkers.findings import INSTALL_PURE, Checker, Finding, Task, Work

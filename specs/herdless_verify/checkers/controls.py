@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 from herdless_core import Step
-from herdless_core._invariants import INVARIANTS
+from herdless_core.invariants import INVARIANTS
 from herdless_verify import mistakes
 from herdless_verify.checkers.findings import Finding, Task, Work
 from herdless_verify.exploration.search import Exploration, Judgement, explore, explore_ticks

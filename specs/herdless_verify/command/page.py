@@ -8,7 +8,7 @@ from html import escape
 from importlib.metadata import version
 from typing import Final
 
-from herdless_core._invariants import INVARIANTS
+from herdless_core.invariants import INVARIANTS
 from herdless_verify import diagram
 from herdless_verify.checkers.findings import Finding
 from herdless_verify.command.verified import HEADERS, NUMBERS, Row, Verification, examined

@@ -1,4 +1,4 @@
-"""What is running and for how long still: in the bar where somebody looks at it, else a line on stderr now and then."""
+"""What is running and for how long still: in the bar where somebody looks at it, or a line on stderr now and then."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final, final
 
-from herdless_core._invariants import INVARIANTS
+from herdless_core.invariants import INVARIANTS
 from herdless_verify.checkers.findings import HAPPENS, NOT_TRIED, UNFINISHED, Finding
 from herdless_verify.exploration.search import ACROSS_STEPS
 

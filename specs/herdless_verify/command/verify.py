@@ -127,7 +127,7 @@ def _policy(argument: str) -> Policy:
 
 
 def _value(text: str) -> object:
-    """A number or None where the text is one; else the text, which the policy refuses by name."""
+    """A number or None where the text is one; otherwise the text, which the policy refuses by name."""
     if text == "None":
         return None
     for number in (int, float):

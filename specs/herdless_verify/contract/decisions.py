@@ -27,7 +27,7 @@ async def outcome_of(w: World, key: object) -> str:
     """How a lookup is answered at once, or that it waits."""
     caller = w.lookup(key)
     await w.settle()
-    return str(caller.value.outcome) if caller.is_done else "waits"
+    return str(caller.value.how) if caller.is_done else "waits"
 
 
 # Leaving
@@ -213,7 +213,7 @@ async def test_put_replaces(w: World) -> None:
     await w.advance(9)
     caller = w.lookup("k")
     await w.settle()
-    assert (caller.value.value, caller.value.outcome, caller.value.age) == (2, "hit", 9)
+    assert (caller.value.value, caller.value.how, caller.value.age) == (2, "hit", 9)
 
 
 async def test_put_takes_a_lifetime(w: World) -> None:
@@ -260,7 +260,7 @@ async def test_refresh_of_an_absent_key_can_be_joined(w: World) -> None:
     await w.settle()
     w.load.succeed(1)
     await w.settle()
-    assert (caller.value.value, caller.value.outcome) == (1, "joined")
+    assert (caller.value.value, caller.value.how) == (1, "joined")
     assert len(w.loads) == 1
 
 
@@ -344,7 +344,7 @@ async def test_load_timeout_gives_the_usable_stale_value(w: World) -> None:
     caller = w.lookup("k")
     await w.settle()
     await w.advance(5)
-    assert (caller.value.value, caller.value.outcome) == (1, "stale")
+    assert (caller.value.value, caller.value.how) == (1, "stale")
     assert cache.stats().load_timeouts == 1
     w.load.succeed("late")
     await w.settle()
@@ -465,7 +465,7 @@ async def test_lookup_says_how(w: World) -> None:
     await w.advance(10)
     stale = w.lookup("k")
     await w.settle()
-    assert [caller.value.outcome for caller in (leader, joiner, hit, stale)] == ["loaded", "joined", "hit", "stale"]
+    assert [caller.value.how for caller in (leader, joiner, hit, stale)] == ["loaded", "joined", "hit", "stale"]
     stats = cache.stats()
     assert isinstance(stats, Stats)
     assert (stats.misses, stats.joins, stats.hits, stats.stale_hits) == (1, 1, 1, 1)

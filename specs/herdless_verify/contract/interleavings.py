@@ -368,7 +368,7 @@ async def test_22_stale_readers_never_wait(w: World) -> None:
     for _ in range(3):
         reader = w.lookup("k")
         await w.settle()
-        assert (reader.value.value, reader.value.outcome) == (1, "stale")
+        assert (reader.value.value, reader.value.how) == (1, "stale")
 
 
 async def test_23_refresh_that_readers_raced_for_is_stored(w: World) -> None:
@@ -401,7 +401,7 @@ async def test_24_grace_does_not_set_the_next_ttl(w: World) -> None:
     await w.advance(99.5)
     reader = w.lookup("k")
     await w.settle()
-    assert (reader.value.value, reader.value.outcome) == (2, "hit")
+    assert (reader.value.value, reader.value.how) == (2, "hit")
 
 
 async def test_25_loader_that_asks_for_its_own_key_is_told(w: World) -> None:

@@ -212,11 +212,11 @@ async def test_hit_age(w: World) -> None:
     await w.advance(4)
     w.load.succeed(1)
     await w.settle()
-    assert (caller.value.outcome, caller.value.age) == ("loaded", 4)
+    assert (caller.value.how, caller.value.age) == ("loaded", 4)
     await w.advance(6 - 1e-9)
     hit = w.lookup("k")
     await w.settle()
-    assert hit.value.outcome == "hit"
+    assert hit.value.how == "hit"
     assert hit.value.age < 10
     await w.advance(1e-9)
     w.lookup("k")
@@ -231,7 +231,7 @@ async def test_stale_hit_age(w: World) -> None:
     await w.advance(15 - 1e-9)
     stale = w.lookup("k")
     await w.settle()
-    assert stale.value.outcome == "stale"
+    assert stale.value.how == "stale"
     assert stale.value.age < 15
     assert cache.stats().in_flight == 1
     await w.advance(1e-9)
@@ -239,7 +239,7 @@ async def test_stale_hit_age(w: World) -> None:
     await w.settle()
     w.load.succeed(2)
     await w.settle()
-    assert (waiting.value.value, waiting.value.outcome) == (2, "joined")
+    assert (waiting.value.value, waiting.value.how) == (2, "joined")
 
 
 async def test_stale_if_error(w: World) -> None:
@@ -252,7 +252,7 @@ async def test_stale_if_error(w: World) -> None:
     assert not caller.is_done
     w.load.fail(OSError("down"))
     await w.settle()
-    assert (caller.value.value, caller.value.outcome) == (1, "stale")
+    assert (caller.value.value, caller.value.how) == (1, "stale")
 
 
 async def test_stale_if_error_ends(w: World) -> None:
@@ -366,7 +366,7 @@ async def test_time_shift(w: World, origin: int) -> None:
         await w.advance(seconds)
         caller = w.lookup("k")
         await w.settle()
-        outcomes.append(caller.value.outcome if caller.is_done else "waits")
+        outcomes.append(caller.value.how if caller.is_done else "waits")
     assert outcomes == ["hit", "stale", "waits"]
 
 

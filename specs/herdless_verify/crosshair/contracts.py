@@ -53,8 +53,8 @@ from herdless_core import (
 )
 from herdless_core._effects import SAVE
 from herdless_core._eviction import Queue, Standing, Verdict, verdict
-from herdless_core._invariants import INVARIANTS
-from herdless_core._table import EVENTS
+from herdless_core.invariants import INVARIANTS
+from herdless_core.table import EVENTS
 from herdless_verify.exploration.world import Machine
 
 FAR: Final = 2**60

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import final
 
 from herdless_core import Policy
-from herdless_core._invariants import INVARIANTS
+from herdless_core.invariants import INVARIANTS
 from herdless_verify.exploration import search
 from herdless_verify.exploration.limits import limits
 from herdless_verify.exploration.search import ACROSS_STEPS, Violation

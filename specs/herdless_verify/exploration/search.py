@@ -32,8 +32,8 @@ from herdless_core import (
     _machine,
     age,
 )
-from herdless_core._invariants import INVARIANTS, Invariant
-from herdless_core._table import TABLE
+from herdless_core.invariants import INVARIANTS, Invariant
+from herdless_core.table import TABLE
 from herdless_verify.exploration.shortcuts import SHORT_CUTS, unequal
 from herdless_verify.exploration.situations import BY_WORLD, SITUATIONS, in_world
 from herdless_verify.exploration.ticks import age_cap, in_ticks
@@ -140,7 +140,7 @@ def explore(
     States from which the same can happen are one (`Outliner.amount`); every step is judged all the same.
 
     bounds: None: those of `bounds_of`.
-    invariants: by name; None: all of `herdless_core._invariants`, and what spans steps. Empty: none is judged.
+    invariants: by name; None: all of `herdless_core.invariants`, and what spans steps. Empty: none is judged.
     max_states: the search stops there, and says so in `is_complete`.
     known: the steps that another machine takes; the search stops at the first one that is not among them.
     """

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
 from herdless_core import Event
-from herdless_core._table import EVENTS
+from herdless_core.table import EVENTS
 from herdless_verify.exploration.search import Exploration, explore_ticks
 from herdless_verify.exploration.world import Machine
 from herdless_verify.mistakes import Mutant, load_mutants

@@ -6,7 +6,7 @@ from random import Random
 from typing import Final
 
 from herdless_core import Step
-from herdless_core._invariants import INVARIANTS
+from herdless_core.invariants import INVARIANTS
 from herdless_verify.exploration.search import Judgement
 from herdless_verify.exploration.world import Bounds, Machine, commit, first, moves, target
 from herdless_verify.tlc.configurations import Run, load_runs

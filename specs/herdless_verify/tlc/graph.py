@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias, final
 
 from herdless_core import NEVER, _machine
-from herdless_core._table import EVENTS
+from herdless_core.table import EVENTS
 from herdless_verify.exploration.search import Exploration, explore_ticks
 from herdless_verify.exploration.world import Machine, Outline
 from herdless_verify.tlc.configurations import NEVER_IN_TLA, Run, load_runs

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final, final
 
-from herdless_core._invariants import INVARIANTS
+from herdless_core.invariants import INVARIANTS
 from herdless_verify.files import FOLDER
 from herdless_verify.tlc.configurations import Run
 

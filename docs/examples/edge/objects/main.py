@@ -67,7 +67,7 @@ class Default(WorkerEntrypoint):
             return text("try again", 503, **{"retry-after": "1"})
         except HerdlessError as error:
             return answer_to(error)
-        headers = {"content-type": "application/json", "age": str(int(user.age)), "x-cache": user.outcome}
+        headers = {"content-type": "application/json", "age": str(int(user.age)), "x-cache": user.how}
         body = None if request.method == "HEAD" else json.dumps(user.value)
         return Response(body, headers={**HEADERS, **headers})
 

@@ -1,9 +1,22 @@
 """What herdless promises, as predicates: one definition for every checker.
 
-Each judges one `Step`, by itself, so that the same function serves the stateful tests, CrossHair, the exhaustive
+To judge the steps of a cache of your own, observe it:
+
+    from herdless_core.invariants import violated
+
+    def observe(key, step):
+        broken.extend((key, step, name) for name in violated(step))
+
+    cache = Cache(load, ttl=60, observe=observe)
+
+`violated(step)` gives the names of the promises that a step breaks, and `INVARIANTS` has each predicate by its name. A
+step is a `herdless_core.Step`: what an observer is given, what `herdless.testing.Trace` records, or one that you make
+yourself of `transition`. `shift` moves an entry in time, which is what TimeShift is about.
+
+Each predicate judges one step by itself, so that the same function serves the stateful tests, CrossHair, the exhaustive
 exploration and the traces of real adapters. They are written from the promises, not from the machine: in terms of ages
 and of what callers get, and without the helpers of `_machine.py`. What spans steps (AnsweredOnce of each caller,
-liveness) or keys (Bounded in size) is built on these in tests/ and specs/.
+liveness) or keys (Bounded in size) is built on these: `herdless.testing.assert_trace_valid` judges a whole trace.
 
 The names are those of docs/spec/ and of specs/CacheEntryInv.tla.
 """
@@ -43,7 +56,10 @@ from herdless_core._machine import Step, age, transition
 from herdless_core._policy import LONG_AGO, NEVER, Policy, after
 from herdless_core._states import Absent, Entry, Evicted, Failure, Flight, Fresh, Pending, Stale
 
+__all__ = ["INVARIANTS", "Invariant", "shift", "violated"]
+
 Invariant: TypeAlias = Callable[[Step], bool]
+"""Whether the promise is kept by this step."""
 
 
 def well_formed(step: Step) -> bool:
@@ -276,10 +292,11 @@ INVARIANTS: Final[Mapping[str, Invariant]] = {
     "SaveBeforeSettle": save_before_settle,
     "TimeShift": time_shift,
 }
+"""The predicates by the names of the promises."""
 
 
 def violated(step: Step) -> list[str]:
-    """The names of the invariants that do not hold of the step."""
+    """The names of the promises that the step breaks; empty where it breaks none."""
     return [name for name, holds in INVARIANTS.items() if not holds(step)]
 
 

@@ -1,8 +1,16 @@
 """Which states an event may lead to: the checked summary of `transition`.
 
-A row for each state the entry is in once it has been aged, a column for each event, the possible next states in each
-field. It decides nothing: a test compares it with `transition` over the whole product, and the diagrams and the table
-in docs/ are made from it.
+`TABLE[Pending][Get]` is the set of states in which an entry that was Pending may be after a lookup. There is a row for
+each state that the entry is in once it has been aged, and a column for each event. `AGEING` says what time alone does;
+`STATES` and `EVENTS` are all there are, in the order in which documents show them.
+
+    from herdless_core import Get, Pending
+    from herdless_core.table import TABLE
+
+    print(sorted(state.__name__ for state in TABLE[Pending][Get]))  # ['Fresh', 'Pending']
+
+It decides nothing, and is what diagrams, documents and checkers are made from. A test compares it with `transition`
+over the whole product of states and events, so it has every move of the machine, and none that the machine lacks.
 """
 
 from __future__ import annotations
@@ -26,8 +34,12 @@ from herdless_core._events import (
 )
 from herdless_core._states import Absent, Entry, Evicted, Fresh, Pending, Stale
 
+__all__ = ["AGEING", "EVENTS", "STATES", "TABLE", "Next", "State"]
+
 State: TypeAlias = type[Absent] | type[Pending] | type[Fresh] | type[Stale] | type[Evicted]
+"""A state, by its class."""
 Next: TypeAlias = frozenset[State]
+"""The states to which a move may lead."""
 
 STATES: Final[tuple[State, ...]] = get_args(Entry)
 EVENTS: Final[tuple[type[Event], ...]] = get_args(Event)
@@ -104,6 +116,7 @@ TABLE: Final[Mapping[State, Mapping[type[Event], Next]]] = {
         Restarted: _to(Evicted),
     },
 }
+"""For each state and event, the states in which the entry may be after the step."""
 
 AGEING: Final[Mapping[State, Next]] = {
     Absent: _to(Absent),
