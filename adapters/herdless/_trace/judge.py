@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final, final
 
 from herdless._trace.reader import Line, Recorded, Section
+from herdless._trace.words import describe, named
 from herdless_core import (
     ABSENT,
     LONG_AGO,
@@ -40,7 +41,6 @@ from herdless_core import (
     Step,
     WaiterLeft,
     age,
-    shown,
     transition,
 )
 from herdless_core.invariants import violated
@@ -91,20 +91,6 @@ def departure(lines: Iterable[Line], *, has_ended: bool = False, maxsize: int | 
     if last is not None and complaints:
         return Departure(last.line, describe(last.key, last.step), complaints[0])
     return None
-
-
-def describe(key: Any, step: Step) -> str:
-    """The step in one line, without what differs from run to run: objects are named by their types."""
-    event = type(step.event).__name__
-    generation = getattr(step.event, "generation", None)
-    about = event if generation is None else f"{event} {generation}"
-    states = f"{type(step.before).__name__} -> {type(step.after).__name__}"
-    return f"{step.now} ns {shown(key)}: {about}: {states}: {named(step.effects)}"
-
-
-def named(effects: Iterable[Effect]) -> str:
-    """The effects by name, with their generations."""
-    return ", ".join(_name(effect) for effect in effects) or "nothing"
 
 
 @final
@@ -339,8 +325,3 @@ def _is_alike(one: Effect, other: Effect) -> bool:
         and isinstance(one.outcome.error, LoadTimeout)
         and isinstance(other.outcome.error, LoadTimeout)
     )
-
-
-def _name(effect: Effect) -> str:
-    generation = getattr(effect, "generation", None)
-    return type(effect).__name__ if generation is None else f"{type(effect).__name__} {generation}"

@@ -9,23 +9,21 @@ from typing import Final, assert_never, final
 from herdless._trace.reader import Recorded, Section
 from herdless._trace.strict import escaped
 from herdless._trace.waiting import Waiting
+from herdless._trace.words import change_as_story, effect_as_story, event_as_story
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     Answer,
     CancelLoad,
     DeadlinePassed,
     Effect,
-    Event,
     Evict,
     Expire,
-    Failure,
     Forget,
     Get,
     Invalidate,
     Join,
     LoadFailed,
     LoadSucceeded,
-    Outcome,
     Put,
     Rearm,
     Refresh,
@@ -88,49 +86,50 @@ class _Drawing:
             self._said = at
             yield f"Note over {entry}: {at}"
         yield self._event(line, entry)
-        before, after = (type(each).__name__.lower() for each in (line.step.before, line.step.after))
-        if before != after:
-            yield f"Note over {entry}: {before} to {after}"
+        change = change_as_story(line.step.before, line.step.after)
+        if change:
+            yield f"Note over {entry}: {change}"
         for effect in line.step.effects:
             yield from self._effect(effect, line, entry)
         self._waiting.follow(line)
 
     def _event(self, line: Recorded, entry: str) -> str:
-        event = line.step.event
+        event, said = line.step.event, _text(event_as_story(line.step.event))
         match event:
             case LoadSucceeded():
-                return f"{self._load(entry)}->>{entry}: load {event.generation} gave {_text(repr(event.value))}"
+                return f"{self._load(entry)}->>{entry}: {said}"
             case LoadFailed():
-                return f"{self._load(entry)}-x{entry}: load {event.generation} failed, {_text(str(event.error))}"
+                return f"{self._load(entry)}-x{entry}: {said}"
             case Evict() | DeadlinePassed() | Restarted():
-                return f"Note over {entry}: {_request(event)}"
+                return f"Note over {entry}: {said}"
             case Get() | Put() | Invalidate() | Expire() | Refresh() | WaiterLeft():
-                return f"{self._caller(line, line.by)}->>{entry}: {_text(_request(event))}"
+                return f"{self._caller(line, line.by)}->>{entry}: {said}"
         assert_never(event)
 
     def _effect(self, effect: Effect, line: Recorded, entry: str) -> Iterator[str]:
+        said = _text(effect_as_story(effect))
         match effect:
             case Answer():
-                yield f"{entry}-->>{self._caller(line, line.by)}: {_text(_outcome(effect.outcome))}"
+                yield f"{entry}-->>{self._caller(line, line.by)}: {said}"
             case Join():
-                yield f"Note left of {entry}: {_text(line.by or 'a caller')} waits for load {effect.generation}"
+                yield f"Note left of {entry}: {_text(line.by or 'a caller')} {said}"
             case Refuse():
-                yield f"{entry}--x{self._caller(line, line.by)}: refused, {effect.max_waiters} wait already"
+                yield f"{entry}--x{self._caller(line, line.by)}: {said}"
             case StartLoad():
-                yield f"{entry}->>{self._load(entry)}: start load {effect.generation}"
+                yield f"{entry}->>{self._load(entry)}: {said}"
             case CancelLoad():
-                yield f"{entry}-x{self._load(entry)}: cancel load {effect.generation}"
+                yield f"{entry}-x{self._load(entry)}: {said}"
             case Settle():
                 yield from self._settled(effect, line, entry)
             case Rearm():
-                yield f"Note over {entry}: not due yet"
+                yield f"Note over {entry}: {said}"
             case Save() | Forget():
                 pass
 
     def _settled(self, settle: Settle, line: Recorded, entry: str) -> Iterator[str]:
         waiters = self._waiting.of(line, settle.generation)
         for name in waiters[:ARROWS]:
-            yield f"{entry}-->>{self._caller(line, name)}: {_text(_outcome(settle.outcome))}"
+            yield f"{entry}-->>{self._caller(line, name)}: {_text(effect_as_story(settle))}"
         if len(waiters) > ARROWS:
             yield f"Note over {entry}: and {len(waiters) - ARROWS} more are told the same"
 
@@ -151,28 +150,6 @@ def _loads(entry: str) -> str:
 
 def _of_section(section: Section, name: str) -> str:
     return name if section.number == 1 else f"{name} of {section.owner or f'cache {section.number}'}"
-
-
-def _request(event: Event) -> str:
-    match event:
-        case Put():
-            return f"put {event.value!r}"
-        case WaiterLeft():
-            return f"leaves, waits no longer for load {event.generation}"
-        case Evict():
-            return "evicted, for want of room or because it has expired"
-        case DeadlinePassed():
-            return f"the timer of load {event.generation} goes off"
-        case Restarted():
-            return "restarted, no flight is left"
-        case _:
-            return type(event).__name__.lower()
-
-
-def _outcome(outcome: Outcome) -> str:
-    if isinstance(outcome, Failure):
-        return str(outcome.error)
-    return f"{outcome.value!r}, stale" if outcome.is_stale else repr(outcome.value)
 
 
 def _text(text: str) -> str:

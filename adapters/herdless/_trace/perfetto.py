@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from herdless._trace.judge import named
 from herdless._trace.reader import Recorded, Section
 from herdless._trace.waiting import FlightId, Waiting
+from herdless._trace.words import named
 from herdless_core import CancelLoad, Entry, Evicted, Plain, Settle, StartLoad
 
 NANOSECONDS_PER_MICROSECOND: Final = 1_000

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any, Final
 
+from herdless._trace.words import step_in_words
 from herdless_core import Step, _machine
 from herdless_core.invariants import INVARIANTS
 from herdless_verify.crosshair.contracts import Named, Numbers, contracts, entry_of, event_of, policy_of
-from herdless_verify.exploration.words import step_in_words
 from herdless_verify.exploration.world import Machine
 
 SECONDS_PER_CONTRACT: Final = 300.0

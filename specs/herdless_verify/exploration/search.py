@@ -14,6 +14,7 @@ from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias, final
 
+from herdless._trace.words import step_in_words
 from herdless_core import (
     NEVER,
     Answer,
@@ -37,7 +38,6 @@ from herdless_core.table import TABLE
 from herdless_verify.exploration.shortcuts import SHORT_CUTS, unequal
 from herdless_verify.exploration.situations import BY_WORLD, SITUATIONS, in_world
 from herdless_verify.exploration.ticks import age_cap, in_ticks
-from herdless_verify.exploration.words import step_in_words
 from herdless_verify.exploration.world import (
     IDLE,
     Bounds,

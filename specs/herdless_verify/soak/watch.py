@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final, final
 
-from herdless._trace.judge import Judge, describe
+from herdless._trace.judge import Judge
+from herdless._trace.words import describe
 from herdless_core import StartLoad, Step
 from herdless_verify.soak.findings import Findings
 from herdless_verify.soak.foreign import Judging

@@ -33,9 +33,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, final
 
-from herdless._trace.judge import describe
 from herdless._trace.reader import Line, NotATrace, Recorded, Section, read_trace
 from herdless._trace.strict import escaped
+from herdless._trace.words import describe
 from herdless_core import ABSENT, NEVER, WaiterLeft
 from herdless_verify.files import FOLDER
 from herdless_verify.tlc.moves import Moves
