@@ -15,8 +15,8 @@ from functools import partial
 from types import MethodType
 from typing import Any, NamedTuple, ParamSpec, Protocol, Self, TypeVar, cast, final, overload
 
-from herdless._cache import LOADING, not_awaitable
 from herdless._call import Call, Calls, carried, check_async, check_function, check_sync
+from herdless.adapter import LOADING, not_awaitable
 from herdless_core import NEVER, Fresh, Loaded, Stats
 
 P = ParamSpec("P")
@@ -174,9 +174,8 @@ def _sync(calls: Calls, cache: Any) -> Callable[..., Any]:
         flight, outside, handled = None, LOADING.get(), sys.exception()
         try:
             try:  # both at once: an interrupt between the two would be seen by neither
-                asked, boarded, wait, expires_at, runs_here = cache._begin(key)
-                if runs_here:
-                    flight = asked
+                asked, boarded, wait, flight = cache._begin(key)
+                if flight is not None:
                     LOADING.set(flight)  # until its end is reported: whoever asks for the key meanwhile is inside of it
                     flight.is_launched = True
                     if isinstance(key, Call):
@@ -200,7 +199,7 @@ def _sync(calls: Calls, cache: Any) -> Callable[..., Any]:
             finally:
                 cache._mend(since=since if isinstance(error, Exception) else 0)
             raise
-        return cache._answered(key, asked, boarded, wait, expires_at)[0].value
+        return cache._answered(key, asked, boarded, wait)[0].value
 
     return call
 
