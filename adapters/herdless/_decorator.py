@@ -167,11 +167,12 @@ def _sync(calls: Calls, cache: Any) -> Callable[..., Any]:
         if calls.is_unplaced:
             calls.place(args)
         key = carried(key, arguments)
-        # From here on as in `Cache.get`, but that the function is called in this frame, and not in one of a cache's
-        # methods: how deep it may call itself depends on it.
-        cache._require_outside()
+        # From here on as in `Cache._answer` and `_run`, but that the function is called in this frame and not in one of
+        # the cache's: how deep it may call itself depends on it. tests/runtimes/test_decorated_lookups.py compares.
         since = cache._keyspace.generation
+        cache._require_outside()
         flight, outside, handled = None, LOADING.get(), sys.exception()
+        is_mended = False
         try:
             try:  # both at once: an interrupt between the two would be seen by neither
                 asked, boarded, wait, flight = cache._begin(key)
@@ -182,7 +183,9 @@ def _sync(calls: Calls, cache: Any) -> Callable[..., Any]:
                         key.arguments = ()
                     value = not_awaitable(function, function(*args, **kwargs))
             except Exception as error:
-                if flight is None:
+                if flight is None:  # what was asked for is refused, or foreign code raised
+                    cache._mend(since=since)
+                    is_mended = True
                     raise
                 # It is told to the waiters, this caller among them.
                 cache._failed(flight, _without_this_frame(error), handled)
@@ -191,13 +194,14 @@ def _sync(calls: Calls, cache: Any) -> Callable[..., Any]:
                 if flight is not None:
                     cache._succeeded(flight, value)
                     LOADING.set(outside)
-        except BaseException as error:
+        except BaseException as error:  # an interrupt, in the lines above too
             LOADING.set(outside)
             try:
                 if flight is not None:
                     cache._broken_off(flight, error, handled)
             finally:
-                cache._mend(since=since if isinstance(error, Exception) else 0)
+                if not is_mended and (flight is None or not isinstance(error, Exception)):
+                    cache._mend()
             raise
         return cache._answered(key, asked, boarded, wait)[0].value
 
