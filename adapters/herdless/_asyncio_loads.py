@@ -12,6 +12,7 @@ import contextvars
 import sys
 from asyncio import Future
 from collections.abc import Callable, Iterable
+from types import CoroutineType
 from typing import Any, Final, Generic, TypeAlias, Unpack, final
 
 from herdless._awaiting import waits_for
@@ -148,7 +149,9 @@ class AsyncioLoads(BaseCache[K, V, AsyncioLoad], Generic[K, V]):
                 if flight.has_ended:
                     raise LoadCancelled("the load was superseded before it began")
                 _set_loading(flight)
-                value = await awaitable(self._load, self._load(flight.key))
+                loading = self._load(flight.key)
+                # The first of the questions of `awaitable`, without a call: every miss comes here.
+                value = await (loading if type(loading) is CoroutineType else awaitable(self._load, loading))
             except Exception as error:  # noqa: BLE001  # it is told to the waiters
                 self._failed(flight, error, handled)
             except BaseException as error:
