@@ -15,8 +15,8 @@ from functools import partial
 from types import MethodType
 from typing import Any, NamedTuple, ParamSpec, Protocol, Self, TypeVar, cast, final, overload
 
-from herdless._cache import LOADING, not_awaitable
 from herdless._call import Call, Calls, carried, check_async, check_function, check_sync
+from herdless.adapter import LOADING, not_awaitable
 from herdless_core import NEVER, Fresh, Loaded, Stats
 
 P = ParamSpec("P")
@@ -167,23 +167,25 @@ def _sync(calls: Calls, cache: Any) -> Callable[..., Any]:
         if calls.is_unplaced:
             calls.place(args)
         key = carried(key, arguments)
-        # From here on as in `Cache.get`, but that the function is called in this frame, and not in one of a cache's
-        # methods: how deep it may call itself depends on it.
-        cache._require_outside()
+        # From here on as in `Cache._answer` and `_run`, but that the function is called in this frame and not in one of
+        # the cache's: how deep it may call itself depends on it. tests/runtimes/test_decorated_lookups.py compares.
         since = cache._keyspace.generation
+        cache._require_outside()
         flight, outside, handled = None, LOADING.get(), sys.exception()
+        is_mended = False
         try:
             try:  # both at once: an interrupt between the two would be seen by neither
-                asked, boarded, wait, expires_at, runs_here = cache._begin(key)
-                if runs_here:
-                    flight = asked
+                asked, boarded, wait, flight = cache._begin(key)
+                if flight is not None:
                     LOADING.set(flight)  # until its end is reported: whoever asks for the key meanwhile is inside of it
                     flight.is_launched = True
                     if isinstance(key, Call):
                         key.arguments = ()
                     value = not_awaitable(function, function(*args, **kwargs))
             except Exception as error:
-                if flight is None:
+                if flight is None:  # what was asked for is refused, or foreign code raised
+                    cache._mend(since=since)
+                    is_mended = True
                     raise
                 # It is told to the waiters, this caller among them.
                 cache._failed(flight, _without_this_frame(error), handled)
@@ -192,15 +194,16 @@ def _sync(calls: Calls, cache: Any) -> Callable[..., Any]:
                 if flight is not None:
                     cache._succeeded(flight, value)
                     LOADING.set(outside)
-        except BaseException as error:
+        except BaseException as error:  # an interrupt, in the lines above too
             LOADING.set(outside)
             try:
                 if flight is not None:
                     cache._broken_off(flight, error, handled)
             finally:
-                cache._mend(since=since if isinstance(error, Exception) else 0)
+                if not is_mended and (flight is None or not isinstance(error, Exception)):
+                    cache._mend()
             raise
-        return cache._answered(key, asked, boarded, wait, expires_at)[0].value
+        return cache._answered(key, asked, boarded, wait)[0].value
 
     return call
 

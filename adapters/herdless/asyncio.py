@@ -12,112 +12,31 @@ loads run in one loop of the cache's own, on a daemon thread, and outlive every 
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import sys
 from asyncio import Future
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeAlias, Unpack, final
+from typing import Any, Final, Literal, Self, Unpack, final
 from weakref import WeakSet
 
-from herdless._awaiting import waits_for
-from herdless._cache import (
-    LOADING,
-    BaseCache,
-    CacheOptions,
-    K,
-    V,
-    awaitable,
-    value_of,
-    value_of_reply,
-)
+from herdless._asyncio_loads import AsyncioLoad, AsyncioLoads, Woken, call_in
 from herdless._decorator import AsyncCached, P, R, decorate_async, require_parentheses
-from herdless._lookup import How, Lookup
-from herdless._loop_thread import LoopThread
-from herdless_core import (
-    NANOSECONDS_PER_SECOND,
-    NEVER,
-    Answer,
-    Effects,
-    Failure,
-    Fresh,
-    LoadCancelled,
-    Loaded,
-    Outcome,
-    Policy,
-    PolicyError,
-    Refuse,
-    RunningLoad,
-    Stats,
-)
+from herdless._lookup import Lookup
+from herdless.adapter import LOADING, BaseCache, CacheOptions, K, V, value_of, value_of_reply
+from herdless_core import NEVER, Effects, Fresh, Loaded, Policy, PolicyError, RunningLoad, Stats
 
 __all__ = ["Cache", "Loaded", "Lookup", "Policy", "Stats", "cached"]
 
 LOOK_EVERY: Final = 0.05
 """Seconds between two looks at what tells nobody: whether another loop still runs, whether a load waits for a task."""
 
-Woken: TypeAlias = Outcome | None
-"""What a waiter is woken with; None: look up again."""
-
-# What every miss and join calls, found once: mypyc would look the names and methods up at each call.
+# What every miss and join calls, found once: mypyc would look the names up at each call.
 _running_loop: Final = asyncio.get_running_loop
 _Waiter: Final[type[Future[Woken]]] = Future
-_is_done: Final = Future.done
-_set_result: Final = Future.set_result
-_set_loading: Final = LOADING.set
 _loading: Final = LOADING.get
 
 
 @final
-class AsyncioLoad(RunningLoad):
-    """A load and what asyncio needs for it: its loop, its task, and a future for each of its waiters."""
-
-    task: asyncio.Task[None] | None = None
-    """The load, held here since the event loop itself holds tasks only weakly. Not longer than it runs: its context
-    holds this flight."""
-    timer: asyncio.TimerHandle | None = None
-    is_shared: bool = False
-    """Whether callers of several loops wait."""
-    was_cancelled: bool = False
-    """By somebody else than the cache: its loop ends, or a tool cancels all tasks."""
-
-    left: int = 0
-    """How many of the waiters left."""
-
-    cache: Cache[Any, Any]
-    loop: asyncio.AbstractEventLoop
-    """In which the load runs."""
-
-    def __init__(self, key: object, generation: int, due_at: int) -> None:
-        self.key = key
-        self.generation = generation
-        self.due_at = due_at
-        # Read in each miss, which finds a class's default slowly.
-        self.has_ended = False
-        self.boarder = 0
-        self.is_shared = False
-        self.timer = None
-        self.waiters: Final[list[Future[Woken]]] = []
-        """Those who left included, until they are the greater part."""
-
-    def over(self, task: Future[None]) -> None:
-        """The task has ended before its first step."""
-        self.cache._ended_unbegun(self, task)
-
-    def is_current(self) -> bool:
-        """Whether it is the load's own task that runs here."""
-        return asyncio._get_running_loop() is self.loop and self.task in {None, asyncio.current_task()}
-
-    def holds_up(self) -> bool:
-        """Whether this load cannot end before the current task goes on: a task that it started inherits its context."""
-        if self.task is None or asyncio._get_running_loop() is not self.loop:
-            return True  # it runs its first step; or who asks is a thread's own code, which tells nothing
-        current = asyncio.current_task()
-        return current is None or current is self.task or waits_for(self.task, current)
-
-
-@final
-class Cache(BaseCache[K, V, AsyncioLoad]):
+class Cache(AsyncioLoads[K, V]):
     """A cache whose misses never start two loads of one key.
 
     load: an async function from key to value, or to `Loaded(value, ttl=...)`.
@@ -139,20 +58,12 @@ class Cache(BaseCache[K, V, AsyncioLoad]):
         loads_in: Literal["loop", "thread"] = "loop",
         **options: Unpack[CacheOptions],
     ) -> None:
-        BaseCache.__init__(self, load, AsyncioLoad, **options)  # not super(): mypyc 2.4 passes ** wrongly through it
         if loads_in not in {"loop", "thread"}:
             raise PolicyError(f'loads_in={loads_in!r} is not accepted: give "loop" or "thread"')
-        self._is_apart: Final = loads_in == "thread"
-        self._homes: Final[dict[None, LoopThread]] = {}
-        """The loop of all loads, with `loads_in="thread"`, since the first of them."""
-        self._loop: asyncio.AbstractEventLoop | None = None
-        """The only loop that was met; None where there were others."""
+        AsyncioLoads.__init__(self, load, is_apart=loads_in == "thread", **options)  # not super(): see there
+        # `_home` is the only loop that was met; None where there were others, or where a loop for the loads is missing.
         self._loops: Final[WeakSet[asyncio.AbstractEventLoop]] = WeakSet()
         """The loops that were met, and not seen closed."""
-        self._tasks: Final[set[asyncio.Task[None]]] = set()
-        """The loads that may still run although their flight has ended."""
-        self._quiet: Final[list[Future[None]]] = []
-        """Who wants to know that a load is over."""
 
     async def get(self, key: K) -> V:
         """The key's value, loaded if need be.
@@ -170,14 +81,13 @@ class Cache(BaseCache[K, V, AsyncioLoad]):
         except TypeError:
             pass
         while True:
-            joined = self._join(key)
-            if not isinstance(joined, tuple):
-                return value_of_reply(key, joined, self._shown).value  # type: ignore[no-any-return]  # as above
-            flight, waiting, _ = joined
+            asked, _, waiting = self._enter_from(key, _running_loop())
+            if not isinstance(asked, AsyncioLoad):
+                return value_of_reply(key, asked, self._shown).value  # type: ignore[no-any-return]  # as above
             try:  # here and in `lookup`: a coroutine between would be a fifth of what joining costs
                 outcome = await waiting
             except BaseException:
-                self._leave_flight(flight, waiting)
+                self._leave_flight(asked, waiting)
                 raise
             if outcome is not None:
                 return value_of(outcome).value  # type: ignore[no-any-return]  # as above
@@ -185,65 +95,26 @@ class Cache(BaseCache[K, V, AsyncioLoad]):
     async def lookup(self, key: K) -> Lookup[V]:
         """Like `get`, and says how the value was got, and its age."""
         while True:
-            joined = self._join(key)
-            if not isinstance(joined, tuple):
-                return self._lookup((value_of_reply(key, joined, self._shown), "hit"))
-            flight, waiting, how = joined
+            asked, boarded, waiting = self._enter_from(key, _running_loop())
+            if not isinstance(asked, AsyncioLoad):
+                return self._lookup((value_of_reply(key, asked, self._shown), "hit"))
             try:
                 outcome = await waiting
             except BaseException:
-                self._leave_flight(flight, waiting)
+                self._leave_flight(asked, waiting)
                 raise
             if outcome is not None:
-                return self._lookup((value_of(outcome), how))
+                return self._lookup((value_of(outcome), "loaded" if asked is boarded else "joined"))
 
-    def _join(self, key: K) -> Answer | Refuse | tuple[AsyncioLoad, Awaitable[Woken], How]:
-        """Look the key up: the reply, or the flight to wait for, and what to await."""
-        loop = _running_loop()
-        if self._is_entered and self._is_inside():
-            self._refuse_inside()
-        if self._is_apart and not self._homes:
-            self._require_runtime()
-        joined: Answer | Refuse | tuple[AsyncioLoad, Awaitable[Woken], How]
-        boarded: AsyncioLoad | None = None
-        gone: list[object] | None = None
-        loading = _loading()
-        since = self._keyspace.generation
-        is_mended = False
-        try:
-            try:
-                self._lock.acquire()  # and not `with`, which takes twice as long, since every miss and join comes here
-                self._is_entered = True
-                if loop is not self._loop or self._is_apart:
-                    self._require_runtime()  # again: it may have gone just before the lock
-                    self._look_around(key)
-                asked, boarded = self._ask(key, loading)
-                if not isinstance(asked, AsyncioLoad):
-                    joined = asked
-                else:
-                    waiter = _Waiter(loop=loop)
-                    asked.waiters.append(waiter)
-                    waiting: Awaitable[Woken] = waiter
-                    if asked.loop is not loop or loading is not None:
-                        waiting = self._look_after(asked, waiter, loading)
-                    joined = asked, waiting, "loaded" if asked is boarded else "joined"
-                self._is_entered = False  # first: what comes in after the look at what was postponed would be lost
-                if self._leaving or self._postponed:
-                    gone = self._leave()
-                else:
-                    self._lock.release()
-                if boarded is not None:
-                    (self._start if boarded.loop is loop else self._launch)(boarded)
-            except Exception:  # what was asked for is refused, or foreign code raised
-                self._mend(since=since)
-                is_mended = True
-                raise
-        except BaseException:  # an interrupt, in the lines above too
-            if not is_mended:
-                self._mend()
-            raise
-        del gone
-        return joined
+    def _park(
+        self, flight: AsyncioLoad, boarded: AsyncioLoad | None, place: Any, loading: RunningLoad | None
+    ) -> Awaitable[Woken]:
+        """What to await; `place` is the caller's loop."""
+        waiter = _Waiter(loop=place)
+        flight.waiters.append(waiter)
+        if flight.loop is not place or loading is not None:
+            return self._look_after(flight, waiter, loading)
+        return waiter
 
     def _look_after(self, flight: AsyncioLoad, waiter: Future[Woken], loading: RunningLoad | None) -> Awaitable[Woken]:
         """What a caller awaits of whom the flight's end alone may not be enough. Inside the lock."""
@@ -275,7 +146,7 @@ class Cache(BaseCache[K, V, AsyncioLoad]):
 
     def _leave_flight(self, flight: AsyncioLoad, waiting: object) -> None:
         if isinstance(waiting, Future):
-            _call(waiting.get_loop(), waiting.cancel)  # where the caller's coroutine was closed, it is not yet
+            call_in(waiting.get_loop(), waiting.cancel)  # where the caller's coroutine was closed, it is not yet
             self._left(flight, can_cancel=True)
 
     def _let_go_of(self, flight: AsyncioLoad, now: int, can_cancel: bool, loading: RunningLoad | None) -> Effects:
@@ -294,21 +165,19 @@ class Cache(BaseCache[K, V, AsyncioLoad]):
             quiet: Future[None] = loop.create_future()
             self._quiet.append(quiet)
             if self._look(lambda: self._is_in_the_air(loop, own)):  # still: nobody has missed to tell
-                await asyncio.wait((quiet,), timeout=None if self._loop is loop else LOOK_EVERY)
+                await asyncio.wait((quiet,), timeout=None if self._home is loop else LOOK_EVERY)
 
     async def close(self, *, cancel: bool = False) -> None:
         """Refuse new lookups (CacheClosed), await the loads that have waiters, cancel the others; `cancel`: cancel
         all.
         """
-        self._change(self._keyspace.close)
-        if cancel:
-            self._abort()
+        self._refuse_more(cancel=cancel)
         try:
             await self.settled()
         except BaseException:
             self._abort()
             raise
-        self._look(self._homes.clear)
+        self._look(self._forget_home)
 
     async def __aenter__(self) -> Self:
         self._keyspace.open()
@@ -319,160 +188,12 @@ class Cache(BaseCache[K, V, AsyncioLoad]):
     ) -> None:
         await self.close(cancel=kind is not None)
 
-    # What the runtime adds: running loads, parking callers
-
-    def _require_runtime(self) -> None:
-        """Outside of the lock: a thread that is just beginning may run a finalizer, which uses the cache."""
-        if not self._is_apart:
-            _running_loop()
-        elif not self._homes:
-            self._homes.setdefault(None, LoopThread())
-
-    def _equip(self, flight: AsyncioLoad) -> None:
-        flight.cache = self
-        flight.loop = self._homes[None].loop if self._is_apart else _running_loop()
-
-    def _launch(self, flight: AsyncioLoad) -> None:
-        if flight.loop is asyncio._get_running_loop():
-            self._start(flight)
-            return
-        try:
-            flight.loop.call_soon_threadsafe(self._start, flight, context=contextvars.copy_context())
-        except RuntimeError:
-            if not flight.loop.is_closed():
-                raise
-            self._dropped(flight)
-        flight.is_launched = True
-
-    def _start(self, flight: AsyncioLoad) -> None:
-        if flight.has_ended:  # superseded before it was launched: a closed cache must not go on loading
-            self._dropped(flight)
-            return
-        run = self._run(flight)
-        try:
-            task = flight.loop.create_task(run)
-        except Exception:  # a task factory is foreign code; who starts the load is told, and the others that it is over
-            run.close()
-            raise
-        if not task.done():  # an eager task may have run to its end
-            flight.task = task
-            task.add_done_callback(flight.over)  # a task can be cancelled before its first step, which takes this back
-            if flight.has_ended:
-                self._tasks.add(task)
-                task.cancel()  # it could not be before it was known
-        flight.is_launched = True
-
-    async def _run(self, flight: AsyncioLoad) -> None:
-        handled: BaseException | None = None
-        try:
-            try:
-                if flight.task is not None:
-                    flight.task.remove_done_callback(flight.over)
-                else:
-                    handled = sys.exception()  # of the caller, on whose stack an eager task begins
-                if flight.has_ended:
-                    raise LoadCancelled("the load was superseded before it began")
-                _set_loading(flight)
-                value = await awaitable(self._load, self._load(flight.key))
-            except Exception as error:  # noqa: BLE001  # it is told to the waiters
-                self._failed(flight, error, handled)
-            except BaseException as error:
-                self._stopped(flight, error, handled)
-                raise
-            else:
-                self._succeeded(flight, value)
-        except BaseException as error:  # an interrupt, in the lines above too
-            self._broken_off(flight, error)
-            raise
-        finally:
-            if self._tasks or self._quiet or flight.timer is not None:
-                self._tidy(flight)
-            flight.task = None
-
-    def _stopped(self, flight: AsyncioLoad, error: BaseException, handled: BaseException | None) -> None:
-        """The load's coroutine was made to end, or the loader raised such a thing itself."""
-        task = flight.task
-        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0:
-            flight.was_cancelled = True
-            self._dropped(flight)
-        elif isinstance(error, GeneratorExit) and not flight.is_current():
-            self._dropped(flight)  # its loop is gone, and with it the coroutine
-        else:
-            self._failed(flight, error, handled)
-
-    def _ended_unbegun(self, flight: AsyncioLoad, task: Future[None]) -> None:
-        """The load's task has ended before its first step."""
-        try:
-            flight.was_cancelled = task.cancelled()
-            self._dropped(flight)
-            self._tidy(flight)
-            flight.task = None
-        except BaseException as error:
-            self._broken_off(flight, error)
-            raise
-
-    def _tidy(self, flight: AsyncioLoad) -> None:
-        """The load is over: nothing of it is left behind, and who waits for that is told."""
-        if flight.timer is not None:
-            flight.timer.cancel()
-            flight.timer = None
-        if flight.task is not None:
-            self._tasks.discard(flight.task)
-        while self._quiet:
-            quiet = self._quiet.pop()
-            _call(quiet.get_loop(), _wake, (quiet,), None)
-
-    def _settle(self, flight: AsyncioLoad, outcome: Woken) -> None:
-        if flight.task is not None:
-            for ended in [task for task in self._tasks if task.done()]:  # of which `_over` was not told
-                self._tasks.discard(ended)
-            self._tasks.add(flight.task)
-        if not flight.is_shared:
-            _call(flight.loop, _wake, flight.waiters.copy(), outcome)
-        else:
-            for waiter in flight.waiters:
-                _call(waiter.get_loop(), _wake, (waiter,), outcome)
-        flight.waiters.clear()  # last: where this is broken off, those who are left are woken again
-
-    def _settle_here(self, flight: AsyncioLoad, outcome: Outcome) -> None:
-        if flight.is_shared:
-            self._settle(flight, outcome)
-        else:
-            _wake(flight.waiters, outcome)  # the load's own task is of the flight's loop
-            flight.waiters.clear()
-        if flight.timer is not None:
-            flight.timer.cancel()
-
-    def _settle_dropped(self, flight: AsyncioLoad) -> None:
-        """Nobody is told of the end of a loop: who waits looks up again, but for those who are cancelled with it."""
-        if flight.was_cancelled:
-            cancelled = Failure(LoadCancelled("the load was cancelled"), None)
-            for waiter in flight.waiters:
-                if waiter.get_loop() is flight.loop:
-                    _call(flight.loop, _wake, (waiter,), cancelled)
-        flight.is_shared = True
-        self._settle(flight, None)
-
-    def _cancel(self, flight: AsyncioLoad) -> None:
-        if flight.task is not None:
-            _call(flight.loop, flight.task.cancel)
-
-    def _abandon(self) -> None:
-        self._tasks.clear()
-        self._quiet.clear()
-        self._homes.clear()
-
-    def _arm(self, flight: AsyncioLoad) -> None:
-        _call(flight.loop, self._set_timer, flight)
-
-    def _set_timer(self, flight: AsyncioLoad) -> None:
-        seconds = (flight.due_at - self._clock()) / NANOSECONDS_PER_SECOND
-        flight.timer = flight.loop.call_later(seconds, self._deadline_passed, flight)
+    # Where loops come and go
 
     def _look_around(self, key: K) -> None:
         """Where loops come and go: what was in flight in one that has ended died with it. Inside the lock."""
         loop = asyncio._get_running_loop()
-        if loop is None or loop is self._loop:
+        if loop is None or loop is self._home:
             return
         dead = [each for each in self._flights.values() if each.loop.is_closed()] if loop not in self._loops else []
         entered = self._keyspace.entry(key).flight
@@ -485,7 +206,7 @@ class Cache(BaseCache[K, V, AsyncioLoad]):
         if len(self._loops) > 1:
             for met in [met for met in self._loops if met.is_closed()]:
                 self._loops.discard(met)
-        self._loop = loop if len(self._loops) == 1 else None
+        self._home = loop if len(self._loops) == 1 else None
 
     def _is_in_the_air(self, loop: asyncio.AbstractEventLoop, own: RunningLoad | None) -> bool:
         """Whether a load runs, but for the one inside which this is asked. Inside the lock."""
@@ -499,28 +220,6 @@ class Cache(BaseCache[K, V, AsyncioLoad]):
             task is not current and not task.done() and (task.get_loop() is loop or task.get_loop().is_running())
             for task in self._tasks
         )
-
-
-def _wake(waiters: Iterable[Future[Any]], outcome: object) -> None:
-    for waiter in waiters:
-        if not _is_done(waiter):
-            try:
-                _set_result(waiter, outcome)
-            except RuntimeError:  # in the debug mode also where another thread does this
-                if not waiter.get_loop().is_closed():
-                    raise
-
-
-def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: object) -> None:
-    """Call the function now if this is its loop's own thread, soon otherwise; not at all where the loop is closed."""
-    if loop is asyncio._get_running_loop():
-        function(*args)
-        return
-    try:
-        loop.call_soon_threadsafe(function, *args)
-    except RuntimeError:
-        if not loop.is_closed():
-            raise
 
 
 def cached(

@@ -16,50 +16,29 @@ lookup. Only the counter of hits relies on the GIL for exactness; without it, `s
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
-import functools
-import sys
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from threading import TIMEOUT_MAX, get_ident
 from types import TracebackType
 from typing import Final, Self, Unpack, final
 
-from herdless import _primitives
-from herdless._cache import (
-    LOADING,
-    LOGGER,
-    WAITS_FOR_TURN,
-    Answered,
-    BaseCache,
-    CacheOptions,
-    K,
-    V,
-    not_awaitable,
-    value_of,
-    value_of_reply,
-)
 from herdless._decorator import P, R, SyncCached, decorate_sync, require_parentheses
 from herdless._lookup import Lookup
 from herdless._room import FRAMES, require_room
-from herdless._workers import Executor, Job, Workers
+from herdless._threads_loads import HERE, NO_WAIT, ThreadsLoad, ThreadsLoads, Wait, runs_here
+from herdless._workers import Executor
+from herdless.adapter import LOADING, Answered, CacheOptions, K, V, value_of, value_of_reply
 from herdless_core import (
-    LONG_AGO,
     NANOSECONDS_PER_SECOND,
     NEVER,
     Answer,
-    Failure,
     Fresh,
-    LoadCancelled,
     Loaded,
     Outcome,
     Policy,
     PolicyError,
     ReentrantLoad,
     Refuse,
-    RunningLoad,
     Stats,
     Value,
     after,
@@ -71,53 +50,9 @@ __all__ = ["Cache", "Loaded", "Lookup", "Policy", "Stats", "cached"]
 TWICE_THE_FRAMES: Final = 2 * FRAMES
 """The end of a load is a change, which asks for its room again."""
 
-MAX_LOADS: Final = 128
-"""How many loads of a cache run at once, unless `max_loads` says something else."""
-
 
 @final
-class _Wait:
-    """Where the waiters of a flight are parked, and what they are woken with."""
-
-    __slots__ = ("done", "outcome")
-
-    def __init__(self) -> None:
-        self.outcome: Outcome | None = None  # not the class's: mypyc 2.4 drops a None that is one of three
-        self.done: _primitives.Event | None = None
-        """Made for the first who parks: the caller who runs the load itself needs none."""
-
-    def park(self) -> _primitives.Event:
-        """Where to wait for the outcome. Inside the lock, or the wake-up could come before."""
-        if self.done is None:
-            self.done = _primitives.Event()
-        return self.done
-
-
-_NO_WAIT: Final = _Wait()
-"""Of callers who do not wait."""
-
-
-@final
-class ThreadsLoad(RunningLoad):
-    """A load and what threads need for it: whether one has taken it up, and where its waiters are parked."""
-
-    is_begun: bool = False
-    """Whether a thread has taken the load up."""
-    is_urgent: bool = False
-    """Whether a caller has asked for it: then it does not queue behind refreshes."""
-
-    def __init__(self, key: object, generation: int, due_at: int) -> None:
-        super().__init__(key, generation, due_at)
-        self.wait: _Wait | None = _Wait()
-        """Not longer than until it is settled: what a load starts may keep its context, and so this flight."""
-
-    def waits_for_this_thread(self) -> bool:
-        """Whether this very thread has begun a lookup that is to launch it: who asks has come in between."""
-        return not self.is_launched and self.boarder == get_ident()
-
-
-@final
-class Cache(BaseCache[K, V, ThreadsLoad]):
+class Cache(ThreadsLoads[K, V]):
     """A cache whose misses never start two loads of one key.
 
     load: a function from key to value, or to `Loaded(value, ttl=...)`.
@@ -141,15 +76,7 @@ class Cache(BaseCache[K, V, ThreadsLoad]):
         around_load: Callable[[], AbstractContextManager[object]] | None = None,
         **options: Unpack[CacheOptions],
     ) -> None:
-        options.setdefault("max_loads", MAX_LOADS)
-        BaseCache.__init__(self, load, ThreadsLoad, **options)  # not super(): mypyc 2.4 passes ** wrongly through it
-        if around_load is not None and not callable(around_load):
-            raise PolicyError(
-                f"around_load={around_load!r} is not accepted: give a function that returns a context manager"
-            )
-        self._executor: Final = executor
-        self._around_load: Final = around_load
-        self._workers = Workers[ThreadsLoad]()
+        ThreadsLoads.__init__(self, load, executor, around_load, **options)  # super(): mypyc 2.4 is wrong
 
     def get(self, key: K, timeout: float | None = None) -> V:
         """The key's value, loaded if need be.
@@ -175,14 +102,15 @@ class Cache(BaseCache[K, V, ThreadsLoad]):
 
     def _answer(self, key: K, timeout: float | None) -> Answered:
         timeout_ns = _nanoseconds(timeout)
+        expires_at = NEVER if timeout_ns == NEVER else after(self._clock(), timeout_ns)
         since = self._keyspace.generation
         self._require_outside()  # out here: what follows would mend, and give back the lock of whoever is inside
         is_mended = False
         try:
             try:
-                asked, boarded, wait, expires_at, runs_here = self._begin(key, timeout_ns)
-                if runs_here and isinstance(asked, ThreadsLoad):
-                    self._run(asked)
+                asked, boarded, wait, flight = self._begin(key, timeout_ns)
+                if flight is not None:
+                    self._run(flight)
             except Exception:  # what was asked for is refused, or foreign code raised
                 self._mend(since=since)
                 is_mended = True
@@ -193,8 +121,25 @@ class Cache(BaseCache[K, V, ThreadsLoad]):
             raise
         return self._answered(key, asked, boarded, wait, expires_at)
 
+    def _begin(
+        self, key: K, timeout_ns: int = NEVER
+    ) -> tuple[ThreadsLoad | Answer | Refuse, ThreadsLoad | None, Wait, ThreadsLoad | None]:
+        """Look the key up: as `_enter`, and the flight whose load this caller has to run, if any."""
+        place = HERE if timeout_ns == NEVER else None
+        require_room(TWICE_THE_FRAMES)
+        asked, boarded, wait = self._enter_from(key, place)
+        if self._overtaking:
+            self._overtaking.discard(get_ident())
+        is_own = boarded is not None and asked is boarded and runs_here(boarded, place)
+        return asked, boarded, wait, boarded if is_own else None
+
     def _answered(
-        self, key: K, asked: ThreadsLoad | Answer | Refuse, boarded: ThreadsLoad | None, wait: _Wait, expires_at: int
+        self,
+        key: K,
+        asked: ThreadsLoad | Answer | Refuse,
+        boarded: ThreadsLoad | None,
+        wait: Wait,
+        expires_at: int = NEVER,
     ) -> Answered:
         """What a lookup gives that was begun, and whose load was run where it is run by the caller."""
         if not isinstance(asked, ThreadsLoad):
@@ -208,79 +153,9 @@ class Cache(BaseCache[K, V, ThreadsLoad]):
         if self._lock._is_owned():  # type: ignore[attr-defined]  # as in `_is_inside`
             self._refuse_inside()
 
-    def _begin(
-        self, key: K, timeout_ns: int = NEVER
-    ) -> tuple[ThreadsLoad | Answer | Refuse, ThreadsLoad | None, _Wait, int, bool]:
-        """Look the key up: the reply, or the flight to `_finish`; the flight that was started for it, if any; where to
-        wait; until which instant; whether to `_run` it first.
-        """
-        require_room(TWICE_THE_FRAMES)
-        loading = LOADING.get()
-        wait = _NO_WAIT
-        runs_here = False
-        since = self._keyspace.generation
-        following: list[ThreadsLoad] = []
-        is_mended = False
-        try:
-            try:
-                self._lock.acquire()
-                self._is_entered = True
-                expires_at = NEVER if timeout_ns == NEVER else after(self._clock(), timeout_ns)
-                asked, boarded = self._ask(key, loading)
-                if isinstance(asked, ThreadsLoad) and asked is not boarded and self._is_queued(asked):
-                    since = 0
-                    self._carry_out(self._keyspace.supersede(asked))
-                    asked, boarded = self._ask(key, loading)
-                    self._append(following, self._keyspace.next_turn(LONG_AGO))  # where he did not take it
-                if isinstance(asked, ThreadsLoad) and asked is not boarded and self._keyspace.waits_for_turn(asked):
-                    since = 0
-                    boarded = self._take_turn(asked, following)
-                if isinstance(asked, ThreadsLoad) and asked is not boarded and asked.waits_for_this_thread():
-                    self._carry_out(self._keyspace.waiter_left(asked.generation, LONG_AGO, can_cancel=False))
-                elif isinstance(asked, ThreadsLoad):
-                    wait = asked.wait or wait
-                    runs_here = asked is boarded and timeout_ns == NEVER and asked.due_at == NEVER
-                    asked.is_begun = asked.is_begun or runs_here
-                    asked.is_urgent = True
-                    if not runs_here:
-                        wait.park()
-                gone = self._leave()
-                for flight in following:
-                    self._launch(flight)
-                if boarded is not None and not runs_here:
-                    self._launch(boarded)
-            except Exception:  # what was asked for is refused, or foreign code raised
-                self._mend(since=since)
-                is_mended = True
-                raise
-        except BaseException:  # an interrupt, in the lines above too
-            if not is_mended:
-                self._mend()
-            raise
-        del gone
-        return asked, boarded, wait, expires_at, runs_here
-
-    def _is_queued(self, flight: ThreadsLoad) -> bool:
-        """Whether it is a refresh that waits for a thread, and nobody waits for it yet. Inside the lock."""
-        return not (flight.is_begun or flight.is_urgent or flight.boarder == WAITS_FOR_TURN)
-
-    def _take_turn(self, flight: ThreadsLoad, following: list[ThreadsLoad]) -> ThreadsLoad | None:
-        """A caller waits for a load that has no turn: those of refreshes that have not begun go to what callers wait
-        for. The flight itself if it has one by then; others are added to `following`. Inside the lock.
-        """
-        for load in self._keyspace.turns():
-            if isinstance(load, ThreadsLoad) and not load.has_ended and self._is_queued(load):
-                load.boarder = WAITS_FOR_TURN
-                boarded = self._carry_out(self._keyspace.yield_turn(load))
-                if boarded is flight:
-                    return flight
-                if boarded is not None:
-                    following.append(boarded)
-        return None
-
-    def _finish(self, flight: ThreadsLoad, wait: _Wait, expires_at: int) -> Value:
+    def _finish(self, flight: ThreadsLoad, wait: Wait, expires_at: int) -> Value:
         """What the flight's waiters are answered with."""
-        if wait is _NO_WAIT:
+        if wait is NO_WAIT:
             raise ReentrantLoad("a signal handler or a finalizer asks for the key that its own thread is about to load")
         try:
             return value_of(self._wait(flight, wait, expires_at))
@@ -300,13 +175,11 @@ class Cache(BaseCache[K, V, ThreadsLoad]):
 
     def close(self, *, cancel: bool = False) -> None:
         """Refuse new lookups (CacheClosed), wait for the loads that have waiters; `cancel`: these get LoadCancelled."""
-        self._change(self._keyspace.close)
-        if cancel:
-            self._abort()
+        self._refuse_more(cancel=cancel)
         if not self._is_inside():  # foreign code inside the lock cannot wait
             self.settled()
 
-    def _parked(self) -> list[tuple[ThreadsLoad, _Wait]]:
+    def _parked(self) -> list[tuple[ThreadsLoad, Wait]]:
         own, parked = LOADING.get(), []
         for flight in self._flights.values():
             if flight is not own and flight.wait is not None:
@@ -321,78 +194,9 @@ class Cache(BaseCache[K, V, ThreadsLoad]):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close(cancel=kind is not None)
 
-    # What the runtime adds: running loads, parking callers
+    # Waiting
 
-    def _launch(self, flight: ThreadsLoad) -> None:
-        if not flight.is_urgent:
-            self._give_up_overdue(self._clock())
-        job = self._job(flight)
-        try:
-            if self._executor is None:
-                self._workers.submit(job, flight)
-            else:
-                submitted = self._executor.submit(job)
-                if isinstance(submitted, Future):
-                    submitted.add_done_callback(functools.partial(self._job_over, flight))
-        except Exception as error:  # noqa: BLE001  # no thread can be had, or the executor was shut down
-            self._failed(flight, error)
-        flight.is_launched = True
-
-    def _job(self, flight: ThreadsLoad) -> Job:
-        return functools.partial(contextvars.copy_context().run, self._run_aside, flight)
-
-    def _job_over(self, flight: ThreadsLoad, job: Future[object]) -> None:
-        if job.cancelled() and not flight.is_begun:
-            self._dropped(flight)  # the executor was shut down
-
-    def _give_up_overdue(self, now: int) -> None:
-        """A refresh whose time is over may hang for ever: it does not keep others from being run."""
-        for flight in self._workers.running():
-            if now >= flight.due_at and not flight.has_ended:
-                self._deadline_passed(flight)
-
-    def _run(self, flight: ThreadsLoad) -> None:
-        """Call the loader on this thread, and report how it ended. Raises what is no `Exception`."""
-        outside, handled = LOADING.get(), sys.exception()
-        try:
-            try:
-                # In here: an interrupt between the two `try` would not be seen by the outer one. And until the load is
-                # reported: whoever asks for its key on this thread, a signal handler too, is inside of it.
-                LOADING.set(flight)
-                flight.is_launched = True
-                value = not_awaitable(self._load, self._load(flight.key))
-            except Exception as error:  # noqa: BLE001  # it is told to the waiters, this caller among them
-                self._failed(flight, error, handled)
-            else:
-                self._succeeded(flight, value)
-            LOADING.set(outside)
-        except BaseException as error:
-            LOADING.set(outside)
-            self._broken_off(flight, error, handled)
-            raise
-
-    def _run_aside(self, flight: ThreadsLoad) -> None:
-        try:
-            if self._look(lambda: self._begins(flight)):
-                with contextlib.nullcontext() if self._around_load is None else self._around_load():
-                    self._run(flight)
-            elif flight.has_ended:
-                self._dropped(flight)  # superseded while it was queued: a closed cache must not go on loading
-        except BaseException as error:  # noqa: BLE001  # an interrupt has no business on a worker's thread
-            if not flight.has_ended:
-                self._failed(flight, error)
-            elif isinstance(error, Exception):
-                with contextlib.suppress(Exception):  # a handler of the user's own
-                    LOGGER.warning("around_load failed after a load", exc_info=error)
-
-    def _begins(self, flight: ThreadsLoad) -> bool:
-        """Whether this thread is the one to run the load. Inside the lock."""
-        begins = not flight.is_begun and not flight.has_ended and not self._keyspace.waits_for_turn(flight)
-        flight.is_begun = flight.is_begun or begins
-        flight.is_launched = flight.is_launched or begins  # also where it is not said yet by whoever launches it
-        return begins
-
-    def _wait(self, flight: ThreadsLoad, wait: _Wait, expires_at: int) -> Outcome:
+    def _wait(self, flight: ThreadsLoad, wait: Wait, expires_at: int) -> Outcome:
         while wait.outcome is None:
             if wait.done is not None and not wait.done.wait(self._pause(min(flight.due_at, expires_at))):
                 self._look_at_clock(flight, expires_at)
@@ -410,28 +214,6 @@ class Cache(BaseCache[K, V, ThreadsLoad]):
         if instant >= NEVER:
             return None
         return min(max(0.0, (instant - self._clock()) / NANOSECONDS_PER_SECOND), TIMEOUT_MAX)
-
-    def _settle(self, flight: ThreadsLoad, outcome: Outcome) -> None:
-        wait = flight.wait
-        if wait is not None:
-            if wait.outcome is None:  # it is told again where it was broken off
-                wait.outcome = outcome
-            if wait.done is not None:
-                wait.done.set()
-            flight.wait = None
-
-    def _cancel(self, flight: ThreadsLoad) -> None:
-        """Threads cannot cancel."""
-
-    def _arm(self, flight: ThreadsLoad) -> None:
-        """Waiters look at the time themselves; a flight without any is looked at by the next lookup."""
-
-    def _abandon(self) -> None:
-        """The events are left alone: the parent's threads may have held their locks."""
-        for flight in self._ended.values():
-            if flight.wait is not None:
-                flight.wait.outcome = Failure(LoadCancelled("the process was forked during the load"), None)
-        self._workers = Workers[ThreadsLoad]()
 
 
 def _nanoseconds(timeout: object) -> int:

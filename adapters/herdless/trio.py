@@ -14,8 +14,6 @@ in any thread.
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
@@ -23,34 +21,11 @@ from typing import Final, Literal, Self, Unpack, final
 
 import trio
 
-from herdless._cache import (
-    LOADING,
-    LOGGER,
-    Answered,
-    BaseCache,
-    CacheOptions,
-    K,
-    V,
-    awaitable,
-    value_of,
-    value_of_reply,
-)
 from herdless._decorator import AsyncCached, P, R, decorate_async, require_parentheses
 from herdless._lookup import Lookup
-from herdless_core import (
-    LONG_AGO,
-    NANOSECONDS_PER_SECOND,
-    NEVER,
-    CacheClosed,
-    Fresh,
-    LoadCancelled,
-    Loaded,
-    Outcome,
-    Policy,
-    PolicyError,
-    RunningLoad,
-    Stats,
-)
+from herdless._trio_loads import TrioLoad, TrioLoads
+from herdless.adapter import LOADING, Answered, CacheOptions, K, V, value_of, value_of_reply
+from herdless_core import LONG_AGO, NEVER, CacheClosed, Fresh, Loaded, Policy, PolicyError, Stats
 
 __all__ = ["Cache", "Loaded", "Lookup", "Policy", "Stats", "cached"]
 
@@ -61,42 +36,7 @@ _FIRST_CHECKPOINT_AT: Final = {"fair": LONG_AGO, "always": LONG_AGO, "never": NE
 
 
 @final
-class _Wait:
-    """Where the waiters of a flight are parked, and what they are woken with."""
-
-    __slots__ = ("done", "outcome")
-
-    def __init__(self) -> None:
-        self.done: Final = trio.Event()
-        self.outcome: Outcome  # set before `done` is
-
-
-@final
-class TrioLoad(RunningLoad):
-    """A load and what trio needs for it: its task and scope, and the event for its waiters."""
-
-    task: trio.lowlevel.Task | None = None
-    """The load, while it runs."""
-    timer: trio.CancelScope | None = None
-
-    def __init__(self, key: object, generation: int, due_at: int) -> None:
-        super().__init__(key, generation, due_at)
-        self.wait: _Wait | None = _Wait()
-        """Not longer than until it is settled: what a load starts keeps its context, and so this flight."""
-        self.scope: Final = trio.CancelScope()
-
-    def holds_up(self) -> bool:
-        """Whether this load cannot end before the current task does: it is of a nursery inside the load."""
-        if self.task is None or not trio.lowlevel.in_trio_task():
-            return True  # a thread's own code, which tells nothing
-        task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
-        while task is not None and task is not self.task:
-            task = None if task.parent_nursery is None else task.parent_nursery.parent_task
-        return task is not None
-
-
-@final
-class Cache(BaseCache[K, V, TrioLoad]):
+class Cache(TrioLoads[K, V]):
     """A cache whose misses never start two loads of one key. Use it inside `async with`.
 
     load: an async function from key to value, or to `Loaded(value, ttl=...)`.
@@ -115,19 +55,12 @@ class Cache(BaseCache[K, V, TrioLoad]):
         checkpoint: Literal["fair", "always", "never"] = "fair",
         **options: Unpack[CacheOptions],
     ) -> None:
-        BaseCache.__init__(self, load, TrioLoad, **options)  # not super(): mypyc 2.4 passes ** wrongly through it
+        TrioLoads.__init__(self, load, **options)  # not super(): mypyc 2.4 passes ** wrongly through it
         if checkpoint not in _FIRST_CHECKPOINT_AT:
             raise PolicyError(f'checkpoint={checkpoint!r} is not accepted: give "fair", "always" or "never"')
         self._is_fair: Final = checkpoint == "fair"
         self._checkpoint_at = _FIRST_CHECKPOINT_AT[checkpoint]
-        self._nursery: trio.Nursery | None = None
         self._nursery_manager: AbstractAsyncContextManager[trio.Nursery, bool | None]
-        self._token: trio.lowlevel.TrioToken | None = None
-        """The run that opened the cache."""
-        self._loads: Final[set[TrioLoad]] = set()
-        """Every load that still runs."""
-        self._quiet: Final[list[trio.Event]] = []
-        """Who wants to know that a load is over."""
 
     async def get(self, key: K) -> V:
         """The key's value, loaded if need be.
@@ -183,9 +116,8 @@ class Cache(BaseCache[K, V, TrioLoad]):
         """Refuse new lookups (CacheClosed), await the loads that have waiters, cancel the others; `cancel`: cancel
         all.
         """
-        self._change(self._keyspace.close)
+        self._refuse_more(cancel=cancel)
         if cancel:
-            self._abort()
             for load in self._loads:
                 self._in_run(load.scope.cancel)
         try:
@@ -218,122 +150,6 @@ class Cache(BaseCache[K, V, TrioLoad]):
                 # None runs any more, also where its task was interrupted before its first step.
                 self._loads.clear()
                 self._look(self._keyspace.nothing_runs)
-
-    # What the runtime adds: running loads, parking callers
-
-    def _park(self, flight: TrioLoad) -> _Wait | None:
-        return flight.wait
-
-    def _launch(self, flight: TrioLoad) -> None:
-        self._in_run(contextvars.copy_context().run, self._start, flight)
-        flight.is_launched = True
-
-    def _start(self, flight: TrioLoad) -> None:
-        if flight.has_ended or self._nursery is None:  # superseded before it was launched
-            self._dropped(flight)
-            return
-        try:
-            self._loads.add(flight)
-            self._nursery.start_soon(self._run, flight, name="herdless load")
-        except RuntimeError:  # the nursery is closed to new arrivals
-            self._loads.discard(flight)
-            self._dropped(flight)
-        except BaseException:  # an interrupt: whoever launches it looks after its waiters
-            self._loads.discard(flight)
-            raise
-
-    async def _run(self, flight: TrioLoad) -> None:
-        try:
-            with flight.scope:
-                await self._load_in_scope(flight)
-        except Exception as error:  # noqa: BLE001  # what a cancelled group leaves is reported already
-            LOGGER.debug("what a cancelled load left behind", exc_info=error)
-        finally:
-            self._over(flight)
-
-    def _over(self, flight: TrioLoad) -> None:
-        """The load's task ends, in whatever way."""
-        try:
-            self._clean_up(flight)
-        except BaseException:
-            self._clean_up(flight)  # it was broken off, and nothing of it may not be done twice
-            raise
-
-    def _clean_up(self, flight: TrioLoad) -> None:
-        flight.task = None
-        self._loads.discard(flight)
-        if not flight.has_ended or self._has_turns:
-            self._dropped(flight)
-        while self._quiet:
-            self._quiet[-1].set()
-            self._quiet.pop()
-
-    async def _load_in_scope(self, flight: TrioLoad) -> None:
-        try:
-            if flight.has_ended:
-                raise LoadCancelled("the load was superseded before it began")
-            LOADING.set(flight)
-            flight.task = trio.lowlevel.current_task()
-            value = await awaitable(self._load, self._load(flight.key))
-        except trio.Cancelled:
-            self._dropped(flight)  # where the cache has not ordered it, the nursery ends
-            raise
-        except BaseException as error:
-            self._failed(flight, error)
-            if not isinstance(error, Exception):
-                raise  # to the scope that cancelled it, or, an interrupt, to the nursery
-        else:
-            self._succeeded(flight, value)
-
-    async def _watch(self, flight: TrioLoad) -> None:
-        with trio.CancelScope() as flight.timer:
-            while not flight.has_ended:
-                await trio.sleep(max(0.0, (flight.due_at - self._clock()) / NANOSECONDS_PER_SECOND))
-                self._deadline_passed(flight)
-
-    def _settle(self, flight: TrioLoad, outcome: Outcome) -> None:
-        wait = flight.wait
-        if wait is not None:
-            if not wait.done.is_set():  # it is told again where it was broken off
-                wait.outcome = outcome
-                self._in_run(wait.done.set)
-            flight.wait = None
-        if flight.timer is not None:
-            self._in_run(flight.timer.cancel)
-
-    def _cancel(self, flight: TrioLoad) -> None:
-        if flight in self._loads:
-            self._in_run(flight.scope.cancel)
-
-    def _arm(self, flight: TrioLoad) -> None:
-        if flight.timer is None:  # `_watch` sleeps again by itself
-            self._in_run(self._start_watch, flight)
-
-    def _start_watch(self, flight: TrioLoad) -> None:
-        if self._nursery is not None and not flight.has_ended:
-            self._nursery.start_soon(self._watch, flight, name="herdless load_timeout")
-
-    def _in_run(self, function: Callable[..., object], *arguments: object) -> None:
-        """Call the function, which must not block, in the run that opened the cache: now, or from elsewhere soon."""
-        if self._token is None:
-            return
-        if trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is self._token:
-            function(*arguments)
-            return
-        with contextlib.suppress(trio.RunFinishedError):
-            self._token.run_sync_soon(function, *arguments)
-
-    def _abandon(self) -> None:
-        self._loads.clear()
-        self._quiet.clear()
-
-    def _require_runtime(self) -> None:
-        self._open_nursery()
-
-    def _open_nursery(self) -> trio.Nursery:
-        if self._nursery is None:
-            raise CacheClosed("a trio cache loads inside its own nursery: open it by `async with cache:`")
-        return self._nursery
 
     async def _checkpoint(self, now: int) -> int:
         if self._is_fair:

@@ -11,7 +11,7 @@ from threading import Lock
 from time import monotonic_ns
 from typing import Final
 
-from herdless._cache import LOADING
+from herdless.adapter import LOADING
 from herdless_core import Keyspace, Policy
 from tests.benchmarks import join, miss
 from tests.benchmarks.hit import KEY, load

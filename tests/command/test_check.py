@@ -9,9 +9,9 @@ import pytest
 
 import herdless.threads
 from herdless.__main__ import main
-from herdless._cache import K, V
 from herdless._command.herd.origin import Origin
 from herdless._command.herd.runs import PLAIN, Plan, Run, cold_herd, mix
+from herdless.adapter import K, V
 from herdless.threads import Cache
 from herdless_core import Keyspace, Observer, Policy
 

@@ -18,7 +18,8 @@ import pytest
 import herdless.asyncio
 import herdless.threads
 import herdless.trio
-from herdless._cache import LOGGER
+from herdless._threads_loads import ThreadsLoad
+from herdless.adapter import LOGGER
 from herdless_verify.soak.foreign import Injection
 from herdless_verify.soak.oracle import Made
 from herdless_verify.soak.run import LEAST_LOOKUPS, LEAST_ROUNDS, soak
@@ -67,7 +68,7 @@ def nothing_is_locked(patch: pytest.MonkeyPatch, cache: Any) -> None:
         time.sleep(0.001)  # in the middle of a step, where a switch between threads would seldom come
         make(self, *args)
 
-    load_type = herdless.threads.ThreadsLoad
+    load_type = ThreadsLoad
     make = load_type.__init__
     patch.setattr(cache, "__init__", without_lock)
     patch.setattr(load_type, "__init__", others_go_on)
@@ -75,14 +76,13 @@ def nothing_is_locked(patch: pytest.MonkeyPatch, cache: Any) -> None:
 
 def a_load_is_launched_twice(patch: pytest.MonkeyPatch, cache: Any) -> None:
     """One flight, two calls of the loader."""
-    name = "_start" if cache is herdless.asyncio.Cache else "_launch"
-    launch = getattr(cache, name)
+    launch = cache._launch
 
     def twice(self: Any, flight: Any) -> None:
         launch(self, flight)
         launch(self, flight)
 
-    patch.setattr(cache, name, twice)
+    patch.setattr(cache, "_launch", twice)
     patch.setattr(cache, "_begins", lambda *_: True, raising=False)
 
 
@@ -197,13 +197,13 @@ def there_is_room_for_all(patch: pytest.MonkeyPatch, cache: Any) -> None:
 
 def a_task_is_forgotten(patch: pytest.MonkeyPatch, cache: Any) -> None:
     """Beside each load a task is started, and never ended."""
-    start = cache._start
+    start = cache._launch
 
     def beside(self: Any, flight: Any) -> None:
         start(self, flight)
         KEPT.append(asyncio.get_running_loop().create_task(asyncio.sleep(3600)))
 
-    patch.setattr(cache, "_start", beside)
+    patch.setattr(cache, "_launch", beside)
 
 
 class PlainLock:
@@ -260,7 +260,7 @@ def nothing_is_mended(patch: pytest.MonkeyPatch, cache: Any) -> None:
 
 def the_task_is_thought_to_run_its_coroutine(patch: pytest.MonkeyPatch, cache: Any) -> None:
     """A load is given up whose task runs something that wraps its coroutine."""
-    create_task, start = asyncio.BaseEventLoop.create_task, cache._start
+    create_task, start = asyncio.BaseEventLoop.create_task, cache._launch
 
     def own_alone(loop: Any, coroutine: Any, **options: Any) -> Any:
         task = create_task(loop, coroutine, **options)
@@ -275,7 +275,7 @@ def the_task_is_thought_to_run_its_coroutine(patch: pytest.MonkeyPatch, cache: A
             inner.setattr(asyncio.BaseEventLoop, "create_task", own_alone)
             start(self, flight)
 
-    patch.setattr(cache, "_start", starts)
+    patch.setattr(cache, "_launch", starts)
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import herdless
-import herdless._cache
+import herdless.adapter
 import herdless.asyncio
 import herdless.threads
 import herdless_core
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 def test_installed_and_compiled_library_is_under_test() -> None:
     """The checkout is on the path for the tests' own sake: its sources must not be what is tested."""
     assert herdless.compiled is True
-    for module in (herdless, herdless.asyncio, herdless._cache, herdless_core._machine):
+    for module in (herdless, herdless.asyncio, herdless.adapter, herdless_core._machine):
         path = Path(str(module.__file__))
         assert "site-packages" in path.parts
         assert ROOT / "adapters" not in path.parents
@@ -49,8 +49,8 @@ def test_traceback_names_the_line_of_the_source() -> None:
     with pytest.raises(ZeroDivisionError) as caught:
         herdless.threads.Cache(load).get("k")
     frames = {(frame.filename, frame.name): frame.lineno for frame in traceback.extract_tb(caught.value.__traceback__)}
-    lines = (ROOT / "adapters" / "herdless" / "threads.py").read_text(encoding="utf-8").splitlines()
-    assert "self._load(flight.key)" in lines[(frames["herdless/threads.py", "_run"] or 0) - 1]
+    lines = (ROOT / "adapters" / "herdless" / "_threads_loads.py").read_text(encoding="utf-8").splitlines()
+    assert "self._load(flight.key)" in lines[(frames["herdless/_threads_loads.py", "_run"] or 0) - 1]
 
 
 def test_lookup_is_known_as_a_coroutine() -> None:

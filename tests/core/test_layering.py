@@ -35,7 +35,7 @@ IMPURE_BUILTINS: Final = {"open", "print", "input", "exec", "eval", "compile", "
 CORE: Final = "herdless_core"
 PUBLIC: Final = {"herdless", "herdless_verify"}
 """The packages in which every module needs a row other than that of the package itself."""
-CACHE: Final = "herdless._cache"
+ADAPTER: Final = "herdless.adapter"
 RUNTIMES: Final = {"asyncio", "trio", "threading"}
 """Modules by which code is bound to one runtime. Beside them a row names the packages that have to be installed."""
 
@@ -60,37 +60,46 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless._awaiting": Row(frozenset(), {"asyncio"}),
     "herdless._loop_thread": Row({"herdless._primitives"}, {"asyncio"}),
     "herdless._call": Row({CORE}, {"asyncio"}),  # for the mark of an async function before Python 3.12
-    CACHE: Row(
+    "herdless._answers": Row({CORE}),
+    "herdless._orders": Row({CORE}, {"threading"}),
+    "herdless._section": Row({CORE, "herdless._orders", "herdless._primitives", "herdless._room"}, {"threading"}),
+    "herdless._reports": Row({CORE, "herdless._answers", "herdless._log", "herdless._orders", "herdless._section"}),
+    ADAPTER: Row(
         {
             CORE,
+            "herdless._answers",
             "herdless._fork",
-            "herdless._log",
             "herdless._lookup",
             "herdless._observers",
-            "herdless._primitives",
-            "herdless._room",
-        },
-        {"threading"},
+            "herdless._orders",
+            "herdless._reports",
+            "herdless._section",
+        }
     ),
-    "herdless._decorator": Row({CORE, CACHE, "herdless._call"}),
+    "herdless._decorator": Row({CORE, ADAPTER, "herdless._call"}),
+    "herdless._asyncio_loads": Row({CORE, ADAPTER, "herdless._awaiting", "herdless._loop_thread"}, {"asyncio"}),
     "herdless.asyncio": Row(
-        {CORE, CACHE, "herdless._awaiting", "herdless._decorator", "herdless._lookup", "herdless._loop_thread"},
-        {"asyncio"},
+        {CORE, ADAPTER, "herdless._asyncio_loads", "herdless._decorator", "herdless._lookup"}, {"asyncio"}
     ),
-    "herdless.trio": Row({CORE, CACHE, "herdless._decorator", "herdless._lookup"}, {"trio"}),
+    "herdless._trio_loads": Row({CORE, ADAPTER}, {"trio"}),
+    "herdless.trio": Row({CORE, ADAPTER, "herdless._decorator", "herdless._lookup", "herdless._trio_loads"}, {"trio"}),
+    "herdless._threads_loads": Row({CORE, ADAPTER, "herdless._primitives", "herdless._workers"}, {"threading"}),
     "herdless.threads": Row(
         {
             CORE,
-            CACHE,
+            ADAPTER,
             "herdless._decorator",
             "herdless._lookup",
-            "herdless._primitives",
             "herdless._room",
+            "herdless._threads_loads",
             "herdless._workers",
         },
         {"threading"},
     ),
-    "herdless._durable": Row({CORE, CACHE, "herdless._lookup"}, {"asyncio", "pyodide", "workers"}),
+    "herdless._durable": Row(
+        {CORE, ADAPTER, "herdless._answers", "herdless._lookup", "herdless._orders"},
+        {"asyncio", "pyodide", "workers"},
+    ),
     "herdless.durable_objects": Row({CORE, "herdless._durable"}),
     "herdless._trace": Row({CORE}, {"asyncio", "threading", "trio"}),  # whose task it is, if they are there already
     "herdless.trace": Row({"herdless._trace"}),
@@ -136,7 +145,7 @@ TABLE: Final[Mapping[str, Row]] = {
         },
         {"hypothesis", "rich"},
     ),
-    "herdless_verify.soak": Row({CORE, CACHE, "herdless._testing", "herdless._trace"}, {"threading"}),
+    "herdless_verify.soak": Row({CORE, ADAPTER, "herdless._testing", "herdless._trace"}, {"threading"}),
     "herdless_verify.soak.on_asyncio": Row({"herdless.asyncio", "herdless_verify.soak"}, {"asyncio", "threading"}),
     "herdless_verify.soak.on_trio": Row({"herdless.trio", "herdless_verify.soak"}, {"threading", "trio"}),
     "herdless_verify.soak.on_threads": Row(
@@ -144,7 +153,7 @@ TABLE: Final[Mapping[str, Row]] = {
     ),
     "herdless_verify.soak.run": Row(
         {
-            CACHE,
+            ADAPTER,
             "herdless_verify.soak",
             "herdless_verify.soak.on_asyncio",
             "herdless_verify.soak.on_threads",
@@ -302,7 +311,7 @@ def test_the_looks_into_the_source_would_see_an_import() -> None:
     assert len(modules()) > 150
     assert {module for module in modules() if row_of(module) == "herdless"} == {"herdless"}
     assert "trio" in needs("herdless._trace.writer").theirs, "which is imported in a function"
-    assert "herdless._primitives" in needs("herdless._cache").ours, "by `from herdless import`"
+    assert "herdless._primitives" in needs("herdless._section").ours, "by `from herdless import`"
     assert "herdless_core" in needs("herdless_verify.tlc.moves").ours
     assert TESTS in needs("docs.generate.__main__").ours
     assert by_name("import importlib\nimportlib.import_module(f'herdless.{runtime}')") == [2]

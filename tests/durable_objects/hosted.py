@@ -93,7 +93,7 @@ class Hosted:
         return (
             not self.flights._tasks
             and self.entry.stats().in_flight == 0
-            and not self.entry._ended
+            and not self.entry.ended
             and all(timer.cancelled() or timer.when() <= self.loop.time() for timer in self.loop.timers)
         )
 

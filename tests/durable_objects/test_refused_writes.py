@@ -54,7 +54,7 @@ class Scenario:
         """Give an order, and let everything run that it sets off."""
         await getattr(self, name)()
         await self.object.settle()
-        assert not self.object.entry._ended, "a flight has ended, and its waiters were not answered"
+        assert not self.object.entry.ended, "a flight has ended, and its waiters were not answered"
 
     async def get(self) -> None:
         """A caller looks up."""

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, final
 
 from herdless.testing import Injection, Schedule, Spawned, Threads, run_threads
-from herdless.threads import Cache
+from herdless.threads import Cache, cached
 from tests.interrupts.cases import EXPECTED, OPERATIONS, LoadBroke, Operation, Situation, accepts
 from tests.interrupts.tables import assert_tables_agree
 
@@ -28,6 +28,29 @@ class EagerFirst:
 
 
 @final
+class Decorated:
+    """A decorated function that is used as a cache is: `get` calls it, and all else is done to its cache."""
+
+    def __init__(self, load: Callable[[str], Any], **options: Any) -> None:
+        self._function: Final[Any] = cached(**options)(load)
+        self._of_function: Final[Any] = self._function.cache
+
+    def get(self, key: str) -> Any:
+        """Call the function."""
+        return self._function(key)
+
+    def lookup(self, key: str) -> Any:
+        """By the key that a call of the function has."""
+        return self._of_function.lookup((key,))
+
+    def __len__(self) -> int:
+        return len(self._of_function)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._of_function, name)
+
+
+@final
 class House:
     """A cache, its loader, its callers."""
 
@@ -42,7 +65,8 @@ class House:
         self.breaks = False
         self.is_judged = False
         self.injection: Final = injection
-        self.cache: Final = Cache(self.load, clock=threads.clock, **situation.options, **options)
+        make: Any = Decorated if options.pop("is_decorated", False) else Cache
+        self.cache: Final[Any] = make(self.load, clock=threads.clock, **situation.options, **options)
 
     def load(self, key: str) -> tuple[str, int]:
         """The loader: parks while the gate is closed."""

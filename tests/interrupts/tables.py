@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from herdless._cache import BaseCache
+from herdless.adapter import BaseCache
 
 
 def assert_tables_agree(cache: BaseCache[Any, Any, Any]) -> None:

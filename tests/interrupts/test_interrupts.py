@@ -58,6 +58,12 @@ def test_an_interrupted_thread_leaves_the_cache_whole(situation: Situation, oper
     disturb(in_threads.play, situation, operation, every=97)
 
 
+@every_situation
+def test_an_interrupted_call_of_a_decorated_function_leaves_the_cache_whole(situation: Situation) -> None:
+    """It has a copy of what `Cache.get` does, so that a call is one frame only."""
+    disturb(partial(in_threads.play, is_decorated=True), situation, "get", every=97)
+
+
 @pytest.mark.parametrize("operation", ["get", "refresh"])
 @pytest.mark.parametrize(
     "situation",

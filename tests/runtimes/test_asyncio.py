@@ -481,7 +481,7 @@ def test_load_superseded_before_it_was_launched() -> None:
     async def main() -> None:
         gate = Gate()
         cache = Cache(gate.load)
-        launch = cache._start
+        launch = cache._launch
 
         def launch_after_put(flight: Any) -> None:
             putting = threading.Thread(target=cache.put, args=(flight.key, "put"))
@@ -489,7 +489,7 @@ def test_load_superseded_before_it_was_launched() -> None:
             putting.join()
             launch(flight)
 
-        with patch.object(cache, "_start", launch_after_put):
+        with patch.object(cache, "_launch", launch_after_put):
             assert await cache.get("k") == "put"
         await ticks()
         assert not gate.keys

@@ -15,9 +15,9 @@ import trio.testing
 import herdless.asyncio
 import herdless.threads
 import herdless.trio
+from herdless._threads_loads import MAX_LOADS
 from herdless._workers import MAX_REFRESHERS
 from herdless.testing import VirtualClock, run_asyncio, run_trio
-from herdless.threads import MAX_LOADS
 from herdless_core import NANOSECONDS_PER_SECOND, LoadTimeout, PolicyError, TooManyLoads
 
 PATIENCE: Final = 30

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
+from herdless._threads_loads import ThreadsLoad
 from herdless._workers import MAX_REFRESHERS, Workers
-from herdless.threads import Cache, ThreadsLoad, cached
+from herdless.threads import Cache, cached
 from herdless_core import NEVER, Join, LoadCancelled, LoadTimeout, Pending, PolicyError, ReentrantLoad, StartLoad, Step
 
 PATIENCE = 30.0

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from herdless._cache import LOADING
+from herdless.adapter import LOADING
 from herdless_core import CacheClosed, LoadCancelled, LoadTimeout, ReentrantLoad, StartLoad, Step, TooManyWaiters
 
 ANY_TIME: Final = 2**62

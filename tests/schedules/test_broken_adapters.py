@@ -12,7 +12,7 @@ import pytest
 
 import herdless_core._keyspace
 from herdless import _primitives
-from herdless._cache import BaseCache, value_of
+from herdless.adapter import BaseCache, value_of
 from herdless.testing import Schedule, ScheduleFailed, explore, replay, sample
 from herdless.threads import Cache
 from herdless_core import NEVER, Answer, Join, Value, reply_of

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from herdless._cache import BaseCache
+from herdless.adapter import BaseCache
 from herdless.testing import NotLinearizable
 from tests.schedules.oracle import Oracle
 from tests.schedules.stress import ROUNDS

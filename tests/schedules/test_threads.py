@@ -7,14 +7,20 @@ from typing import Any
 
 import pytest
 
-import herdless._cache
+import herdless._orders
+import herdless._reports
+import herdless._section
+import herdless._threads_loads
 import herdless.threads
 from herdless.testing import explore, sample
 from tests.schedules import threads_scene as scenes
 from tests.schedules.depth import times, within
 from tests.schedules.threads_scene import Play, run_scene
 
-ADAPTER = (herdless.threads.__file__, herdless._cache.__file__)
+ADAPTER = tuple(
+    str(module.__file__)
+    for module in (herdless.threads, herdless._threads_loads, herdless._reports, herdless._section, herdless._orders)
+)
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,27 @@ from typing import Final
 
 import pytest
 
-import herdless._cache
+import herdless._orders
+import herdless._reports
+import herdless._section
+import herdless._threads_loads
 import herdless._workers
 import herdless.threads
 from herdless.testing import Schedule, Threads, VirtualClock, run_threads, sample
 from herdless.threads import Cache
 from tests.schedules.depth import times
 
-ADAPTER = (herdless.threads.__file__, herdless._cache.__file__, herdless._workers.__file__)
+ADAPTER = tuple(
+    str(module.__file__)
+    for module in (
+        herdless.threads,
+        herdless._threads_loads,
+        herdless._reports,
+        herdless._section,
+        herdless._orders,
+        herdless._workers,
+    )
+)
 MAX_LOADS: Final = 2
 KEYS: Final = 6
 

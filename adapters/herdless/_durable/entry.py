@@ -69,8 +69,12 @@ class DurableEntry:
         observe = None if observe is None else Watched(observe)
         self._keyspace: Final = Keyspace[str](policy, observe=observe, load_type=DurableLoad)
         # The keyspace makes them of this class alone.
-        self._in_flight: Final[dict[int, DurableLoad]] = self._keyspace.flights  # type: ignore[assignment]
-        self._ended: Final[dict[int, DurableLoad]] = self._keyspace.ended  # type: ignore[assignment]  # as above
+        self.flights: Final[dict[int, DurableLoad]] = self._keyspace.flights  # type: ignore[assignment]
+        """The loads in flight, by generation."""
+        self.ended: Final[dict[int, DurableLoad]] = self._keyspace.ended  # type: ignore[assignment]  # as above
+        """Those that have ended, until their waiters are answered: at once, or, where another instance has superseded
+        them, when their report comes. Whoever answers them removes them.
+        """
         self._generation = 0
         """The last one that this instance claimed or read; it outlives what is stored."""
         self._lease_until = 0
@@ -161,20 +165,6 @@ class DurableEntry:
         return self._written(left, now)
 
     # Questions
-
-    def load(self, generation: int) -> DurableLoad | None:
-        """The load of this flight, until it is removed: also where it was superseded, and its waiters wait for its
-        report.
-        """
-        return self._in_flight.get(generation) or self._ended.get(generation)
-
-    def running_load(self, generation: int) -> DurableLoad:
-        """The same, of a flight that a step has just told of; KeyError where there is none."""
-        return self._in_flight.get(generation) or self._ended[generation]
-
-    def remove_load(self, generation: int) -> DurableLoad | None:
-        """The load of this flight, which has ended, and whose waiters are to be answered now, for the last time."""
-        return self._ended.pop(generation, None)
 
     def lendable(self, value: object, now: int) -> tuple[int, int]:
         """For how long a reader may keep this answer: its ttl and its stale_while_revalidate.

@@ -13,35 +13,27 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, TypeAlias, final
 
-from herdless._cache import LOADING
+from herdless._answers import error_told
 from herdless._durable.entry import DurableEntry
 from herdless._durable.foreign import warn
 from herdless._durable.load import DurableLoad, Waiter
 from herdless._durable.wire import Body
-from herdless_core import (
-    NANOSECONDS_PER_SECOND,
-    NEVER,
-    CancelLoad,
-    Effects,
-    LoadCancelled,
-    Loaded,
-    Outcome,
-    Rearm,
-    Settle,
-    StartLoad,
-)
+from herdless._orders import Orders
+from herdless.adapter import LOADING
+from herdless_core import NANOSECONDS_PER_SECOND, Effects, Loaded, Outcome
 
 Load: TypeAlias = Callable[[], Awaitable[Body | Loaded[Body]]]
 
 
 @final
-class Flights:
+class Flights(Orders[DurableLoad]):
     """Carries out what the steps of one entry order, and reports to it what came of it.
 
     clock: one that does not raise.
     """
 
     def __init__(self, entry: DurableEntry, load: Load, clock: Callable[[], int], name: str) -> None:
+        super().__init__(entry.flights, [], entry.ended)  # nothing is to be filled in where a flight was started
         self._entry: Final = entry
         self._load: Final = load
         self._clock: Final = clock
@@ -49,44 +41,30 @@ class Flights:
         self._tasks: Final[dict[int, asyncio.Task[None]]] = {}
         """Every load that still runs, by generation."""
 
-    def join(self, generation: int) -> Waiter:
+    def join(self, generation: int) -> tuple[DurableLoad, Waiter]:
         """Register one more waiter, BEFORE the effects of the step that says so are carried out."""
         waiter: Waiter = asyncio.get_running_loop().create_future()
-        self._entry.running_load(generation).waiters.append(waiter)
-        return waiter
+        load = self._flights.get(generation) or self._ended[generation]
+        load.waiters.append(waiter)
+        return load, waiter
 
-    def carry_out(self, effects: Effects, now: int) -> None:
-        """Carry the effects of a step at `now` out, in their order; what they store is stored.
+    def carry_out(self, effects: Effects) -> None:
+        """Carry the effects of a step out, in their order; what they store is stored.
 
         A load is started when all else is done: it may run at once.
         """
-        started: StartLoad | None = None
-        for effect in effects:
-            match effect:
-                case StartLoad():
-                    started = effect
-                    self._arm(effect.generation, effect.due_at, now)
-                case Settle():
-                    self._settle(effect)
-                case CancelLoad():
-                    self._cancel(effect.generation)
-                case Rearm():
-                    self._arm(effect.generation, effect.due_at, now)
-                case _:
-                    pass  # the caller's reply, or stored by the step itself
+        started = self._carry_out(effects)
         if started is not None:
-            self._start(started.generation)
+            self._launch(started)
 
-    async def outcome(self, generation: int, waiter: Waiter) -> Outcome:
+    async def outcome(self, load: DurableLoad, waiter: Waiter) -> Outcome:
         """What the waiter is answered with. One who leaves, cancelled or closed, is counted off."""
         try:
             return await waiter
         except BaseException:
-            load = self._entry.load(generation)
-            if load is not None:  # one whose flight was settled meanwhile did not leave, it was answered
+            if not load.is_settled:  # otherwise it did not leave, it was answered
                 load.waiters.remove(waiter)
-                now = self._clock()
-                self.carry_out(self._entry.waiter_left(generation, now, LOADING.get()), now)
+                self.carry_out(self._entry.waiter_left(load.generation, self._clock(), LOADING.get()))
             raise
 
     async def ended(self) -> None:
@@ -94,74 +72,68 @@ class Flights:
         if self._tasks:
             await asyncio.wait(list(self._tasks.values()))
 
-    def _start(self, generation: int) -> None:
-        run = self._run(generation, self._entry.running_load(generation))
+    # Running loads
+
+    def _launch(self, flight: DurableLoad) -> None:
+        run = self._run(flight)
         try:
-            task = self._tasks[generation] = asyncio.get_running_loop().create_task(run)
+            task = self._tasks[flight.generation] = asyncio.get_running_loop().create_task(run)
         except Exception as error:  # noqa: BLE001  # a task factory of whatever kind
             run.close()
-            self._failed(generation, error)
+            self._failed(flight, error)
         else:
-            task.add_done_callback(partial(self._ended, generation))
+            task.add_done_callback(partial(self._over, flight))
 
-    async def _run(self, generation: int, load: DurableLoad) -> None:
-        LOADING.set(load)
+    async def _run(self, flight: DurableLoad) -> None:
+        LOADING.set(flight)
         try:
             loaded = await self._load()
         except BaseException as error:  # noqa: BLE001  # it ends here: SystemExit would end the whole Worker
-            self._failed(generation, error)
+            self._failed(flight, error)
         else:
             now = self._clock()
-            self.carry_out(self._entry.load_succeeded(generation, loaded, now, random.random()), now)
+            self.carry_out(self._entry.load_succeeded(flight.generation, loaded, now, random.random()))
 
-    def _ended(self, generation: int, task: asyncio.Task[None]) -> None:
+    def _over(self, flight: DurableLoad, task: asyncio.Task[None]) -> None:
         """The load's task is done. If it has not reported, nobody else will: it may never have run."""
-        self._tasks.pop(generation, None)
+        self._tasks.pop(flight.generation, None)
         error = None if task.cancelled() else task.exception()
-        if self._entry.load(generation) is not None:
-            self._failed(generation, error or asyncio.CancelledError())
+        if not flight.is_settled:
+            self._failed(flight, error or asyncio.CancelledError())
 
-    def _failed(self, generation: int, error: BaseException) -> None:
-        """The load ended by this; its waiters get LoadCancelled in place of what is no `Exception`."""
-        if not isinstance(error, Exception):
-            cancelled = LoadCancelled(f"the load of {self._name} ended by {type(error).__name__}")
-            cancelled.__cause__ = error
-            error = cancelled
-        load = self._entry.load(generation)
-        is_refresh = load is not None and not load.waiters
-        now = self._clock()
-        self.carry_out(self._entry.load_failed(generation, error, now), now)
+    def _failed(self, flight: DurableLoad, error: BaseException) -> None:
+        told = error_told(error, flight.key, lambda _: self._name)
+        is_refresh = not flight.is_settled and not flight.waiters
+        self.carry_out(self._entry.load_failed(flight.generation, told, self._clock()))
         if is_refresh:
-            warn("the refresh of %s failed", self._name, error=error)
+            warn("the refresh of %s failed", self._name, error=told)
 
-    def _settle(self, order: Settle) -> None:
-        for waiter in self._removed(order.generation):
+    # What a step orders
+
+    def _settle(self, flight: DurableLoad, outcome: Outcome) -> None:
+        if flight.timer is not None:
+            flight.timer.cancel()
+        for waiter in flight.waiters:
             if not waiter.done():
-                waiter.set_result(order.outcome)
+                waiter.set_result(outcome)
 
-    def _cancel(self, generation: int) -> None:
-        self._removed(generation)  # nobody waits for it
-        task = self._tasks.get(generation)
+    def _clear_ended(self) -> None:
+        """What was superseded by another instance is kept: its waiters are answered when its report comes."""
+        for flight in list(self._ended.values()):
+            if flight.is_settled:
+                del self._ended[flight.generation]
+
+    def _cancel(self, flight: DurableLoad) -> None:
+        task = self._tasks.get(flight.generation)
         if task is not None:
             task.cancel()
 
-    def _removed(self, generation: int) -> list[Waiter]:
-        """Who waited for the flight, which is over."""
-        load = self._entry.remove_load(generation)
-        if load is None:
-            return []
-        if load.timer is not None:
-            load.timer.cancel()
-        return load.waiters
+    def _arm(self, flight: DurableLoad) -> None:
+        seconds = max(flight.due_at - self._clock(), 0) / NANOSECONDS_PER_SECOND
+        flight.timer = asyncio.get_running_loop().call_later(seconds, self._deadline_passed, flight)
 
-    def _arm(self, generation: int, due_at: int, now: int) -> None:
-        load = self._entry.load(generation)
-        if due_at < NEVER and load is not None:
-            seconds = max(due_at - now, 0) / NANOSECONDS_PER_SECOND
-            load.timer = asyncio.get_running_loop().call_later(seconds, self._deadline_passed, generation, due_at)
-
-    def _deadline_passed(self, generation: int, due_at: int) -> None:
+    def _deadline_passed(self, flight: DurableLoad) -> None:
         """The time is up, whatever the clock says now: it may have been set back since the load began."""
-        if self._entry.load(generation) is not None:
-            now = max(self._clock(), due_at)
-            self.carry_out(self._entry.deadline_passed(generation, now), now)
+        if not flight.is_settled:
+            now = max(self._clock(), flight.due_at)
+            self.carry_out(self._entry.deadline_passed(flight.generation, now))

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Final, final
 
-from herdless._cache import LOADING
 from herdless._durable import wire
 from herdless._durable.entry import DurableEntry
 from herdless._durable.flights import Flights
 from herdless._durable.wire import Reply
+from herdless.adapter import LOADING
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     Answer,
@@ -62,15 +62,15 @@ class Requests:
             return wire.reply_with_error(error)
         match reply_of(effects):
             case Answer() as answer:
-                self._flights.carry_out(effects, now)
+                self._flights.carry_out(effects)
                 return _reply(answer.outcome, "hit", now)
             case Join() as join:
-                waiter = self._flights.join(join.generation)
-                self._flights.carry_out(effects, now)
-                outcome = await self._flights.outcome(join.generation, waiter)
+                load, waiter = self._flights.join(join.generation)
+                self._flights.carry_out(effects)
+                outcome = await self._flights.outcome(load, waiter)
                 return _reply(outcome, "loaded" if join.leads else "joined", self._clock())
             case Refuse() as refusal:
-                self._flights.carry_out(effects, now)
+                self._flights.carry_out(effects)
                 return wire.reply_with_error(refusal.error(self._name))
 
     async def lend(self) -> Reply:
@@ -119,7 +119,7 @@ class Requests:
         now = self._clock()
         effects = self._entry.alarm(now)
         refusal = self._entry.refusal
-        self._flights.carry_out(effects, now)
+        self._flights.carry_out(effects)
         await self._flights.ended()
         if refusal is not None:
             raise refusal
@@ -128,7 +128,7 @@ class Requests:
         now = self._clock()
         effects = step(now)
         error: BaseException | None = self._entry.refusal
-        self._flights.carry_out(effects, now)
+        self._flights.carry_out(effects)
         for effect in effects:
             if error is None and isinstance(effect, Settle) and isinstance(effect.outcome, Failure):
                 error = effect.outcome.error  # a refresh that could not begin

@@ -21,8 +21,8 @@ from threading import get_ident
 from types import FrameType
 from typing import Any, Final, Literal, TypeAlias, final
 
-from herdless._cache import LOGGER, BaseCache
 from herdless._testing._injection import LIBRARY
+from herdless.adapter import LOGGER, BaseCache
 
 Injection: TypeAlias = Literal["finalizers", "collections", "signals", "interrupts", "factories", "threads", "logs"]
 

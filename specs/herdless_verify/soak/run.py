@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Final, TypeAlias
 
-from herdless._cache import LOGGER
+from herdless.adapter import LOGGER
 from herdless_verify.soak.findings import Findings, Soaked
 from herdless_verify.soak.foreign import INJECTIONS, Injection
 from herdless_verify.soak.freeze import Frozen, thawed

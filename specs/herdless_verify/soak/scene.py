@@ -8,7 +8,7 @@ from dataclasses import replace
 from time import monotonic, monotonic_ns
 from typing import Any, Final, final
 
-from herdless._cache import LOADING, BaseCache
+from herdless.adapter import LOADING, BaseCache
 from herdless_core import CacheClosed, Loaded, shown
 from herdless_verify.soak.findings import Findings
 from herdless_verify.soak.foreign import Foreign, Interrupted, Judging

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from workers import DurableObject  # type: ignore[import-not-found]  # a module of the runtime
 
+from herdless._durable.load import DurableLoad
 from herdless._trace.plain import policy_from_plain
 from herdless.durable_objects import CacheObject, Loaded, Policy
 from herdless.trace import TraceWriter
@@ -57,18 +58,19 @@ class Contract(CacheObject):
         self.loading: dict[asyncio.Task[Any], int] = {}
         super().__init__(ctx, env)
         self.joined = self._flights.join
-        self.timers: dict[int, int] = {}
-        """When each flight is due: the scenario's time is not the event loop's."""
+        self.timers: dict[DurableLoad, int] = {}
+        """When each load is due: the scenario's time is not the event loop's."""
         vars(self._flights).update(join=self.join, _arm=self.arm)
 
-    def join(self, generation: int) -> asyncio.Future[Any]:
-        """The waiter's future, of which the desk is to know."""
-        waiter = self.stage.waiting[CALLER.get()] = self.joined(generation)
-        return waiter
+    def join(self, generation: int) -> tuple[DurableLoad, asyncio.Future[Any]]:
+        """The load and the waiter's future, of which the desk is to know."""
+        load, waiter = self.joined(generation)
+        self.stage.waiting[CALLER.get()] = waiter
+        return load, waiter
 
-    def arm(self, generation: int, due_at: int, _now: int) -> None:
+    def arm(self, load: DurableLoad) -> None:
         """Set a timer of the scenario's."""
-        self.timers[generation] = due_at
+        self.timers[load] = load.due_at
 
     def clock(self) -> int:
         """The scenario's time."""
@@ -109,15 +111,14 @@ class Contract(CacheObject):
 
     async def look_at_clock(self) -> None:
         """Ring what is due: the timers of flights, and the alarm."""
-        for generation, due_at in list(self.timers.items()):
+        for load, due_at in list(self.timers.items()):
             if due_at <= self.clock():
-                del self.timers[generation]
-                self._flights._deadline_passed(generation, due_at)
+                del self.timers[load]
+                self._flights._deadline_passed(load)
         at = await self.ctx.storage.getAlarm()
         if at is not None and at * 1_000_000 <= self.clock():
             await self.ctx.storage.deleteAlarm()
-            now = self.clock()
-            self._flights.carry_out(self._entry.alarm(now), now)  # without waiting for the loads
+            self._flights.carry_out(self._entry.alarm(self.clock()))  # without waiting for the loads
 
     def moves(self) -> bool:
         """Whether a load was cancelled that does not know it yet, or one that was ordered has not begun."""

@@ -1,0 +1,69 @@
+"""What callers and waiters are told: the same sentences in every runtime, and for an object of one key.
+
+No function here knows a lock, a loop or a thread.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable
+from types import CoroutineType
+from typing import Any
+
+from herdless_core import Answer, Failure, LoadCancelled, Outcome, Refuse, ShowKey, Value
+from herdless_core._copies import give_back_context
+
+
+def value_of(outcome: Outcome) -> Value:
+    """What a waiter was answered with: the value, or else a copy of the load's exception is raised.
+
+    The copy has the loader's traceback, and for its context the loader's own and then this caller's.
+    """
+    if isinstance(outcome, Failure):
+        error = outcome.exception()
+        context = error.__context__
+        try:
+            raise error
+        finally:
+            if context is not None:
+                give_back_context(error, context)
+            del error, context  # of which this frame, which is in its traceback, would make a cycle
+    return outcome
+
+
+def value_of_reply(key: object, reply: Answer | Refuse, shown: ShowKey) -> Value:
+    """The value of a lookup that need not wait; its load's exception raised, or TooManyWaiters.
+
+    key: what was looked up; reply: what the step said; shown: from the key to its text, `self._shown` in an adapter.
+    """
+    if isinstance(reply, Answer):
+        return value_of(reply.outcome)
+    raise reply.error(shown(key))
+
+
+def error_told(error: BaseException, key: object, shown: ShowKey) -> Exception:
+    """What the waiters are told of a load that ended by this error: the error itself, or LoadCancelled, whose cause it
+    is, where it is no `Exception` and stops the one that runs the load.
+
+    key: what was loaded; shown: from the key to its text.
+    """
+    if isinstance(error, Exception):
+        return error
+    cancelled = LoadCancelled(f"the load of {shown(key)} ended by {type(error).__name__}")
+    cancelled.__cause__ = error
+    return cancelled
+
+
+def awaitable(load: object, returned: Any) -> Awaitable[Any]:
+    """What the loader `load` returned, to be awaited; TypeError where it is a function of another colour."""
+    if isinstance(returned, CoroutineType) or inspect.isawaitable(returned):
+        return returned
+    raise TypeError(f"load={load!r} is not accepted: give an async function, this one returned {returned!r}")
+
+
+def not_awaitable(load: object, returned: Any) -> Any:
+    """What the loader `load` returned; TypeError where that would still have to be awaited."""
+    if isinstance(returned, CoroutineType):
+        returned.close()
+        raise TypeError(f"load={load!r} is not accepted: give a function that is not async, or another runtime's cache")
+    return returned

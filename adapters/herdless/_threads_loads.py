@@ -1,0 +1,257 @@
+"""How threads run loads: on the caller's own thread, on a daemon thread, or on an executor.
+
+What cannot be done with threads is to cancel a load: one that nobody waits for any more is left to finish, and its
+value is stored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import functools
+import sys
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from threading import get_ident
+from typing import Final, Generic, Unpack, final
+
+from herdless import _primitives
+from herdless._workers import Executor, Job, Workers
+from herdless.adapter import LOADING, LOGGER, NOTHING, WAITS_FOR_TURN, BaseCache, CacheOptions, K, V, not_awaitable
+from herdless_core import (
+    LONG_AGO,
+    NEVER,
+    Answer,
+    Failure,
+    LoadCancelled,
+    Outcome,
+    PolicyError,
+    Refuse,
+    RunningLoad,
+    StartLoad,
+)
+
+MAX_LOADS: Final = 128
+"""How many loads of a cache run at once, unless `max_loads` says something else."""
+
+HERE: Final = object()
+"""The place of a caller who may run the load on its own thread; one with a timeout may not."""
+
+
+@final
+class Wait:
+    """Where the waiters of a flight are parked, and what they are woken with."""
+
+    __slots__ = ("done", "outcome")
+
+    def __init__(self) -> None:
+        self.outcome: Outcome | None = None  # not the class's: mypyc 2.4 drops a None that is one of three
+        self.done: _primitives.Event | None = None
+        """Made for the first who parks: the caller who runs the load itself needs none."""
+
+    def park(self) -> _primitives.Event:
+        """Where to wait for the outcome. Inside the lock, or the wake-up could come before."""
+        if self.done is None:
+            self.done = _primitives.Event()
+        return self.done
+
+
+NO_WAIT: Final = Wait()
+"""Of callers who do not wait."""
+
+
+@final
+class ThreadsLoad(RunningLoad):
+    """A load and what threads need for it: whether one has taken it up, and where its waiters are parked."""
+
+    is_begun: bool = False
+    """Whether a thread has taken the load up."""
+    is_urgent: bool = False
+    """Whether a caller has asked for it: then it does not queue behind refreshes."""
+
+    def __init__(self, key: object, generation: int, due_at: int) -> None:
+        super().__init__(key, generation, due_at)
+        self.wait: Wait | None = Wait()
+        """Not longer than until it is settled: what a load starts may keep its context, and so this flight."""
+
+    def waits_for_this_thread(self) -> bool:
+        """Whether this very thread has begun a lookup that is to launch it: who asks has come in between."""
+        return not self.is_launched and self.boarder == get_ident()
+
+
+class ThreadsLoads(BaseCache[K, V, ThreadsLoad], Generic[K, V]):
+    """The part of the cache that runs loads."""
+
+    def __init__(
+        self,
+        load: Callable[[K], object],
+        executor: Executor | None,
+        around_load: Callable[[], AbstractContextManager[object]] | None,
+        **options: Unpack[CacheOptions],
+    ) -> None:
+        options.setdefault("max_loads", MAX_LOADS)
+        BaseCache.__init__(self, load, ThreadsLoad, **options)  # super(): mypyc 2.4 is wrong
+        if around_load is not None and not callable(around_load):
+            raise PolicyError(
+                f"around_load={around_load!r} is not accepted: give a function that returns a context manager"
+            )
+        self._home = HERE
+        self._executor: Final = executor
+        self._around_load: Final = around_load
+        self._workers = Workers[ThreadsLoad]()
+
+    # Inside of a lookup
+
+    def _ask(self, key: K, loading: RunningLoad | None) -> tuple[ThreadsLoad | Answer | Refuse, ThreadsLoad | None]:
+        """As ever, but that a load for which nobody waited makes way for the caller: a refresh that waits for a thread
+        is run for the caller at once, and one that has not begun gives up its turn.
+        """
+        asked, boarded = BaseCache._ask(self, key, loading)
+        if isinstance(asked, ThreadsLoad) and asked is not boarded and self._is_queued(asked):
+            self._overtaking.add(get_ident())
+            self._carry_out(self._keyspace.supersede(asked))
+            asked, boarded = BaseCache._ask(self, key, loading)
+            self._launch_later(self._carry_out(self._keyspace.next_turn(LONG_AGO)))  # where the caller did not take it
+        if isinstance(asked, ThreadsLoad) and asked is not boarded and self._keyspace.waits_for_turn(asked):
+            self._overtaking.add(get_ident())
+            boarded = self._take_turn(asked)
+        return asked, boarded
+
+    def _take_turn(self, flight: ThreadsLoad) -> ThreadsLoad | None:
+        """A caller waits for a load that has no turn: those of refreshes that have not begun go to what callers wait
+        for. The flight itself if it has one by then. Inside the lock.
+        """
+        for load in self._keyspace.turns():
+            if isinstance(load, ThreadsLoad) and not load.has_ended and self._is_queued(load):
+                load.boarder = WAITS_FOR_TURN
+                boarded = self._carry_out(self._keyspace.yield_turn(load))
+                if boarded is flight:
+                    return flight
+                self._launch_later(boarded)
+        return None
+
+    def _launch_later(self, flight: ThreadsLoad | None) -> None:
+        """Launch the flight, if there is one, when the lock is left. Inside the lock."""
+        if flight is not None:
+            order = StartLoad(flight.generation, flight.due_at)
+            self._postponed.append(lambda _: NOTHING if flight.has_ended else (order,))
+
+    def _is_queued(self, flight: ThreadsLoad) -> bool:
+        """Whether it is a refresh that waits for a thread, and nobody waits for it yet. Inside the lock."""
+        return not (flight.is_begun or flight.is_urgent or flight.boarder == WAITS_FOR_TURN)
+
+    def _park(
+        self, flight: ThreadsLoad, boarded: ThreadsLoad | None, place: object, loading: RunningLoad | None
+    ) -> Wait:
+        """Where the caller waits; nothing is made for one who is to run the load."""
+        if flight is not boarded and flight.waits_for_this_thread():
+            self._carry_out(self._keyspace.waiter_left(flight.generation, LONG_AGO, can_cancel=False))
+            return NO_WAIT
+        wait = flight.wait or NO_WAIT
+        flight.is_urgent = True
+        if flight is boarded and runs_here(flight, place):
+            flight.is_begun = True
+        else:
+            wait.park()
+        return wait
+
+    # Running loads
+
+    def _launch(self, flight: ThreadsLoad) -> None:
+        if flight.is_begun:
+            return  # by the caller, who runs it when the lookup has left the lock
+        if not flight.is_urgent:
+            self._give_up_overdue(self._clock())
+        job = self._job(flight)
+        try:
+            if self._executor is None:
+                self._workers.submit(job, flight)
+            else:
+                submitted = self._executor.submit(job)
+                if isinstance(submitted, Future):
+                    submitted.add_done_callback(functools.partial(self._job_over, flight))
+        except Exception as error:  # noqa: BLE001  # no thread can be had, or the executor was shut down
+            self._failed(flight, error)
+        flight.is_launched = True
+
+    def _job(self, flight: ThreadsLoad) -> Job:
+        return functools.partial(contextvars.copy_context().run, self._run_aside, flight)
+
+    def _job_over(self, flight: ThreadsLoad, job: Future[object]) -> None:
+        if job.cancelled() and not flight.is_begun:
+            self._dropped(flight)  # the executor was shut down
+
+    def _give_up_overdue(self, now: int) -> None:
+        """A refresh whose time is over may hang for ever: it does not keep others from being run."""
+        for flight in self._workers.running():
+            if now >= flight.due_at and not flight.has_ended:
+                self._deadline_passed(flight)
+
+    def _run(self, flight: ThreadsLoad) -> None:
+        """Call the loader on this thread, and report how it ended. Raises what is no `Exception`."""
+        outside, handled = LOADING.get(), sys.exception()
+        try:
+            try:
+                # In here: an interrupt between the two `try` would not be seen by the outer one. And until the load is
+                # reported: whoever asks for its key on this thread, a signal handler too, is inside of it.
+                LOADING.set(flight)
+                flight.is_launched = True
+                value = not_awaitable(self._load, self._load(flight.key))
+            except Exception as error:  # noqa: BLE001  # it is told to the waiters, this caller among them
+                self._failed(flight, error, handled)
+            else:
+                self._succeeded(flight, value)
+            LOADING.set(outside)
+        except BaseException as error:
+            LOADING.set(outside)
+            self._broken_off(flight, error, handled)
+            raise
+
+    def _run_aside(self, flight: ThreadsLoad) -> None:
+        try:
+            if self._look(lambda: self._begins(flight)):
+                with contextlib.nullcontext() if self._around_load is None else self._around_load():
+                    self._run(flight)
+            elif flight.has_ended:
+                self._dropped(flight)  # superseded while it was queued: a closed cache must not go on loading
+        except BaseException as error:  # noqa: BLE001  # an interrupt has no business on a worker's thread
+            if not flight.has_ended:
+                self._failed(flight, error)
+            elif isinstance(error, Exception):
+                with contextlib.suppress(Exception):  # a handler of the user's own
+                    LOGGER.warning("around_load failed after a load", exc_info=error)
+
+    def _begins(self, flight: ThreadsLoad) -> bool:
+        """Whether this thread is the one to run the load. Inside the lock."""
+        begins = not flight.is_begun and not flight.has_ended and not self._keyspace.waits_for_turn(flight)
+        flight.is_begun = flight.is_begun or begins
+        flight.is_launched = flight.is_launched or begins  # also where it is not said yet by whoever launches it
+        return begins
+
+    def _settle(self, flight: ThreadsLoad, outcome: Outcome) -> None:
+        wait = flight.wait
+        if wait is not None:
+            if wait.outcome is None:  # it is told again where it was broken off
+                wait.outcome = outcome
+            if wait.done is not None:
+                wait.done.set()
+            flight.wait = None
+
+    def _cancel(self, flight: ThreadsLoad) -> None:
+        """Threads cannot cancel."""
+
+    def _arm(self, flight: ThreadsLoad) -> None:
+        """Waiters look at the time themselves; a flight without any is looked at by the next lookup."""
+
+    def _abandon(self) -> None:
+        """The events are left alone: the parent's threads may have held their locks."""
+        for flight in self._ended.values():
+            if flight.wait is not None:
+                flight.wait.outcome = Failure(LoadCancelled("the process was forked during the load"), None)
+        self._workers = Workers[ThreadsLoad]()
+
+
+def runs_here(flight: ThreadsLoad, place: object) -> bool:
+    """Whether the caller whose lookup has boarded the flight runs it itself: nobody may have to leave it behind."""
+    return place is HERE and flight.due_at == NEVER

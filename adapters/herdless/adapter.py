@@ -1,0 +1,220 @@
+"""What a cache is in every runtime: the base class of all adapters, herdless's own and other people's.
+
+docs/how-to/write-an-adapter.md makes an adapter of it. An adapter adds what its runtime alone can do: to park a caller,
+and to call a loader. The order of work is the same everywhere: inside `self._lock` the keyspace takes one step, its
+effects are carried out and the caller is registered as a waiter; after it, the one load that the step may have ordered
+is launched. Nothing is awaited and no loader runs inside the lock.
+
+`BaseCache` is made of four parts, each of which knows only those before it, and each in a file of its own:
+
+- `Orders` carries out what a step orders;
+- `Section` is the lock: `_change`, `_look` and `_enter`, and what mends where they are broken off;
+- `Reports` is what an adapter tells of its loads and its callers: `_succeeded`, `_failed`, `_dropped`, `_left` ...;
+- `BaseCache` has the requests that never wait, and the constructor.
+
+What an adapter may call and has to write are the methods with one underscore that the how-to names. They keep their
+names and meanings within a minor version.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from time import monotonic_ns
+from typing import Any, Final, Generic, TypeAlias, TypeVar, Unpack
+
+from herdless._answers import awaitable, not_awaitable, value_of, value_of_reply
+from herdless._fork import survive_forks
+from herdless._lookup import How, Lookup
+from herdless._observers import Observers, guarded
+from herdless._orders import F
+from herdless._reports import Reports
+from herdless._section import LOADING, LOGGER, NOTHING, WAITS_FOR_TURN, K
+from herdless_core import (
+    NANOSECONDS_PER_SECOND,
+    Effects,
+    Keyspace,
+    Loaded,
+    Policy,
+    PolicyError,
+    PolicyOptions,
+    RunningLoad,
+    ShowKey,
+    Shown,
+    Stats,
+    Value,
+)
+
+__all__ = [
+    "LOADING",
+    "LOGGER",
+    "NOTHING",
+    "WAITS_FOR_TURN",
+    "Answered",
+    "BaseCache",
+    "CacheOptions",
+    "Clock",
+    "K",
+    "Lookup",
+    "RunningLoad",
+    "V",
+    "awaitable",
+    "not_awaitable",
+    "value_of",
+    "value_of_reply",
+]
+
+V = TypeVar("V")
+"""A cache's values, as `K` is its keys."""
+T = TypeVar("T")
+
+Clock: TypeAlias = Callable[[], int]
+"""Tells the time, in integer nanoseconds from any origin."""
+
+Answered: TypeAlias = tuple[Value, How]
+"""What a lookup ends with: the value with its age and whether it is stale, and how it was come by."""
+
+
+class CacheOptions(PolicyOptions, total=False):
+    """The keyword arguments that every cache takes: those of `Policy`, or `policy` itself, and five of its own."""
+
+    maxsize: int | None
+    """How many values are held at most; None: any number."""
+    max_loads: int | None
+    """How many loads run at once at most, those included that are overdue and cannot be cancelled; the next one waits
+    for its turn, until its `load_timeout` (TooManyLoads). None: any number. Loads inside of loads take no turn."""
+    clock: Clock
+    """A callable that returns integer nanoseconds, from any origin; `time.monotonic_ns` by default."""
+    observe: Observers | None
+    """One observer, or several: called with the key and the `herdless_core.Step` at every step, inside the lock.
+
+    It must not call the cache. A hit takes no step.
+    """
+    show_key: ShowKey
+    """A function from a key to the text that stands for it in logs and in messages of errors; by default
+    `repr`. The text is shortened, and where the function fails the key's type takes its place.
+    """
+    policy: Policy | None
+
+
+class BaseCache(Reports[K, F], Generic[K, V, F]):
+    """The part of a cache that is the same in every runtime.
+
+    load: the loader, a function of one key.
+    load_type: the class of the record that stands for each of its loads, a subclass of `RunningLoad` that is made of
+        the same three arguments.
+    All else: see `CacheOptions`, and `Policy`. Raises PolicyError for an argument that is not accepted.
+
+    An adapter writes `_launch`, `_settle`, `_cancel` and `_arm`, and, where it needs them, `_park`, `_equip`,
+    `_require_runtime`, `_look_around`, `_settle_here`, `_settle_dropped` and `_abandon`. Its lookups call `_enter`,
+    park the caller, and answer by `value_of` or `value_of_reply`; a caller who stops waiting is told of by `_left`. Its
+    loads end by `_succeeded`, `_failed` or `_dropped`, its timers by `_deadline_passed`; its `close` begins by
+    `_refuse_more`.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[K], Any],
+        load_type: type[F],
+        *,
+        maxsize: int | None = None,
+        max_loads: int | None = None,
+        clock: Clock = monotonic_ns,
+        observe: Observers | None = None,
+        show_key: ShowKey = repr,
+        policy: Policy | None = None,
+        **options: Unpack[PolicyOptions],
+    ) -> None:
+        if not callable(load):
+            raise PolicyError(f"load={load!r} is not accepted: give a function of one key")
+        if policy is not None and options:
+            raise PolicyError(f"policy={policy!r} is not accepted beside {', '.join(options)}: give one or the other")
+        reading: Callable[[], object] = clock  # what it returns, and not what it should
+        if type(reading()) is not int:
+            raise PolicyError(f"clock={clock!r} is not accepted: give a callable that returns integer nanoseconds")
+        show = Shown(show_key)
+        keyspace = Keyspace[K](
+            policy or Policy(**options),
+            maxsize=maxsize,
+            max_loads=max_loads,
+            observe=guarded(observe),
+            load_type=load_type,
+            shown=show,
+        )
+        Reports.__init__(self, keyspace, clock, show, has_turns=max_loads is not None)
+        self._load: Final = load
+        # Entries, of which only those before their `hit_until` are read here, and these have a value.
+        self._hot: Final[dict[K, Any]] = keyspace.hot
+        self._hits = 0
+        self._told_of_forks: Final = survive_forks(self._restart)
+
+    # Requests that never wait
+
+    def peek(self, key: K, default: T | None = None) -> V | T | None:
+        """The value that a lookup would be answered with at once, a stale one included, or `default`.
+
+        Loads nothing, counts nothing, and keeps nothing from eviction: a key that is only peeked at goes.
+        """
+        outcome = self._look(lambda: self._keyspace.peek(key, self._clock()))
+        return outcome.value if isinstance(outcome, Value) else default
+
+    def put(self, key: K, value: V | Loaded[V]) -> None:
+        """Store a value. Callers who wait for a load of the key get it too, and that load is cancelled."""
+        luck = random.random()
+        self._change(lambda now: self._keyspace.put(key, value, now, luck))
+
+    def invalidate(self, key: K) -> None:
+        """From now on nobody is served what was known of the key, nor what a load in flight will say of it.
+
+        Callers who joined that load before get its result; later ones start a new load.
+        """
+        self._change(lambda now: self._keyspace.invalidate(key, now))
+
+    def expire(self, key: K) -> None:
+        """Make a fresh value stale: it is loaded again at the next lookup and served meanwhile as the policy says."""
+        self._change(lambda now: self._keyspace.expire(key, now))
+
+    def refresh(self, key: K) -> None:
+        """Start loading the key without waiting for it, unless a load is in flight."""
+        self._require_runtime()
+        self._change(lambda now: self._refresh(key, now))
+
+    def clear(self) -> None:
+        """Invalidate every key, those being loaded included."""
+        self._change(self._keyspace.clear)
+
+    def stats(self) -> Stats:
+        """What the cache has done, and what it holds."""
+        return self._look(lambda: self._keyspace.stats(hits=self._hits))
+
+    def __contains__(self, key: K) -> bool:
+        """Whether a lookup would be answered at once."""
+        return isinstance(self._look(lambda: self._keyspace.peek(key, self._clock())), Value)
+
+    def __len__(self) -> int:
+        """How many values are held."""
+        return self.stats().size
+
+    def __bool__(self) -> bool:
+        """An empty cache is a cache: `cache or Cache(...)` must not throw it away."""
+        return True
+
+    def _count_anew(self) -> None:
+        """Set the counters back, for `cache_clear`."""
+        self._look(self._keyspace.reset_counters)
+        self._hits = 0
+
+    def _refresh(self, key: K, now: int) -> Effects:
+        self._require_runtime()  # again: it may have gone just before the lock, or since this was postponed
+        self._look_around(key)
+        return self._keyspace.refresh(key, now)
+
+    # For an adapter's lookups
+
+    def _park(self, flight: F, boarded: F | None, place: object, loading: RunningLoad | None) -> Any:
+        """See `Section`; where the flight itself is what a caller waits for, there is nothing to do."""
+
+    def _lookup(self, answered: Answered) -> Lookup[V]:
+        outcome, how = answered
+        age = (self._clock() - outcome.loaded_at) / NANOSECONDS_PER_SECOND
+        return Lookup(outcome.value, "stale" if outcome.is_stale else how, age)
