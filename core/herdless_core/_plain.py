@@ -36,20 +36,20 @@ def to_plain(entry: Entry, encode: Callable[[Any], Any]) -> Plain:
             return {
                 "state": "fresh",
                 **_outcome_to_plain(entry.value, encode),
-                "loaded_at": _to_plain(entry.loaded_at),
-                "lifetime": _lifetime_to_plain(entry.lifetime),
-                "refresh_at": _to_plain(entry.refresh_at),
+                "loaded_at": integer_to_plain(entry.loaded_at),
+                "lifetime": lifetime_to_plain(entry.lifetime),
+                "refresh_at": integer_to_plain(entry.refresh_at),
                 "flight": _flight_to_plain(entry.flight),
-                "hit_until": _to_plain(entry.hit_until),
+                "hit_until": integer_to_plain(entry.hit_until),
             }
         case Stale():
             return {
                 "state": "stale",
                 **_outcome_to_plain(entry.value, encode),
-                "loaded_at": _to_plain(entry.loaded_at),
-                "stale_until": _to_plain(entry.stale_until),
-                "kept_until": _to_plain(entry.kept_until),
-                "retry_at": _to_plain(entry.retry_at),
+                "loaded_at": integer_to_plain(entry.loaded_at),
+                "stale_until": integer_to_plain(entry.stale_until),
+                "kept_until": integer_to_plain(entry.kept_until),
+                "retry_at": integer_to_plain(entry.retry_at),
                 "flight": _flight_to_plain(entry.flight),
             }
         case Evicted():
@@ -78,7 +78,7 @@ def _entry(plain: Mapping[str, Any], decode: Callable[[Any], Any]) -> Entry:
             return Fresh(
                 _outcome(plain, decode),
                 int(plain["loaded_at"]),
-                _lifetime(plain["lifetime"]),
+                lifetime_from_plain(plain["lifetime"]),
                 int(plain["refresh_at"]),
                 _flight_or_none(plain["flight"]),
                 int(plain["hit_until"]),
@@ -98,7 +98,8 @@ def _entry(plain: Mapping[str, Any], decode: Callable[[Any], Any]) -> Entry:
             raise ValueError(f"state={unknown!r}")
 
 
-def _to_plain(integer: int) -> int | str:
+def integer_to_plain(integer: int) -> int | str:
+    """The integer, as text where JavaScript would round it; `int` reads both."""
     return integer if abs(integer) <= _EXACT_IN_JAVASCRIPT else str(integer)
 
 
@@ -130,16 +131,18 @@ def describe(error: BaseException) -> tuple[str, str]:
     return kind, message.encode("utf-8", "backslashreplace").decode()
 
 
-def _lifetime_to_plain(lifetime: Lifetime) -> Plain:
+def lifetime_to_plain(lifetime: Lifetime) -> Plain:
+    """The durations, in nanoseconds."""
     return {
-        "ttl": _to_plain(lifetime.ttl),
-        "early_refresh": _to_plain(lifetime.early_refresh),
-        "stale_while_revalidate": _to_plain(lifetime.stale_while_revalidate),
-        "stale_if_error": _to_plain(lifetime.stale_if_error),
+        "ttl": integer_to_plain(lifetime.ttl),
+        "early_refresh": integer_to_plain(lifetime.early_refresh),
+        "stale_while_revalidate": integer_to_plain(lifetime.stale_while_revalidate),
+        "stale_if_error": integer_to_plain(lifetime.stale_if_error),
     }
 
 
-def _lifetime(plain: Mapping[str, Any]) -> Lifetime:
+def lifetime_from_plain(plain: Mapping[str, Any]) -> Lifetime:
+    """The lifetime that `lifetime_to_plain` was given. Raises KeyError, TypeError or ValueError for what is missing."""
     return Lifetime(
         int(plain["ttl"]),
         int(plain["early_refresh"]),
@@ -152,9 +155,9 @@ def _flight_to_plain(flight: Flight | None) -> Plain | None:
     if flight is None:
         return None
     return {
-        "generation": _to_plain(flight.generation),
-        "started_at": _to_plain(flight.started_at),
-        "due_at": _to_plain(flight.due_at),
+        "generation": integer_to_plain(flight.generation),
+        "started_at": integer_to_plain(flight.started_at),
+        "due_at": integer_to_plain(flight.due_at),
         "waiters": flight.waiters,
     }
 

@@ -28,79 +28,40 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any, Final, TypeAlias, cast, final
+from typing import Any, Final, TypeAlias, cast, final, get_args
 from weakref import WeakValueDictionary
 
 from herdless._trace.strict import escaped
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     NEVER,
-    Answer,
-    CancelLoad,
-    DeadlinePassed,
     Effect,
     Entry,
     Event,
-    Evict,
-    Expire,
     Failure,
-    Forget,
     Fresh,
-    Get,
-    Invalidate,
-    Join,
-    Lifetime,
     LoadError,
-    LoadFailed,
-    LoadSucceeded,
     LoadTimeout,
     Outcome,
     Plain,
     Policy,
-    Put,
-    Rearm,
-    Refresh,
-    Refuse,
     RemoteLoadError,
-    Restarted,
-    Save,
-    Settle,
-    StartLoad,
     Step,
     Value,
-    WaiterLeft,
     describe,
     from_plain,
     to_plain,
 )
 from herdless_core._errors import is_memorable
+from herdless_core._plain import integer_to_plain, lifetime_from_plain, lifetime_to_plain
 
 VERSION: Final = 1
 
 Name: TypeAlias = str | int
 """What stands for a value."""
 
-EVENTS: Final[Mapping[str, type[Event]]] = {
-    event.__name__: event
-    for event in (
-        Get,
-        Put,
-        Invalidate,
-        Expire,
-        Refresh,
-        Evict,
-        LoadSucceeded,
-        LoadFailed,
-        DeadlinePassed,
-        WaiterLeft,
-        Restarted,
-    )
-}
-EFFECTS: Final[Mapping[str, type[Effect]]] = {
-    effect.__name__: effect for effect in (Answer, Join, Refuse, StartLoad, CancelLoad, Settle, Rearm, Save, Forget)
-}
-
-_EXACT_IN_JAVASCRIPT: Final = 2**53
+EVENTS: Final[Mapping[str, type[Event]]] = {event.__name__: event for event in get_args(Event)}
+EFFECTS: Final[Mapping[str, type[Effect]]] = {effect.__name__: effect for effect in get_args(Effect)}
 
 TEXT_LIMIT: Final = 4_000
 """So many characters has a text in a line at most: as JSON they may be twelve times as many bytes."""
@@ -146,7 +107,7 @@ class RecordedLoadError(LoadError):
 def step_to_plain(step: Step, name: Callable[[Any], Name]) -> Plain:
     """The part of a line that the step is; `name` gives a value its stand-in."""
     return {
-        "now": _integer(step.now),
+        "now": integer_to_plain(step.now),
         "event": _fields("event", step.event, name),
         "before": _entry(step.before, name),
         "after": _entry(step.after, name),
@@ -164,7 +125,7 @@ def policy_to_plain(policy: Policy) -> Plain:
         "stale_if_error": _or_null(lifetime.stale_if_error),
         "negative_ttl": _or_null(policy.negative_lifetime.ttl),
         "remember_timeouts": policy.remember_timeouts,
-        "early_refresh": _integer(lifetime.early_refresh) if is_early else None,
+        "early_refresh": integer_to_plain(lifetime.early_refresh) if is_early else None,
         "jitter": policy.jitter,
         "load_timeout": _or_null(policy.load_timeout),
         "refresh_backoff": _or_null(policy.refresh_backoff),
@@ -202,15 +163,19 @@ def _field(field: str, content: Any, name: Callable[[Any], Name]) -> Any:
         case "outcome":
             return _outcome(content, name)
         case "lifetime":
-            return {each.name: _integer(getattr(content, each.name)) for each in fields(Lifetime)}
+            return lifetime_to_plain(content)
         case _:
-            return content if isinstance(content, bool) else _integer(content)
+            return content if isinstance(content, bool) else integer_to_plain(content)
 
 
 def _outcome(outcome: Outcome, name: Callable[[Any], Name]) -> Plain:
     if isinstance(outcome, Failure):
         return {"error": _error(outcome.error)}
-    return {"value": name(outcome.value), "loaded_at": _integer(outcome.loaded_at), "is_stale": outcome.is_stale}
+    return {
+        "value": name(outcome.value),
+        "loaded_at": integer_to_plain(outcome.loaded_at),
+        "is_stale": outcome.is_stale,
+    }
 
 
 def _error(error: BaseException) -> Plain:
@@ -219,11 +184,7 @@ def _error(error: BaseException) -> Plain:
 
 
 def _or_null(duration: int) -> int | str | None:
-    return None if duration >= NEVER else _integer(duration)
-
-
-def _integer(integer: int) -> int | str:
-    return integer if abs(integer) <= _EXACT_IN_JAVASCRIPT else str(integer)
+    return None if duration >= NEVER else integer_to_plain(duration)
 
 
 # Reading
@@ -275,7 +236,7 @@ class Decoder:
             case "outcome":
                 return Value(self._value(plain["value"]), int(plain["loaded_at"]), plain["is_stale"])
             case "lifetime":
-                return Lifetime(*(int(plain[each.name]) for each in fields(Lifetime)))
+                return lifetime_from_plain(plain)
             case "leads" | "can_cancel":
                 return plain
             case _:
