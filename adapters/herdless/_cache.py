@@ -463,6 +463,9 @@ class BaseCache(ABC, Generic[K, V, F]):
         if flight is not None:
             if flight.boarder:
                 return flight, None
+            if self._has_turns and self._keyspace.waits_for_turn(flight):  # a refresh, for which nobody waited
+                self._wait_for_turn(flight)
+                return flight, None
             flight.boarder = get_ident()
             if flight.due_at != NEVER:
                 self._arm(flight)
@@ -475,7 +478,7 @@ class BaseCache(ABC, Generic[K, V, F]):
         if not isinstance(reply, Join):
             return reply, boarded
         flight = self._flights[reply.generation]
-        if reply.leads and boarded is None:  # it waits for its turn
+        if not flight.boarder:
             self._wait_for_turn(flight)
         return flight, boarded
 
@@ -491,6 +494,7 @@ class BaseCache(ABC, Generic[K, V, F]):
                     if not boarded.boarder and boarded.due_at != NEVER:
                         self._arm(boarded)
                     boarded.boarder = get_ident()
+                    boarded.is_launched = False  # it was, where it had to give up its turn before it began
                 case Settle():
                     self._settle_ended(effect.generation, effect.outcome)
                 case CancelLoad():  # no caller waits for it any more, but `close` may
@@ -521,7 +525,7 @@ class BaseCache(ABC, Generic[K, V, F]):
         self._ended.clear()
 
     def _wait_for_turn(self, flight: F) -> None:
-        """A flight was started that is launched later, by whoever ends the load before it. Inside the lock."""
+        """A caller waits for a flight that is launched later, by whoever ends the load before it. Inside the lock."""
         flight.boarder = WAITS_FOR_TURN
         if flight.due_at != NEVER:
             self._arm(flight)
@@ -656,7 +660,7 @@ class BaseCache(ABC, Generic[K, V, F]):
         """A caller inside `loading`, of whom that was not known before, keeps it from ending; ReentrantLoad where that
         is for ever.
         """
-        self._look(lambda: self._keyspace.begin_wait(loading, flight))
+        self._change(lambda _: self._keyspace.begin_wait(loading, flight))
 
     def _abort(self) -> None:
         """End every flight: its waiters get LoadCancelled."""

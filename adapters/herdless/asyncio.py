@@ -12,7 +12,6 @@ loads run in one loop of the cache's own, on a daemon thread, and outlive every 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import sys
 from asyncio import Future
@@ -275,8 +274,7 @@ class Cache(BaseCache[K, V, _Flight]):
 
     def _leave_flight(self, flight: _Flight, waiting: object) -> None:
         if isinstance(waiting, Future):
-            with contextlib.suppress(RuntimeError):  # its loop was closed
-                waiting.cancel()  # where the caller's coroutine was closed, it is not yet
+            _call(waiting.get_loop(), waiting.cancel)  # where the caller's coroutine was closed, it is not yet
             self._left(flight, can_cancel=True)
 
     def _let_go_of(self, flight: _Flight, now: int, can_cancel: bool, loading: RunningLoad | None) -> Effects:
@@ -344,7 +342,9 @@ class Cache(BaseCache[K, V, _Flight]):
             return
         try:
             flight.loop.call_soon_threadsafe(self._start, flight, context=contextvars.copy_context())
-        except RuntimeError:  # that loop was closed
+        except RuntimeError:
+            if not flight.loop.is_closed():
+                raise
             self._dropped(flight)
         flight.is_launched = True
 
@@ -510,8 +510,9 @@ def _wake(waiters: Iterable[Future[Any]], outcome: object) -> None:
         if not _is_done(waiter):
             try:
                 _set_result(waiter, outcome)
-            except RuntimeError:  # its loop was closed
-                continue
+            except RuntimeError:  # in the debug mode also where another thread does this
+                if not waiter.get_loop().is_closed():
+                    raise
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: object) -> None:
@@ -519,8 +520,11 @@ def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arg
     if loop is asyncio._get_running_loop():
         function(*args)
         return
-    with contextlib.suppress(RuntimeError):
+    try:
         loop.call_soon_threadsafe(function, *args)
+    except RuntimeError:
+        if not loop.is_closed():
+            raise
 
 
 def cached(

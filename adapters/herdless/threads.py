@@ -218,7 +218,7 @@ class Cache(BaseCache[K, V, _Flight]):
         wait = _NO_WAIT
         runs_here = False
         since = self._keyspace.generation
-        following: _Flight | None = None
+        following: list[_Flight] = []
         is_mended = False
         try:
             try:
@@ -230,7 +230,10 @@ class Cache(BaseCache[K, V, _Flight]):
                     since = 0
                     self._carry_out(self._keyspace.supersede(asked))
                     asked, boarded = self._ask(key, loading)
-                    following = self._carry_out(self._keyspace.next_turn(LONG_AGO))  # where he did not take it
+                    self._append(following, self._keyspace.next_turn(LONG_AGO))  # where he did not take it
+                if isinstance(asked, _Flight) and asked is not boarded and self._keyspace.waits_for_turn(asked):
+                    since = 0
+                    boarded = self._take_turn(asked, following)
                 if isinstance(asked, _Flight) and asked is not boarded and asked.waits_for_this_thread():
                     self._carry_out(self._keyspace.waiter_left(asked.generation, LONG_AGO, can_cancel=False))
                 elif isinstance(asked, _Flight):
@@ -241,8 +244,8 @@ class Cache(BaseCache[K, V, _Flight]):
                     if not runs_here:
                         wait.park()
                 gone = self._leave()
-                if following is not None:
-                    self._launch(following)
+                for flight in following:
+                    self._launch(flight)
                 if boarded is not None and not runs_here:
                     self._launch(boarded)
             except Exception:  # what was asked for is refused, or foreign code raised
@@ -259,6 +262,20 @@ class Cache(BaseCache[K, V, _Flight]):
     def _is_queued(self, flight: _Flight) -> bool:
         """Whether it is a refresh that waits for a thread, and nobody waits for it yet. Inside the lock."""
         return not (flight.is_begun or flight.is_urgent or flight.boarder == WAITS_FOR_TURN)
+
+    def _take_turn(self, flight: _Flight, following: list[_Flight]) -> _Flight | None:
+        """A caller waits for a load that has no turn: those of refreshes that have not begun go to what callers wait
+        for. The flight itself if it has one by then; others are added to `following`. Inside the lock.
+        """
+        for load in self._keyspace.turns():
+            if isinstance(load, _Flight) and not load.has_ended and self._is_queued(load):
+                load.boarder = WAITS_FOR_TURN
+                boarded = self._carry_out(self._keyspace.yield_turn(load))
+                if boarded is flight:
+                    return flight
+                if boarded is not None:
+                    following.append(boarded)
+        return None
 
     def _finish(self, flight: _Flight, wait: _Wait, expires_at: int) -> Value:
         """What the flight's waiters are answered with."""
@@ -372,7 +389,7 @@ class Cache(BaseCache[K, V, _Flight]):
 
     def _begins(self, flight: _Flight) -> bool:
         """Whether this thread is the one to run the load. Inside the lock."""
-        begins = not flight.is_begun and not flight.has_ended
+        begins = not flight.is_begun and not flight.has_ended and not self._keyspace.waits_for_turn(flight)
         flight.is_begun = flight.is_begun or begins
         flight.is_launched = flight.is_launched or begins  # also where it is not said yet by whoever launches it
         return begins

@@ -186,7 +186,8 @@ class Keyspace(Generic[K]):
         after, effects = transition(before, event, now, self.policy)
         reply = reply_of(effects)
         if loading is not None and isinstance(reply, Join) and not reply.leads:
-            self.begin_wait(loading, self.flights[reply.generation])  # may raise, while nothing is committed yet
+            # Before the commit, for it may raise.
+            missed += self.begin_wait(loading, self.flights[reply.generation])
         more = missed + self._commit(key, before, event, now, after, effects)
         if loading is not None and isinstance(reply, Join) and reply.leads:
             self.begin_wait(loading, self.flights[reply.generation])
@@ -390,6 +391,16 @@ class Keyspace(Generic[K]):
             return (StartLoad(generation, flight.due_at),)
         return NOTHING
 
+    def turns(self) -> list[RunningLoad]:
+        """With `max_loads`: the loads that have a turn."""
+        return list(self._turns)
+
+    def yield_turn(self, load: RunningLoad) -> Effects:
+        """This load has not begun, and callers wait for another one, which is started in its turn: it waits again."""
+        self._turns.discard(load)
+        self._waiting[load.generation] = load
+        return self.next_turn(LONG_AGO)
+
     def nothing_runs(self) -> None:
         """Whoever ran loads is gone: every turn is free."""
         self._turns.clear()
@@ -419,12 +430,18 @@ class Keyspace(Generic[K]):
                 self._end(generation)
         self._is_torn = False
 
-    def begin_wait(self, loading: RunningLoad, running: RunningLoad) -> None:
-        """A caller inside the load `loading` waits for the load `running`; ReentrantLoad where that is for ever."""
+    def begin_wait(self, loading: RunningLoad, running: RunningLoad) -> Effects:
+        """A caller inside the load `loading` waits for the load `running`; ReentrantLoad where that is for ever. If it
+        waits for its turn, which may be that of `loading`, it is started at once.
+        """
         if not begin_wait(loading, running):
             is_own = self.flights.get(loading.generation) is loading
             asks = self._shown(loading.key) if is_own else "a key of another cache"
             raise ReentrantLoad(f"the loader of {asks} asks for {self._shown(running.key)}, whose load waits for it")
+        if not self._waiting or self._waiting.pop(running.generation, None) is None:
+            return NOTHING
+        self._turns.add(running)
+        return (StartLoad(running.generation, running.due_at),)
 
     # Durable entries, in a keyspace without `maxsize`
 

@@ -155,3 +155,40 @@ def test_turn_that_the_caller_does_not_take_goes_to_another() -> None:
     keyspace.get("k", 0)
     keyspace.supersede(keyspace.running_load(1))
     assert starts(keyspace.next_turn(0)) == [2]
+
+
+def test_load_for_which_another_load_waits_takes_no_turn() -> None:
+    """Its turn would never come: the load that has it waits."""
+    keyspace = full()
+    assert starts(keyspace.get("inner", 0)) == []
+    assert starts(keyspace.get("inner", 0, keyspace.running_load(1))) == [2]
+    assert not keyspace.waits_for_turn(keyspace.running_load(2))
+
+
+def test_load_that_turns_out_to_be_waited_for_by_another_takes_no_turn() -> None:
+    """As where a task that the load started waits for it, and then the load for the task."""
+    keyspace = full()
+    keyspace.get("inner", 0)
+    first, second = keyspace.running_load(1), keyspace.running_load(2)
+    assert starts(keyspace.begin_wait(first, second)) == [2]
+    assert starts(keyspace.begin_wait(first, second)) == []
+
+
+def test_refresh_that_a_caller_joins_keeps_its_place() -> None:
+    """It is not started for that, or more loads would run than may."""
+    keyspace = full()
+    keyspace.refresh("k", 0)
+    running = keyspace.enter("k", 0)
+    assert running is not None
+    assert keyspace.waits_for_turn(running)
+
+
+def test_load_that_has_not_begun_gives_its_turn_to_one_that_callers_wait_for() -> None:
+    """It is started later, as any that waits for its turn."""
+    keyspace = Keyspace[str](Policy(), max_loads=1)
+    assert starts(keyspace.refresh("warm", 0)) == [1]
+    keyspace.get("needed", 0)
+    (warm,) = keyspace.turns()
+    assert starts(keyspace.yield_turn(warm)) == [2]
+    assert keyspace.waits_for_turn(warm)
+    assert starts(keyspace.load_over(keyspace.running_load(2), 0)) == [1]

@@ -18,7 +18,7 @@ import herdless.trio
 from herdless._workers import MAX_REFRESHERS
 from herdless.testing import VirtualClock, run_asyncio, run_trio
 from herdless.threads import MAX_LOADS
-from herdless_core import LoadTimeout, PolicyError, TooManyLoads
+from herdless_core import NANOSECONDS_PER_SECOND, LoadTimeout, PolicyError, TooManyLoads
 
 PATIENCE: Final = 30
 
@@ -267,7 +267,155 @@ def test_refresh_that_waits_for_its_turn_outlives_a_lookup_that_is_refused() -> 
     assert cache.peek("second") == "second"
 
 
-def test_callers_who_take_over_queued_refreshes_lose_no_turn() -> None:
+def test_asyncio_refresh_that_a_caller_joins_waits_for_its_turn_all_the_same() -> None:
+    """One load more than may run would be one connection more than the origin gives."""
+    origin = Origin()
+
+    async def load(key: str) -> str:
+        with origin:
+            await asyncio.sleep(1)
+            return key
+
+    async def main() -> None:
+        async with herdless.asyncio.Cache(load, max_loads=1, load_timeout=2.5, clock=clock) as cache:
+            first = asyncio.create_task(cache.get("first"))
+            await asyncio.sleep(0)
+            cache.refresh("second")
+            assert (await cache.lookup("second")).outcome == "joined"
+            assert await first == "first"
+
+    clock = VirtualClock()
+    run_asyncio(main, clock=clock)
+    assert origin.most == 1
+
+
+def test_asyncio_caller_who_joins_a_refresh_that_gets_no_turn_is_told_at_its_deadline() -> None:
+    """Nobody waited for it when it was ordered, so no timer was set."""
+
+    async def load(key: str) -> str:
+        await asyncio.sleep(3600)
+        return key
+
+    async def main() -> None:
+        cache = herdless.asyncio.Cache(load, max_loads=1, clock=clock)
+        limited = herdless.asyncio.Cache(cache.get, max_loads=1, load_timeout=5, clock=clock)
+        hangs = asyncio.create_task(limited.get("hangs"))
+        await asyncio.sleep(1)
+        limited.refresh("k")
+        before = clock.now
+        with pytest.raises((TooManyLoads, LoadTimeout)):
+            await limited.get("k")
+        assert clock.now - before <= 5 * NANOSECONDS_PER_SECOND
+        await asyncio.gather(hangs, return_exceptions=True)
+        await limited.close(cancel=True)
+        await cache.close(cancel=True)
+
+    clock = VirtualClock()
+    run_asyncio(main, clock=clock)
+
+
+def test_trio_refresh_that_a_caller_joins_waits_for_its_turn_all_the_same() -> None:
+    """The same on trio."""
+    origin = Origin()
+
+    async def load(key: str) -> str:
+        with origin:
+            await trio.sleep(1)
+            return key
+
+    async def main() -> None:
+        async with herdless.trio.Cache(load, max_loads=1, clock=clock) as cache, trio.open_nursery() as nursery:
+            nursery.start_soon(cache.get, "first")
+            await trio.testing.wait_all_tasks_blocked()
+            cache.refresh("second")
+            assert await cache.get("second") == "second"
+
+    clock = VirtualClock()
+    run_trio(main, clock=clock)
+    assert origin.most == 1
+
+
+def test_asyncio_load_that_another_load_joins_does_not_wait_for_that_ones_turn() -> None:
+    """The outer load has the only turn, and would wait for the inner one for ever."""
+
+    async def load(key: str) -> str:
+        await asyncio.sleep(1)
+        return key if key == "inner" else await cache.get("inner")
+
+    async def main() -> None:
+        outer = asyncio.create_task(cache.get("outer"))
+        await asyncio.sleep(0)
+        assert await cache.get("inner") == "inner"
+        assert await outer == "inner"
+
+    clock = VirtualClock()
+    cache = herdless.asyncio.Cache(load, max_loads=1, clock=clock)
+    run_asyncio(main, clock=clock)
+
+
+def test_asyncio_load_that_waits_by_a_task_of_its_own_does_not_wait_for_its_own_turn() -> None:
+    """It is found out when the load waits for the task, which then has waited for some time."""
+
+    async def load(key: str) -> str:
+        if key == "inner":
+            return key
+        task = asyncio.create_task(cache.get("inner"))
+        await asyncio.sleep(1)
+        return await task
+
+    async def main() -> None:
+        assert await cache.get("outer") == "inner"
+
+    clock = VirtualClock()
+    cache = herdless.asyncio.Cache(load, max_loads=1, clock=clock)
+    run_asyncio(main, clock=clock)
+
+
+def test_trio_load_that_another_load_joins_does_not_wait_for_that_ones_turn() -> None:
+    """The same on trio."""
+
+    async def main() -> None:
+        async def load(key: str) -> str:
+            await trio.sleep(1)
+            return key if key == "inner" else await cache.get("inner")
+
+        async with herdless.trio.Cache(load, max_loads=1, clock=clock) as cache, trio.open_nursery() as nursery:
+            nursery.start_soon(cache.get, "outer")
+            await trio.testing.wait_all_tasks_blocked()
+            assert await cache.get("inner") == "inner"
+
+    clock = VirtualClock()
+    run_trio(main, clock=clock)
+
+
+def test_threads_load_that_another_load_joins_does_not_wait_for_that_ones_turn() -> None:
+    """The outer one runs the inner one itself, and the caller who was first gets what it gives."""
+    asked = threading.Event()
+
+    def load(key: str) -> str:
+        if key == "inner":
+            return key
+        assert asked.wait(PATIENCE)
+        return cache.get("inner")
+
+    cache = herdless.threads.Cache(load, max_loads=1)
+    answers: list[str] = []
+    outer = threading.Thread(target=lambda: answers.append(cache.get("outer")), daemon=True)
+    outer.start()
+    while not cache.stats().in_flight:
+        pass
+    inner = threading.Thread(target=lambda: answers.append(cache.get("inner")), daemon=True)
+    inner.start()
+    while cache.stats().misses < 2:
+        pass
+    asked.set()
+    for thread in (outer, inner):
+        thread.join(PATIENCE)
+    assert answers == ["inner", "inner"]
+
+
+@pytest.mark.parametrize("timeout", [None, PATIENCE])
+def test_callers_who_take_over_queued_refreshes_lose_no_turn(timeout: float | None) -> None:
     """More refreshes than threads, more than turns, and callers for some of each: every one of them is loaded."""
     hung, release = threading.Semaphore(0), threading.Event()
     hangs = range(MAX_REFRESHERS)
@@ -284,7 +432,30 @@ def test_callers_who_take_over_queued_refreshes_lose_no_turn() -> None:
     for _ in hangs:
         assert hung.acquire(timeout=PATIENCE)
     for key in range(MAX_REFRESHERS, MAX_REFRESHERS + 6, 2):
-        assert cache.get(key, timeout=PATIENCE) == key
+        assert cache.get(key, timeout) == key
     release.set()
     cache.settled(PATIENCE)
     assert len(cache) == MAX_REFRESHERS + 6
+
+
+@pytest.mark.parametrize("timeout", [None, PATIENCE])
+def test_refreshes_that_have_not_begun_keep_no_caller_waiting(timeout: float | None) -> None:
+    """They have all the turns, and no threads, since others hang: what a caller needs is loaded first."""
+    hung, release = threading.Semaphore(0), threading.Event()
+
+    def load(key: int) -> int:
+        if key < MAX_REFRESHERS:
+            hung.release()
+            assert release.wait(PATIENCE)
+        return key
+
+    cache = herdless.threads.Cache(load, max_loads=MAX_REFRESHERS + 2)
+    for key in range(MAX_REFRESHERS + 2):
+        cache.refresh(key)
+    for _ in range(MAX_REFRESHERS):
+        assert hung.acquire(timeout=PATIENCE)
+    for key in range(100, 103):
+        assert cache.get(key, timeout) == key
+    release.set()
+    cache.settled(PATIENCE)
+    assert len(cache) == MAX_REFRESHERS + 2 + 3, "those who gave up their turns have had others"
