@@ -214,6 +214,16 @@ def test_a_restart_drops_one_flight_and_keeps_the_values() -> None:
 # Keys and values
 
 
+def test_what_is_looked_up_again_stays_when_another_has_to_go() -> None:
+    """Also where the lookup is a step, and not a hit of the adapter's."""
+    cache = Keyspace[str](Policy(), maxsize=2)
+    _load(cache, "asked for again", "value")
+    _load(cache, "not asked for", "value")
+    assert _answer(cache.get("asked for again", 0)) == "value"
+    _load(cache, "new", "value")
+    assert set(cache) == {"asked for again", "new"}
+
+
 def test_none_is_a_key_and_a_value_like_any_other() -> None:
     """That nothing was found is worth remembering too."""
     cache = Keyspace[str | None](Policy(), maxsize=1)

@@ -48,6 +48,7 @@ def test_a_flight_that_is_overtaken_stores_nothing_and_answers_its_waiters() -> 
     reply = reply_of(cache.get("a", 0))
     assert isinstance(reply, Join)
     cache.restore("a", _left_behind(refreshing=False), 1)
+    assert cache.stats().in_flight == 0, "nobody awaits it here any more"
     (settle,) = cache.load_succeeded(reply.generation, "late", 2)
     assert isinstance(settle, Settle)
     assert settle.outcome == Value("late", settle.outcome.loaded_at, is_stale=True)  # type: ignore[union-attr]  # a value

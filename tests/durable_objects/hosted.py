@@ -89,11 +89,12 @@ class Hosted:
             await asyncio.sleep(0)
 
     def is_at_rest(self) -> bool:
-        """Nothing is left of any load: no task, no flight, no timer."""
+        """Nothing is left of any load: no task, no flight, no timer, nothing that has left the entry."""
         return (
             not self.flights._tasks
             and self.entry.stats().in_flight == 0
             and not self.entry.ended
+            and not self.entry._keyspace.leaving
             and all(timer.cancelled() or timer.when() <= self.loop.time() for timer in self.loop.timers)
         )
 

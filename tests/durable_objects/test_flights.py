@@ -329,6 +329,25 @@ def test_a_waiter_who_leaves_is_counted_off(runner: asyncio.Runner, disk: Disk, 
     run(runner, scenario)
 
 
+def test_a_failure_that_nobody_waits_for_any_more_is_logged(
+    runner: asyncio.Runner, disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever has left is not told."""
+
+    async def scenario(loop: VirtualLoop) -> None:
+        hosted = Hosted(loop, disk, POLICY)
+        lookup = asyncio.ensure_future(hosted.requests.lookup())
+        await hosted.settle()
+        lookup.cancel()
+        await hosted.settle()
+        hosted.end_load(OSError("the origin is down"))
+        await hosted.settle()
+
+    with caplog.at_level(logging.WARNING):
+        run(runner, scenario)
+    assert "the refresh of Users 'key' failed" in caplog.text
+
+
 def test_a_waiter_who_was_answered_does_not_leave(runner: asyncio.Runner, disk: Disk) -> None:
     """Its flight is over; the count is taken off nobody else's."""
 

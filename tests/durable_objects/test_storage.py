@@ -281,6 +281,11 @@ def test_a_reader_is_lent_only_what_is_held(disk: Disk) -> None:
     assert entry.lendable('"old"', NOW + 5 * SECOND) == (0, 0)
 
 
+def test_a_stale_value_is_lent_for_the_back_off_alone(disk: Disk) -> None:
+    """The reader is to ask again when there may be a new one, and not to serve it as its own meanwhile."""
+    assert loaded(disk).lendable('"old"', NOW + 12 * SECOND) == (POLICY.refresh_backoff, 0)
+
+
 def test_a_value_that_never_expires_is_lent_for_ever(disk: Disk) -> None:
     """Without a ttl there is nothing to count."""
     assert loaded(disk, policy=Policy()).lendable('"old"', NOW + SECOND) == (NEVER, 0)
@@ -299,6 +304,27 @@ def test_an_alarm_is_not_set_before_it_is_due(disk: Disk, nanoseconds: int) -> N
     assert due <= disk.alarm_at * MILLISECOND < due + MILLISECOND
     entry.alarm(disk.alarm_at * MILLISECOND)
     assert disk.is_empty
+
+
+def test_an_alarm_is_set_once_for_one_instant(disk: Disk) -> None:
+    """Each order is a write, which a lookup should not cost."""
+    entry = loaded(disk)
+    orders: list[str] = []
+    disk.fails = lambda _touch, what: bool(orders.append(what))  # type: ignore[func-returns-value]  # it only looks
+    for second in range(1, 4):
+        entry.get(NOW + second * SECOND)
+    assert "setAlarm" not in orders
+    entry.put('"new"', NOW + 4 * SECOND)
+    assert orders.count("setAlarm") == 1
+
+
+def test_a_load_that_outlives_its_lease_gets_another(disk: Disk) -> None:
+    """An alarm that is set for what is past goes off at once, and again."""
+    entry = started(disk, policy=Policy(ttl=10))
+    loading(entry, NOW)
+    assert disk.alarm_at == (NOW + LEASE) // MILLISECOND
+    assert loads_in(entry.alarm(NOW + LEASE)) == []
+    assert disk.alarm_at == (NOW + 2 * LEASE) // MILLISECOND
 
 
 def test_an_alarm_that_is_early_is_set_once_more(disk: Disk) -> None:

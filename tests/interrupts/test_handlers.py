@@ -162,7 +162,7 @@ def test_a_change_that_came_in_between_is_done_when_the_call_returns_in_trio(ope
             loaded.append(key)
             return key, len(loaded)
 
-        async with herdless.trio.Cache(load) as cache:
+        async with herdless.trio.Cache(load, checkpoint="never") as cache:
             await cache.get("b")
             with injection.using(cache):
                 returned = OPERATIONS[operation](cache)

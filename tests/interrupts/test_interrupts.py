@@ -33,13 +33,15 @@ EXHAUSTIVE = {
     ("get", "absent, a caller joins"),
     ("get", "loaded by another"),
     ("invalidate", "loaded by another, for three"),
+    ("get", "absent, and no turn is free"),
+    ("invalidate", "loaded by another, others wait for their turn"),
 }
 """These are disturbed at every point in the default run too."""
 
 
 def disturb(play: Callable[..., None], situation: Situation, operation: str, every: int, **options: Any) -> None:
     """Run the scene for its points. Where not all are tried, each case begins at another one."""
-    is_plain = options.get("error", KeyboardInterrupt) in {KeyboardInterrupt, Interrupt}
+    is_plain = options.get("error", KeyboardInterrupt) in {KeyboardInterrupt, Interrupt, in_trio.Interrupt}
     if IS_DEEP or (is_plain and (operation, situation.name) in EXHAUSTIVE):
         every = 1
     first = 1 + (SITUATIONS.index(situation) + 5 * list(OPERATIONS).index(operation)) % every

@@ -418,6 +418,16 @@ def test_load_of_a_closed_loop_is_a_restart(request_: str) -> None:
     gc.collect()
 
 
+def test_loads_of_a_closed_loop_are_over_whatever_is_asked_for_next() -> None:
+    """Their keys may never be asked for again: what they hold, and their turns, would be held for ever."""
+    cache = Cache(HangsOnce().load)
+    waiting = leave_a_load_behind(cache)
+    assert asyncio.run(cache.get("another")) == "another"
+    assert cache.stats().in_flight == 0
+    del waiting, cache
+    gc.collect()
+
+
 def test_refresh_after_a_closed_loop() -> None:
     """`refresh` in a new loop is not held up by a flight that died with the old one."""
     cache = Cache(HangsOnce().load)

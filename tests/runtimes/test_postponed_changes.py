@@ -1,17 +1,23 @@
-"""A change that foreign code makes inside the lock is carried out when the lock is left; it may fail there too."""
+"""What foreign code does inside the lock: a change is carried out when the lock is left, and may fail there too; a
+question is answered; a lookup is refused.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import trio
 
-from herdless import asyncio as asyncio_cache
+import herdless.asyncio
+import herdless.trio
 from herdless.threads import Cache
+from herdless_core import MisuseError, Put, Step
 from tests.interrupts.tables import assert_tables_agree
 
 CHANGES: dict[str, Callable[[Any, object], None]] = {
@@ -96,9 +102,87 @@ def test_a_postponed_refresh_whose_loop_has_ended_starts_no_flight(caplog: pytes
     async def load(_key: str) -> int:
         return 2
 
-    cache: asyncio_cache.Cache[str, int] = asyncio_cache.Cache(load, ttl=60, observe=observe)
+    cache: herdless.asyncio.Cache[str, int] = herdless.asyncio.Cache(load, ttl=60, observe=observe)
     with caplog.at_level(logging.ERROR, "herdless"):
         cache.put("key", 1)
     assert "a change that was made inside the lock failed" in caplog.text
     assert (cache.stats().loads, cache.stats().load_cancellations, cache.stats().in_flight) == (0, 0, 0)
     assert_tables_agree(cache)
+
+
+RUNTIMES: dict[str, Any] = {
+    "asyncio": herdless.asyncio.Cache,
+    "trio": herdless.trio.Cache,
+    "threads": Cache,
+}
+QUESTIONS: dict[str, Callable[[Any], object]] = {
+    "peek": lambda cache: cache.peek("k"),
+    "contains": lambda cache: "k" in cache,
+    "stats": lambda cache: cache.stats(),
+    "len": len,
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_question_inside_the_lock_is_no_way_out_of_it(runtime: str, question: str) -> None:
+    """It is answered at once; a change that is made after it waits all the same, or steps would be within steps."""
+    depth = deepest = 0
+    steps: list[object] = []
+
+    def observe(key: object, step: Step) -> None:
+        nonlocal depth, deepest
+        depth += 1
+        deepest = max(deepest, depth)
+        QUESTIONS[question](cache)
+        if key == "k" and isinstance(step.event, Put):
+            cache.put("another", 2)
+        steps.append(key)
+        depth -= 1
+
+    cache = RUNTIMES[runtime](str.upper, observe=observe)
+    cache.put("k", 1)
+    assert (deepest, steps) == (1, ["k", "another"])
+    assert (cache.peek("k"), cache.peek("another")) == (1, 2)
+
+
+@pytest.mark.parametrize("method", ["get", "lookup"])
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_lookup_inside_the_lock_is_refused(runtime: str, method: str) -> None:
+    """It would wait for its own thread, or see a step that is half taken. What was begun goes on."""
+    refusals: list[BaseException] = []
+
+    def observe(_key: object, _step: object) -> None:
+        with pytest.raises(MisuseError, match="inside the cache's own lock") as caught:
+            run_on_the_spot(getattr(cache, method)("another"))
+        refusals.append(caught.value)
+
+    async def load(key: str) -> str:
+        return key
+
+    def load_in_threads(key: str) -> str:
+        return key
+
+    async def main() -> None:
+        assert await cache.get("k") == "k"
+
+    async def main_in_trio() -> None:
+        async with cache:
+            await main()
+
+    cache = RUNTIMES[runtime](load_in_threads if runtime == "threads" else load, observe=observe)
+    match runtime:
+        case "asyncio":
+            asyncio.run(main())
+        case "trio":
+            trio.run(main_in_trio)
+        case _:
+            assert cache.get("k") == "k"
+    assert len(refusals) >= 2
+    assert cache.stats().loads == 1
+
+
+def run_on_the_spot(returned: Any) -> None:
+    """Run a coroutine as far as it goes."""
+    if inspect.iscoroutine(returned):
+        returned.send(None)

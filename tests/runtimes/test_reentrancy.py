@@ -7,6 +7,8 @@ where it does, the task's lookup of the load's own key could never be answered.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeAlias
 
@@ -15,7 +17,9 @@ import trio
 import trio.testing
 
 import herdless.asyncio
+import herdless.threads
 import herdless.trio
+from herdless.testing import VirtualClock, run_asyncio, run_trio
 from herdless_core import ReentrantLoad
 
 PATIENCE: Final = 30
@@ -237,3 +241,70 @@ def test_trio_task_in_another_nursery_is_answered() -> None:
             assert answers == ["value"]
 
     trio.run(main)
+
+
+def test_who_gave_up_waiting_inside_an_asyncio_load_is_waited_for_again() -> None:
+    """The load goes on without that value; the load it asked for may now ask for its key."""
+
+    async def load(key: str) -> str:
+        if key == "patient":
+            await asyncio.sleep(2)
+            return await cache.get("hasty")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await cache.get("patient")
+        await asyncio.sleep(5)
+        return key
+
+    async def main() -> None:
+        hasty = asyncio.create_task(cache.get("hasty"))
+        assert await cache.get("patient") == "hasty"
+        assert await hasty == "hasty"
+
+    clock = VirtualClock()
+    cache = herdless.asyncio.Cache(load, clock=clock)
+    run_asyncio(main, clock=clock)
+
+
+def test_who_gave_up_waiting_inside_a_trio_load_is_waited_for_again() -> None:
+    """The same on trio."""
+
+    async def main() -> None:
+        async def load(key: str) -> str:
+            if key == "patient":
+                await trio.sleep(2)
+                return await cache.get("hasty")
+            with trio.move_on_after(1):
+                await cache.get("patient")
+            await trio.sleep(5)
+            return key
+
+        async with herdless.trio.Cache(load, clock=clock) as cache, trio.open_nursery() as nursery:
+            nursery.start_soon(cache.get, "hasty")
+            nursery.start_soon(cache.get, "patient")
+        assert cache.stats().load_failures == 0
+
+    clock = VirtualClock()
+    run_trio(main, clock=clock)
+
+
+def test_who_gave_up_waiting_inside_a_threads_load_is_waited_for_again() -> None:
+    """The same in threads, where it gives up by a timeout of its own."""
+    has_begun, has_given_up = threading.Event(), threading.Event()
+
+    def load(key: str) -> str:
+        if key == "patient":
+            has_begun.set()
+            assert has_given_up.wait(PATIENCE)
+            return cache.get("hasty", timeout=PATIENCE)
+        assert has_begun.wait(PATIENCE)
+        with pytest.raises(TimeoutError):
+            cache.get("patient", timeout=0)
+        has_given_up.set()
+        while cache.stats().joins < 2 and not cache.stats().load_failures:
+            pass
+        return key
+
+    cache = herdless.threads.Cache(load)
+    cache.refresh("hasty")
+    assert cache.get("patient", timeout=PATIENCE) == "hasty"

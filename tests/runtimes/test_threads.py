@@ -18,6 +18,7 @@ import pytest
 
 from herdless._threads_loads import ThreadsLoad
 from herdless._workers import MAX_REFRESHERS, Workers
+from herdless.adapter import LOADING
 from herdless.threads import Cache, cached
 from herdless_core import NEVER, Join, LoadCancelled, LoadTimeout, Pending, PolicyError, ReentrantLoad, StartLoad, Step
 
@@ -436,6 +437,20 @@ def test_interrupt_in_the_leader_answers_the_others() -> None:
         assert isinstance(other.error, LoadCancelled)
         assert isinstance(other.error.__cause__, KeyboardInterrupt)
     assert cache.stats().in_flight == 0
+
+
+def test_interrupted_thread_is_inside_no_load() -> None:
+    """What it looks up later is not asked for by the load that was interrupted."""
+
+    def load(key: str) -> str:
+        if key == "interrupted":
+            raise KeyboardInterrupt
+        return key
+
+    cache = Cache(load)
+    with pytest.raises(KeyboardInterrupt):
+        cache.get("interrupted")
+    assert LOADING.get() is None
 
 
 def test_interrupt_on_a_worker_stays_there() -> None:
