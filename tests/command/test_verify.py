@@ -120,6 +120,7 @@ def test_a_missing_tool_is_exit_status_2_and_the_command_that_installs_it(run: R
     assert "21 of 22 hold, 1 is not tried." in done.stdout
 
 
+@pytest.mark.needs("crosshair")
 def test_a_compiled_machine_is_none_for_symbolic_execution(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
