@@ -7,16 +7,20 @@ each beginning at another one; with `--hypothesis-profile=deep` all of them are 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
 
-from herdless.testing import interrupt_everywhere
+from herdless.testing import Injection, interrupt_everywhere
+from herdless.threads import Cache
+from herdless_core import LoadCancelled
 from tests.interrupts import in_asyncio, in_threads, in_trio
-from tests.interrupts.cases import OPERATIONS, SITUATIONS, Situation
+from tests.interrupts.cases import OPERATIONS, SITUATIONS, LoadBroke, Situation
 from tests.interrupts.in_asyncio import Interrupt, TimeLimit
+from tests.interrupts.tables import assert_tables_agree
 from tests.schedules.depth import IS_DEEP
 
 pytestmark = [
@@ -99,3 +103,35 @@ def test_an_interrupted_trio_run_leaves_the_cache_whole(
 ) -> None:
     """The run may end by it; nobody is left waiting, and the cache can be opened in another one."""
     disturb(in_trio.play, situation, operation, every=197, error=error)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, LoadBroke], ids=lambda error: error.__name__)
+def test_a_lookup_that_overtakes_others_is_interrupted(error: type[BaseException]) -> None:
+    """Who sets a turn free boards a flight that was there before: it is launched, or given up, but never left."""
+
+    def once(injection: Injection) -> None:
+        jobs: list[Callable[[], object]] = []
+
+        class Held:
+            def submit(self, job: Callable[[], object]) -> None:
+                jobs.append(job)
+
+        def load(key: str) -> str:
+            if key == "outer" and not is_judged:
+                cache.refresh("late")
+                assert cache.get("early") == "early"
+            return key
+
+        is_judged = False
+        cache = Cache[str, str](load, executor=Held(), max_loads=2)
+        cache.refresh("early")
+        with contextlib.suppress(error, LoadCancelled), injection.using(cache):
+            cache.get("outer")
+        is_judged = True
+        while jobs:
+            jobs.pop(0)()
+        assert cache.stats().in_flight == 0
+        assert_tables_agree(cache)
+        assert [cache.get(key) for key in ("outer", "early", "late")] == ["outer", "early", "late"]
+
+    assert interrupt_everywhere(once, every=1 if IS_DEEP else 23, error=error) > 0

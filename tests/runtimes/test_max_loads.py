@@ -463,3 +463,30 @@ def test_refreshes_that_have_not_begun_keep_no_caller_waiting(timeout: float | N
     release.set()
     cache.settled(PATIENCE)
     assert len(cache) == MAX_REFRESHERS + 2 + 3, "those who gave up their turns have had others"
+
+
+def test_turn_that_a_lookup_inside_a_load_sets_free_is_taken_at_once() -> None:
+    """A refresh that has not begun is loaded for the caller inside another load, and then its turn is the next one's:
+    that is not to wait for the outer load's end.
+    """
+    jobs: list[Callable[[], object]] = []
+
+    class Held:
+        def submit(self, job: Callable[[], object]) -> None:
+            jobs.append(job)
+
+    def load(key: str) -> str:
+        if key == "outer":
+            cache.refresh("late")  # one load too many
+            assert len(jobs) == 1
+            assert cache.get("early") == "early"
+            assert len(jobs) == 2, "it has the turn that was set free, and is launched"
+        return key
+
+    cache = herdless.threads.Cache[str, str](load, executor=Held(), max_loads=2)
+    cache.refresh("early")
+    assert cache.get("outer") == "outer"
+    for job in jobs:
+        job()
+    assert cache.peek("late") == "late"
+    assert cache.stats().in_flight == 0

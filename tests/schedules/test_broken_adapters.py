@@ -130,7 +130,8 @@ def test_check_outside_the_lock_is_found(monkeypatch: pytest.MonkeyPatch) -> Non
         with self._lock:
             leads = self._keyspace.entry(key).flight is None
         with self._lock:
-            asked, boarded = self._ask(key, None)
+            asked: Any
+            asked, boarded = BaseCache._ask(self, key, None)
             wait = None if isinstance(asked, Answer) else asked.wait
             if wait is not None and not leads:
                 wait.park()
