@@ -72,7 +72,7 @@ Clock: TypeAlias = Callable[[], int]
 """Tells the time, in integer nanoseconds from any origin."""
 
 Answered: TypeAlias = tuple[Value, How]
-"""What a lookup ends with: the value with its age and whether it is stale, and how it was come by."""
+"""What a lookup ends with: the value with its age and whether it is stale, and how it was got."""
 
 
 class CacheOptions(PolicyOptions, total=False):
