@@ -20,7 +20,7 @@ import herdless.threads
 import herdless.trio
 from herdless._cache import LOGGER
 from herdless_verify.soak.foreign import Injection
-from herdless_verify.soak.oracle import Made
+from herdless_verify.soak.model import Made
 from herdless_verify.soak.run import LEAST_LOOKUPS, LEAST_ROUNDS, soak
 from tests.schedules.no_lock import NoLock
 
