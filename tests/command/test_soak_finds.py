@@ -21,7 +21,7 @@ import herdless.trio
 from herdless._threads_loads import ThreadsLoad
 from herdless.adapter import LOGGER
 from herdless_verify.soak.foreign import Injection
-from herdless_verify.soak.oracle import Made
+from herdless_verify.soak.model import Made
 from herdless_verify.soak.run import LEAST_LOOKUPS, LEAST_ROUNDS, soak
 from tests.schedules.no_lock import NoLock
 

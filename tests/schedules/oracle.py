@@ -1,80 +1,31 @@
-"""What callers of a cache may be told: a model that knows of loads, of removals and of nothing else.
-
-It holds no entry and no flight. Every value is made once, by a load or a put, and remembered with the moment at which
-it was made; a caller may be told one of its own key, made no earlier than the last removal that was over when the
-caller began, and not too old. So it is right for every order that a runtime may choose.
-"""
+"""The model of what callers may be told, as the tests of schedules ask it: what is wrong is an AssertionError."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from herdless.adapter import LOADING
-from herdless_core import CacheClosed, LoadCancelled, LoadTimeout, ReentrantLoad, StartLoad, Step, TooManyWaiters
+from herdless_core import StartLoad, Step
+from herdless_verify.soak.model import ANY_TIME, Caller, LoadBroke, Made, Model
 
-ANY_TIME: Final = 2**62
-
-
-class LoadBroke(Exception):
-    """What a loader raises that fails."""
+__all__ = ["Caller", "LoadBroke", "Made", "Oracle", "watched"]
 
 
-class Made:
-    """A value, or an error, of which it is known who made it and when."""
-
-    def __init__(self, key: str, name: str, made_at: int, instant: int) -> None:
-        self.key: Final = key
-        self.name: Final = name
-        self.made_at: Final = made_at
-        self.made_until = made_at
-        """When it may still have been made: a put takes effect at some moment between its call and its end."""
-        self.instant: Final = instant
-        self.ended_at = ANY_TIME
-        """When the load was at its end; who comes earlier may wait for it, however old it is then."""
-
-    def __repr__(self) -> str:
-        return self.name
-
-
-class Caller:
-    """One lookup."""
-
-    def __init__(self, key: str, began_at: int, barrier: int, instant: int) -> None:
-        self.key: Final = key
-        self.began_at: Final = began_at
-        self.barrier: Final = barrier
-        self.instant: Final = instant
-        self.is_done = False
-        self.may_leave = False
-        """Whether somebody cancelled it."""
-
-
-class Oracle:
+class Oracle(Model):
     """Records what happens to a cache, and judges what its callers are told.
 
-    horizon: nanoseconds after which no value may be served to a caller who did not wait for it.
-    allowed: the errors that herdless itself may raise, beside LoadCancelled and ReentrantLoad.
+    policy: the cache's fields by name. horizon: nanoseconds after which no value may be served to a caller who did not
+    wait for it.
     """
 
     def __init__(
-        self,
-        clock: Callable[[], int],
-        *,
-        horizon: int = ANY_TIME,
-        allowed: Iterable[type[Exception]] = (LoadTimeout, TooManyWaiters),
+        self, clock: Callable[[], int], policy: Mapping[str, Any] | None = None, *, horizon: int = ANY_TIME
     ) -> None:
-        self._clock: Final = clock
+        super().__init__(clock, {} if policy is None else policy)
         self._horizon: Final = horizon
-        self._allowed: Final[tuple[type[Exception], ...]] = (LoadCancelled, ReentrantLoad, *allowed)
-        self._count: Final = itertools.count(1)
-        self._barriers: Final[dict[str, int]] = {}
-        self._cleared_at = 0
         self._generations: Final[dict[int, str]] = {}
-        self.is_closed = False
         self.inside = 0
         """How many are inside of a lookup just now."""
         self.callers: Final[list[Caller]] = []
@@ -94,78 +45,45 @@ class Oracle:
 
     def load_ends(self, made: Made) -> None:
         """The loader is about to return it."""
-        made.ended_at = next(self._count)
+        made.settled_at = self.number()
 
     def put(self, key: str) -> Made:
         """A value to put."""
         made = self._make(key, f"put of {key}")
-        made.ended_at = made.made_at
+        made.settled_at = made.number
         return made
 
-    @contextmanager
-    def removing(self, key: str | None, by: Made | None = None) -> Iterator[None]:
-        """Meanwhile the key, or every key, is invalidated or put; nobody who begins later may see what was before."""
-        at = next(self._count) if by is None else by.made_at
-        if by is not None:
-            by.made_until = ANY_TIME
-        yield
-        if by is not None:
-            by.made_until = next(self._count)
-        if key is None:
-            self._cleared_at = max(self._cleared_at, at)
-        else:
-            self._barriers[key] = max(self._barriers.get(key, 0), at)
-
-    def begins(self, key: str) -> Caller:
+    def begins(self, key: str, *, is_inside_load: bool = False) -> Caller:
         """A caller looks the key up."""
-        barrier = max(self._barriers.get(key, 0), self._cleared_at)
-        caller = Caller(key, next(self._count), barrier, self._clock())
+        caller = super().begins(key)
+        caller.is_inside_load = is_inside_load
         self.callers.append(caller)
         return caller
 
     def _make(self, key: str, name: str) -> Made:
-        return Made(key, name, next(self._count), self._clock())
+        made = Made(key, name, self.number(), self._horizon, self._horizon)
+        made.loaded_at = self._clock()
+        return made
 
     # What callers are told
 
     def answered(self, caller: Caller, made: Any) -> None:
         """The lookup returned this value."""
-        with self._remembering(caller):
-            assert isinstance(made, Made), f"{made!r} was made by nobody"
-            self._judge(caller, made)
-            if made.ended_at < caller.began_at:
-                assert caller.instant - made.instant < self._horizon, f"{made} is too old to be served"
+        self._judge(caller, self.wrong_in_answer(caller, made))
 
     def failed(self, caller: Caller, error: BaseException) -> None:
         """The lookup raised this error."""
-        with self._remembering(caller):
-            if isinstance(error, LoadBroke):
-                self._judge(caller, error.args[0])
-            elif isinstance(error, CacheClosed):
-                assert self.is_closed, "the cache says that it is closed, but it is not"
-            else:
-                assert isinstance(error, self._allowed), f"a caller was told {error!r}"
+        self._judge(caller, self.wrong_in_error(caller, error))
 
     def left(self, caller: Caller) -> None:
         """The lookup was given up."""
-        with self._remembering(caller):
-            assert caller.may_leave, f"a caller of {caller.key!r} was cancelled by nobody"
+        self._judge(caller, self.wrong_in_leaving(caller))
 
-    @contextmanager
-    def _remembering(self, caller: Caller) -> Iterator[None]:
-        try:
-            assert not caller.is_done, "a caller was answered twice"
-            caller.is_done = True
-            yield
-        except AssertionError as complaint:
-            self._complaints.append(complaint)
-            raise
-
-    def _judge(self, caller: Caller, made: Made) -> None:
-        assert made.key == caller.key, f"a caller of {caller.key!r} was told {made}"
-        assert made.made_until >= caller.barrier, (
-            f"{made} was told to a caller who came after its removal (NoStaleRead)"
-        )
+    def _judge(self, caller: Caller, wrong: Iterator[str]) -> None:
+        complaints = [f"a caller of {caller.key} {what}" for what in wrong]
+        if complaints:
+            self._complaints.append(AssertionError("; ".join(complaints)))
+            raise self._complaints[-1]
 
     def assert_waiters_are_counted(self, cache: Any) -> None:
         """When nothing can move, those inside of a lookup are those who are counted as waiters (WaiterCount)."""

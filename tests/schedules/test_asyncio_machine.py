@@ -80,7 +80,7 @@ class AsyncioCache(RuleBasedStateMachine):
         self.maxsize = maxsize
         horizon = sum(policy.get(name, 0) for name in ("ttl", "stale_while_revalidate", "stale_if_error"))
         self.oracle = Oracle(
-            lambda: self.clock.now, horizon=horizon * NANOSECONDS_PER_SECOND if "ttl" in policy else 2**62
+            lambda: self.clock.now, policy, horizon=horizon * NANOSECONDS_PER_SECOND if "ttl" in policy else 2**62
         )
         self.loads: list[ParkedLoad] = []
         self.stubborn = False
@@ -184,7 +184,7 @@ class AsyncioCache(RuleBasedStateMachine):
             else:
                 self.loop.call(action)
         except CacheClosed:
-            assert self.oracle.is_closed
+            assert self.oracle.is_closing
 
     # Loads
 
@@ -203,7 +203,7 @@ class AsyncioCache(RuleBasedStateMachine):
         if isinstance(ending, type):
             raise ending(made)
         if ending == "asks":
-            caller = self.oracle.begins(key)
+            caller = self.oracle.begins(key, is_inside_load=True)
             caller.may_leave = True
             await watched(self.oracle, caller, lambda: self.plain(key))
         if ending == "invalidates":
@@ -249,7 +249,7 @@ class AsyncioCache(RuleBasedStateMachine):
     @rule(cancels=st.booleans())
     def close(self, cancels: bool) -> None:
         """The cache is closed, not too soon; everybody goes on as if they did not know."""
-        self.oracle.is_closed = True
+        self.oracle.is_closing = True
         self.loop.call(self.loop.create_task, self.cache.close(cancel=cancels))
 
     # The calm after the storm: everything must come to an end
@@ -264,7 +264,7 @@ class AsyncioCache(RuleBasedStateMachine):
             if task.cancelled() and not caller.is_done:
                 self.oracle.left(caller)  # cancelled before its first step
         self.oracle.assert_all_answered()
-        self.oracle.is_closed = True
+        self.oracle.is_closing = True
         self.loop.run_until_complete(self.cache.close())
         self.calm()
         assert_trace_valid(self.trace, has_ended=True, maxsize=self.maxsize)

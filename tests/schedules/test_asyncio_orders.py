@@ -27,7 +27,7 @@ class Scene:
     def __init__(self, schedule: Schedule, *, is_broken: bool = False, load_timeout: float | None = None) -> None:
         self.clock = VirtualClock()
         self.loop = SeededEventLoop(schedule, self.clock)
-        self.oracle = Oracle(lambda: self.clock.now)
+        self.oracle = Oracle(lambda: self.clock.now, {"load_timeout": load_timeout})
         self.trace = Trace()
         self.is_broken = is_broken
         self.cache = Cache(self.load, clock=self.clock, observe=self.trace, load_timeout=load_timeout)
@@ -122,7 +122,7 @@ def cancelled_and_comes_again(scene: Scene) -> None:
 
 def closed(scene: Scene) -> None:
     """The cache is closed while callers come."""
-    scene.oracle.is_closed = True
+    scene.oracle.is_closing = True
     scene.start(scene.get())
     scene.start(scene.get())
     scene.start(scene.cache.close(cancel=True))

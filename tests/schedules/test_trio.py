@@ -37,9 +37,11 @@ class Actors:
     def __init__(self, seed: int, policy: dict[str, Any], *, interrupts: bool = False) -> None:
         self.dice = random.Random(seed)
         self.clock = VirtualClock()
-        self.oracle = Oracle(lambda: self.clock.now)
+        self.oracle = Oracle(lambda: self.clock.now, policy)
         self.trace = Trace()
         self.interrupts = interrupts
+        self.around = trio.CancelScope()
+        """The scope around the cache."""
         self.cache = Cache(
             self.load,
             checkpoint=self.dice.choice(("fair", "always", "never")),
@@ -57,17 +59,18 @@ class Actors:
         if ending == 0:
             raise LoadBroke(made)
         if ending == 1:
-            await self.get(self.dice.choice(KEYS))
+            await self.get(self.dice.choice(KEYS), is_inside_load=True)
         if ending == 2:  # one face of the die
             self.invalidate(self.dice.choice(KEYS))
         if ending == 3 and self.interrupts:  # as above
+            self.oracle.is_interrupted = True
             raise Interrupt
         self.oracle.load_ends(made)
         return made
 
-    async def get(self, key: str) -> None:
+    async def get(self, key: str, *, is_inside_load: bool = False) -> None:
         """Look up, and tell the oracle what came of it."""
-        caller = self.oracle.begins(key)
+        caller = self.oracle.begins(key, is_inside_load=is_inside_load)
         caller.may_leave = True  # trio cancels nobody by itself; who cancels is looked at by the actors
         self.oracle.inside += 1
         try:
@@ -76,6 +79,8 @@ class Actors:
             self.oracle.left(caller)
             raise
         except Exception as error:  # noqa: BLE001  # the oracle judges it
+            # With the scope around the cache its loads are cancelled, while a shielded caller still waits for them.
+            self.oracle.is_interrupted |= self.around.cancel_called
             self.oracle.failed(caller, error)
         except BaseException:
             caller.is_done = True
@@ -125,7 +130,7 @@ class Actors:
                     self.dice.choice(changes)(key)
                 await trio.sleep(self.dice.choice((0, 0, 0.25, 1)))
         except CacheClosed:
-            assert self.oracle.is_closed
+            assert self.oracle.is_closing
 
     async def watch(self) -> None:
         """Now and then, when all tasks wait, count them."""
@@ -137,14 +142,14 @@ class Actors:
     async def play(self) -> None:
         """Four actors; afterwards the cache is closed, perhaps while they are at it."""
         ends_after = self.dice.choice((0.5, 2, math.inf))
-        with trio.move_on_after(ends_after):
+        with trio.move_on_after(ends_after) as self.around:
             async with self.cache:
                 try:
                     async with trio.open_nursery() as nursery:
                         for each in (self.watch, self.act, self.act, self.act, self.act):
                             nursery.start_soon(each)
                 finally:
-                    self.oracle.is_closed = True
+                    self.oracle.is_closing = True
 
     def run(self, schedule: Schedule) -> None:
         """One run, judged."""

@@ -28,7 +28,7 @@ class Scene:
     def __init__(self, threads: Threads, trace: Trace, history: History, options: dict[str, Any]) -> None:
         self.threads = threads
         self.clock = threads.clock
-        self.oracle = Oracle(lambda: self.clock.now)
+        self.oracle = Oracle(lambda: self.clock.now, options)
         self.history = history
         self.is_broken = False
         self.cache = Cache(self.load, clock=self.clock, observe=trace, **options)
@@ -139,7 +139,7 @@ def a_refresh(scene: Scene) -> None:
 
 def a_closing(scene: Scene) -> None:
     """The cache is closed while callers come."""
-    scene.oracle.is_closed = True
+    scene.oracle.is_closing = True
     two_callers_quietly(scene)
     scene.start(lambda: scene.cache.close(cancel=True))
 

@@ -9,7 +9,7 @@ from threading import Thread
 from typing import Any, Final
 
 from herdless.adapter import BaseCache
-from herdless_verify.soak.oracle import Made
+from herdless_verify.soak.model import Made
 from herdless_verify.soak.plan import next_visit
 from herdless_verify.soak.scene import Scene
 

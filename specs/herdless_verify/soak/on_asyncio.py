@@ -10,7 +10,7 @@ from typing import Any
 
 from herdless.asyncio import Cache
 from herdless_verify.soak.meddler import meddler
-from herdless_verify.soak.oracle import Made
+from herdless_verify.soak.model import Made
 from herdless_verify.soak.origin import Origin
 from herdless_verify.soak.scene import Scene
 from herdless_verify.soak.storm import CALLERS, Left, LookUp, Runtime, Storm

@@ -14,7 +14,7 @@ from herdless._workers import Workers
 from herdless.threads import Cache
 from herdless_core import CacheClosed, Loaded
 from herdless_verify.soak.foreign import Interrupted
-from herdless_verify.soak.oracle import Caller, Made
+from herdless_verify.soak.model import Caller, Made
 from herdless_verify.soak.plan import Visit, next_visit
 from herdless_verify.soak.scene import POLL_SECONDS, Scene
 from herdless_verify.soak.switching import switching_often

@@ -9,7 +9,7 @@ import trio
 
 from herdless.trio import Cache
 from herdless_verify.soak.meddler import meddler
-from herdless_verify.soak.oracle import Made
+from herdless_verify.soak.model import Made
 from herdless_verify.soak.origin import Origin
 from herdless_verify.soak.scene import Scene
 from herdless_verify.soak.storm import CALLERS, Left, LookUp, Runtime, Storm

@@ -12,7 +12,8 @@ from herdless.adapter import LOADING, BaseCache
 from herdless_core import CacheClosed, Loaded, shown
 from herdless_verify.soak.findings import Findings
 from herdless_verify.soak.foreign import Foreign, Interrupted, Judging
-from herdless_verify.soak.oracle import ANY_TIME, Caller, Made, Oracle
+from herdless_verify.soak.model import ANY_TIME, Caller, Made
+from herdless_verify.soak.oracle import Oracle
 from herdless_verify.soak.origin import Origin
 from herdless_verify.soak.plan import KEYS, LoadFault, LoadPlan, RoundPlan, Visit, next_visit, plan_load
 from herdless_verify.soak.watch import Watch

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias, final
 
 from herdless_core import CacheClosed, Loaded
 from herdless_verify.soak.foreign import Interrupted
-from herdless_verify.soak.oracle import Caller, Made
+from herdless_verify.soak.model import Caller, Made
 from herdless_verify.soak.plan import LoadPlan, Visit
 from herdless_verify.soak.scene import Scene
 
