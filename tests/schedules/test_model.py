@@ -157,3 +157,15 @@ def test_a_put_is_over_when_it_returned() -> None:
         during = caller(model)
     assert not list(model.wrong_in_answer(during, old))
     assert list(model.wrong_in_answer(caller(model), old))
+
+
+def test_a_put_may_take_effect_after_a_removal_that_came_in_between() -> None:
+    """The two overlap, so either may be the last: what was put may be told, but not once another removal is over."""
+    model = a_model()
+    value = made(model)
+    with model.removing("a", by=value), model.removing("a"):
+        pass
+    assert not list(model.wrong_in_answer(caller(model), value))
+    with model.removing("a"):
+        pass
+    assert list(model.wrong_in_answer(caller(model), value))
