@@ -218,7 +218,7 @@ class Cache(BaseCache[K, V, _Flight]):
         wait = _NO_WAIT
         runs_here = False
         since = self._keyspace.generation
-        following: list[_Flight] = []
+        following: _Flight | None = None
         is_mended = False
         try:
             try:
@@ -230,10 +230,11 @@ class Cache(BaseCache[K, V, _Flight]):
                     since = 0
                     self._carry_out(self._keyspace.supersede(asked))
                     asked, boarded = self._ask(key, loading)
-                    self._append(following, self._keyspace.next_turn(LONG_AGO))  # where he did not take it
                 if isinstance(asked, _Flight) and asked is not boarded and self._keyspace.waits_for_turn(asked):
                     since = 0
-                    boarded = self._take_turn(asked, following)
+                    following = self._take_turn()
+                    if following is asked:
+                        boarded, following = asked, None
                 if isinstance(asked, _Flight) and asked is not boarded and asked.waits_for_this_thread():
                     self._carry_out(self._keyspace.waiter_left(asked.generation, LONG_AGO, can_cancel=False))
                 elif isinstance(asked, _Flight):
@@ -244,8 +245,8 @@ class Cache(BaseCache[K, V, _Flight]):
                     if not runs_here:
                         wait.park()
                 gone = self._leave()
-                for flight in following:
-                    self._launch(flight)
+                if following is not None:
+                    self._launch(following)
                 if boarded is not None and not runs_here:
                     self._launch(boarded)
             except Exception:  # what was asked for is refused, or foreign code raised
@@ -263,18 +264,14 @@ class Cache(BaseCache[K, V, _Flight]):
         """Whether it is a refresh that waits for a thread, and nobody waits for it yet. Inside the lock."""
         return not (flight.is_begun or flight.is_urgent or flight.boarder == WAITS_FOR_TURN)
 
-    def _take_turn(self, flight: _Flight, following: list[_Flight]) -> _Flight | None:
-        """A caller waits for a load that has no turn: those of refreshes that have not begun go to what callers wait
-        for. The flight itself if it has one by then; others are added to `following`. Inside the lock.
+    def _take_turn(self) -> _Flight | None:
+        """A caller waits for a load that has no turn: that of a refresh which has not begun, if there is one, goes to
+        what callers wait for. The flight that is to start by it. Inside the lock.
         """
         for load in self._keyspace.turns():
             if isinstance(load, _Flight) and not load.has_ended and self._is_queued(load):
                 load.boarder = WAITS_FOR_TURN
-                boarded = self._carry_out(self._keyspace.yield_turn(load))
-                if boarded is flight:
-                    return flight
-                if boarded is not None:
-                    following.append(boarded)
+                return self._carry_out(self._keyspace.yield_turn(load))
         return None
 
     def _finish(self, flight: _Flight, wait: _Wait, expires_at: int) -> Value:
