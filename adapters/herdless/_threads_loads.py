@@ -119,8 +119,8 @@ class ThreadsLoads(BaseCache[K, V, ThreadsLoad], Generic[K, V]):
         return asked, boarded
 
     def _take_turn(self, flight: ThreadsLoad) -> ThreadsLoad | None:
-        """A caller waits for a load that has no turn: those of refreshes that have not begun go to what callers wait
-        for. The flight itself if it has one by then. Inside the lock.
+        """A caller waits for a load that has no turn: that of a refresh which has not begun, if there is one, goes to
+        what callers wait for. The flight itself if it is this one. Inside the lock.
         """
         for load in self._keyspace.turns():
             if isinstance(load, ThreadsLoad) and not load.has_ended and self._is_queued(load):
@@ -129,6 +129,7 @@ class ThreadsLoads(BaseCache[K, V, ThreadsLoad], Generic[K, V]):
                 if boarded is flight:
                     return flight
                 self._launch_later(boarded)
+                return None
         return None
 
     def _launch_later(self, flight: ThreadsLoad | None) -> None:

@@ -319,7 +319,7 @@ class Keyspace(Steps[K]):
     def supersede(self, load: RunningLoad) -> Effects:
         """A caller joined this load, the first one to do so, and it has not begun: it is given up, and the caller looks
         up again, which starts another, in its turn if it had one. What counts is the second lookup. Call `next_turn`
-        after it: it may have started none.
+        where that is broken off.
         """
         self._counters.joins -= 1
         if self._turns is not None:

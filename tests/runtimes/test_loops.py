@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pytest
 
+from herdless import _asyncio_loads
 from herdless.asyncio import Cache
 from herdless.testing import VirtualClock
 from herdless_core import PolicyError
@@ -248,3 +249,99 @@ def test_context_of_the_caller_reaches_a_load_in_the_thread() -> None:
             assert await cache.get("k") == "request 7"
 
     asyncio.run(main())
+
+
+def test_load_whose_loop_is_closed_when_its_turn_comes_lets_the_next_one_begin() -> None:
+    """It cannot be begun there, and its turn must not be lost by that."""
+    is_running, is_closed = threading.Event(), threading.Event()
+
+    async def load(key: str) -> str:
+        is_running.set()
+        if key == "first":
+            assert await asyncio.to_thread(is_closed.wait, PATIENCE)
+        return key
+
+    def leave_behind() -> None:
+        assert is_running.wait(PATIENCE)
+        loop = asyncio.new_event_loop()
+        waiting.append(loop.create_task(cache.get("left behind")))
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+        is_closed.set()
+
+    async def main() -> None:
+        leaving = threading.Thread(target=leave_behind)
+        leaving.start()
+        assert await cache.get("first") == "first"
+        assert await cache.get("next") == "next"
+        leaving.join(PATIENCE)
+
+    waiting: list[object] = []
+    cache = Cache(load, max_loads=1)
+    asyncio.run(main())
+    assert cache.stats().in_flight == 0
+    waiting.clear()
+    gc.collect()
+
+
+def test_load_that_answers_when_its_loop_is_closed_harms_nobody() -> None:
+    """Its coroutine is ended by the collector, and what it says then is told to nobody."""
+    waiting: list[object] = []
+
+    async def load(key: str) -> str:
+        if not waiting:
+            return key
+        try:
+            await asyncio.get_running_loop().create_future()
+        except GeneratorExit:
+            return "too late"
+        raise AssertionError("it never ends")
+
+    cache = Cache(load)
+    loop = asyncio.new_event_loop()
+    waiting.append(None)
+    waiting.append(loop.create_task(cache.get("k")))
+    for _ in range(3):
+        loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    for flight in list(cache._flights.values()):
+        assert flight.task is not None
+        coroutine: Any = flight.task.get_coro()
+        coroutine.close()
+    assert cache.stats().in_flight == 0
+    waiting.clear()
+    assert asyncio.run(cache.get("another")) == "another"
+    gc.collect()
+
+
+@pytest.mark.pure("replaces a function of the adapter")
+def test_wake_up_from_a_foreign_thread_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is said of a loop that was closed; all else is a fault of the cache, and a caller who hangs."""
+    monkeypatch.setattr(_asyncio_loads, "call_in", lambda _loop, function, *args: function(*args))
+    has_begun = threading.Event()
+    errors: list[BaseException] = []
+
+    async def load(_key: str) -> str:
+        has_begun.set()
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError("it never ends")
+
+    def put() -> None:
+        assert has_begun.wait(PATIENCE)
+        try:
+            cache.put("k", "put")
+        except RuntimeError as error:
+            errors.append(error)
+
+    async def main() -> None:
+        asking = asyncio.create_task(cache.get("k"))
+        putting = threading.Thread(target=put)
+        putting.start()
+        await asyncio.to_thread(putting.join, PATIENCE)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        cache.invalidate("k")
+
+    cache = Cache(load)
+    asyncio.run(main(), debug=True)
+    assert ["Non-thread-safe operation" in str(error) for error in errors] == [True]
