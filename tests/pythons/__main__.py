@@ -107,7 +107,7 @@ def environment_of(python: Python) -> Path:
     own = folder / "bin" / "python"
     if not own.exists():
         subprocess.run([python.path, "-m", "venv", "--clear", folder], check=True)
-    install = ["-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    install = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-warn-conflicts"]
     subprocess.run([own, *install, "-e", ".[dev]"], cwd=ROOT, check=True)
     subprocess.run([own, *install, "--no-deps", "-e", "./specs"], cwd=ROOT, check=True)
     return own
