@@ -693,13 +693,13 @@ class BaseCache(ABC, Generic[K, V, F]):
                 write(report, self._shown(flight.key))
 
     def _left(self, flight: F, *, can_cancel: bool) -> None:
-        """A caller stopped waiting; one whose flight was settled meanwhile did not leave, it was answered."""
+        """A caller stopped waiting. One whose flight was settled meanwhile did not leave, it was answered: of a
+        generation that is over, the keyspace takes nobody off.
+        """
         loading = _loading()
         self._change(lambda now: self._let_go_of(flight, now, can_cancel, loading))
 
     def _let_go_of(self, flight: F, now: int, can_cancel: bool, loading: RunningLoad | None) -> Effects:
-        if flight.has_ended:
-            return NOTHING
         return self._keyspace.waiter_left(flight.generation, now, can_cancel=can_cancel, loading=loading)
 
     # After a fork
