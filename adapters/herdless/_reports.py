@@ -15,7 +15,7 @@ from typing import Final, Generic
 from herdless._answers import error_told
 from herdless._log import FailureLog, is_unseen, write
 from herdless._orders import F
-from herdless._section import LOADING, NOTHING, K, Section
+from herdless._section import LOADING, K, Section
 from herdless_core import (
     LONG_AGO,
     Effects,
@@ -146,8 +146,6 @@ class Reports(Section[K, F], Generic[K, F]):
         self._change(lambda now: self._let_go_of(flight, now, can_cancel, loading))
 
     def _let_go_of(self, flight: F, now: int, can_cancel: bool, loading: RunningLoad | None) -> Effects:
-        if flight.has_ended:
-            return NOTHING
         return self._keyspace.waiter_left(flight.generation, now, can_cancel=can_cancel, loading=loading)
 
     def _begin_wait(self, loading: RunningLoad, flight: F) -> None:
