@@ -60,9 +60,14 @@ INHERITABLE: Final = {
     "_reports.Reports",
     "adapter.BaseCache",
     "_running.RunningLoad",
+    "_asyncio_loads.AsyncioLoads",
+    "_threads_loads.ThreadsLoads",
+    "_trio_loads.TrioLoads",
 }
-"""The classes from which adapters of other people derive (docs/how-to/write-an-adapter.md), and durable_objects: with
-all their bases, as mypyc looks at each for itself."""
+"""The classes from which adapters of other people derive (docs/how-to/write-an-adapter.md), and durable_objects, with
+all their bases, as mypyc looks at each for itself. And those whose constructor is called by name, with `**`: of any
+other class mypyc 2.4 makes one that does nothing when it is called so.
+"""
 
 SERIALIZABLE: Final = {"_policy.Policy", "_policy.Loaded"}
 """The classes, beside the dataclasses, whose objects users may copy or send to another process."""

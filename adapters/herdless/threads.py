@@ -127,11 +127,11 @@ class Cache(ThreadsLoads[K, V]):
         """Look the key up: as `_enter`, and the flight whose load this caller has to run, if any."""
         place = HERE if timeout_ns == NEVER else None
         require_room(TWICE_THE_FRAMES)
-        asked, boarded, wait = self._enter_from(key, place)
+        asked, boarded, parked = self._enter_from(key, place)
         if self._overtaking:
             self._overtaking.discard(get_ident())
         is_own = boarded is not None and asked is boarded and runs_here(boarded, place)
-        return asked, boarded, wait, boarded if is_own else None
+        return asked, boarded, parked or NO_WAIT, boarded if is_own else None
 
     def _answered(
         self,
