@@ -184,5 +184,6 @@ def test_a_lookup_inside_the_lock_is_refused(runtime: str, method: str) -> None:
 
 def run_on_the_spot(returned: Any) -> None:
     """Run a coroutine as far as it goes."""
-    if inspect.isawaitable(returned):  # a compiled coroutine is another type
-        returned.send(None)
+    if inspect.isawaitable(returned):
+        coroutine: Any = returned  # of another type where it is compiled
+        coroutine.send(None)
