@@ -18,6 +18,7 @@ import pytest
 import herdless.asyncio
 import herdless.threads
 import herdless.trio
+from herdless import _asyncio_loads
 from herdless._threads_loads import ThreadsLoad
 from herdless.adapter import LOGGER
 from herdless_verify.soak.foreign import Injection
@@ -163,7 +164,8 @@ def loads_are_of_one_key(patch: pytest.MonkeyPatch, cache: Any) -> None:
 def a_loop_is_not_told_from_its_own_thread(patch: pytest.MonkeyPatch, cache: Any) -> None:
     """Whoever puts from another thread wakes the waiters himself, while their loop may do anything."""
     del cache
-    patch.setattr(herdless.asyncio, "_call", lambda _loop, function, *args: function(*args))
+    for module in (_asyncio_loads, herdless.asyncio):
+        patch.setattr(module, "call_in", lambda _loop, function, *args: function(*args))
 
 
 def closing_does_nothing(patch: pytest.MonkeyPatch, cache: Any) -> None:
