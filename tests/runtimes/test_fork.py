@@ -1,8 +1,10 @@
-"""What a fork does to a cache, whatever its threads were doing."""
+"""What a fork does to a cache, whatever its threads and loops were doing."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from typing import Any, Final
 
@@ -10,6 +12,7 @@ import pytest
 
 from herdless._fork import survive_forks
 from herdless.threads import Cache
+from tests.runtimes.on_threads import run_script
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 
@@ -91,3 +94,108 @@ def test_a_turn_that_the_parent_has_is_free_in_the_child() -> None:
     release.set()
     asking.join(PATIENCE)
     assert cache.get("k") == "k"
+
+
+def test_fork_during_a_load() -> None:
+    """From diskcache #300: a child forked in the middle of a load has the values, no flights, and no deadlock."""
+    printed = run_script("""
+        import os, threading
+        from herdless.threads import Cache
+        from herdless_core import LoadCancelled
+
+        entered, release = threading.Event(), threading.Event()
+        parent = os.getpid()
+
+        def load(key):
+            if key == "slow" and os.getpid() == parent:
+                entered.set()
+                release.wait()
+            return key.upper()
+
+        cache = Cache(load)
+        cache.get("known")
+        results = []
+        thread = threading.Thread(target=lambda: results.append(cache.get("slow")))
+        thread.start()
+        cache.refresh("refreshed")
+        entered.wait()
+        child = os.fork()
+        if child == 0:
+            assert cache.peek("known") == "KNOWN"
+            assert cache.stats().in_flight == 0
+            assert cache.get("slow") == "SLOW"
+            assert cache.get("aside", timeout=20) == "ASIDE"
+            cache.close()
+            os._exit(7)
+        status = os.waitpid(child, 0)[1]
+        assert os.waitstatus_to_exitcode(status) == 7, status
+        release.set()
+        thread.join()
+        print(*results, cache.peek("slow"))
+    """)
+    assert printed == "SLOW SLOW\n"
+
+
+def test_fork_inside_a_loader() -> None:
+    """The child of a fork by the leader itself comes out of the loader like the parent, and finds its flight ended."""
+    printed = run_script("""
+        import os
+        from herdless.threads import Cache
+        from herdless_core import LoadCancelled
+
+        child = None
+
+        def load(key):
+            global child
+            child = os.fork()
+            return key.upper()
+
+        cache = Cache(load)
+        try:
+            value = cache.get("k")
+        except LoadCancelled as error:
+            assert child == 0, "only the child"
+            assert "forked" in str(error)
+            cache.put("k", "put")
+            os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        print(value, cache.peek("k"))
+    """)
+    assert printed == "K K\n"
+
+
+def test_fork_inside_a_loop() -> None:
+    """A child forked while its parent's loop loads has the values, no flights, and may run a loop of its own."""
+    script = """
+import asyncio, os
+from herdless.asyncio import Cache
+
+parent = os.getpid()
+
+async def load(key):
+    if os.getpid() == parent:
+        await release.wait()
+    return key.upper()
+
+async def main():
+    global release
+    release = asyncio.Event()
+    cache.put("known", "KNOWN")
+    waiter = asyncio.create_task(cache.get("k"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    child = os.fork()
+    if child == 0:
+        assert cache.peek("known") == "KNOWN"
+        assert cache.stats().in_flight == 0
+        assert asyncio.run(cache.get("k")) == "K"
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    release.set()
+    print(await waiter)
+
+cache = Cache(load)
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (0, "K\n"), done.stderr

@@ -23,7 +23,18 @@ except ModuleNotFoundError as error:
 pytest.register_assert_rewrite(
     *(
         f"{__name__}.{part}"
-        for part in ("parts", "world", "kinds", "on_asyncio", "promises", "decisions", "interleavings")
+        for part in (
+            "parts",
+            "world",
+            "kinds",
+            "on_asyncio",
+            "promises",
+            "decisions_on_loads",
+            "decisions_on_values",
+            "interleavings_of_flights",
+            "interleavings_of_keys",
+            "foreign",
+        )
     )
 )
 

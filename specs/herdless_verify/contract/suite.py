@@ -9,20 +9,30 @@ from typing import Any, ClassVar, Final, cast
 
 import pytest
 
-from herdless_verify.contract import decisions, foreign, interleavings, promises
+from herdless_verify.contract import (
+    decisions_on_loads,
+    decisions_on_values,
+    foreign,
+    interleavings_of_flights,
+    interleavings_of_keys,
+    promises,
+)
 from herdless_verify.contract.world import Scenario, World
 
 
-def _scenarios(module: ModuleType) -> tuple[Scenario, ...]:
+def _scenarios(*modules: ModuleType) -> tuple[Scenario, ...]:
     return tuple(
-        item for name, item in vars(module).items() if name.startswith("test_") and inspect.iscoroutinefunction(item)
+        item
+        for module in modules
+        for name, item in vars(module).items()
+        if name.startswith("test_") and inspect.iscoroutinefunction(item)
     )
 
 
 PARTS: Final[dict[str, tuple[Scenario, ...]]] = {
     "Promises": _scenarios(promises),
-    "Decisions": _scenarios(decisions),
-    "Interleavings in which other caches broke": _scenarios(interleavings),
+    "Decisions": _scenarios(decisions_on_loads, decisions_on_values),
+    "Interleavings in which other caches broke": _scenarios(interleavings_of_flights, interleavings_of_keys),
     "Foreign code that raises": _scenarios(foreign),
 }
 """All scenarios, under the titles of docs/runtimes.md."""

@@ -257,3 +257,10 @@ class World(ABC):
             caller.leave()
         else:
             caller.fail(error)
+
+
+async def outcome_of(w: World, key: object) -> str:
+    """How a lookup is answered at once, or that it waits."""
+    caller = w.lookup(key)
+    await w.settle()
+    return str(caller.value.how) if caller.is_done else "waits"
