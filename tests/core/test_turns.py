@@ -11,6 +11,7 @@ from herdless_core import (
     Keyspace,
     LoadTimeout,
     Policy,
+    Refuse,
     Settle,
     StartLoad,
     TooManyLoads,
@@ -192,3 +193,30 @@ def test_load_that_has_not_begun_gives_its_turn_to_one_that_callers_wait_for() -
     assert starts(keyspace.yield_turn(warm)) == [2]
     assert keyspace.waits_for_turn(warm)
     assert starts(keyspace.load_over(keyspace.running_load(2), 0)) == [1]
+
+
+def test_nothing_runs_after_a_fork() -> None:
+    """Whoever ran the loads is in the parent: every turn is free, or the child would wait for it."""
+    keyspace = full()
+    keyspace.nothing_runs()
+    assert keyspace.turns() == []
+    assert starts(keyspace.get("second", 0)) == [2]
+
+
+def test_without_a_bound_nobody_has_a_turn_or_waits_for_one() -> None:
+    """What asks for turns need not ask first whether there are any."""
+    keyspace = Keyspace[str](Policy())
+    keyspace.get("k", 0)
+    assert keyspace.turns() == []
+    assert keyspace.yield_turn(keyspace.running_load(1)) == ()
+    keyspace.nothing_runs()
+    assert not keyspace.waits_for_turn(keyspace.running_load(1))
+
+
+def test_caller_who_is_refused_is_told_how_many_wait() -> None:
+    """The bound that was reached, and for which key."""
+    keyspace = Keyspace[str](Policy(max_waiters=1))
+    keyspace.get("k", 0)
+    refusal = reply_of(keyspace.get("k", 0))
+    assert isinstance(refusal, Refuse)
+    assert str(refusal.error("'k'")) == "max_waiters=1 callers wait for the load of 'k' already"
