@@ -209,6 +209,7 @@ def test_without_a_bound_nobody_has_a_turn_or_waits_for_one() -> None:
     keyspace.get("k", 0)
     assert keyspace.turns() == []
     assert keyspace.yield_turn(keyspace.running_load(1)) == ()
+    assert keyspace.load_over(keyspace.running_load(1), 0) == ()
     keyspace.nothing_runs()
     assert not keyspace.waits_for_turn(keyspace.running_load(1))
 
