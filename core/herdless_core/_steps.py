@@ -215,8 +215,9 @@ class Steps(Generic[K]):
 
     def _evict(self, key: K, now: int) -> Effects:
         before = self._store.find(key)
-        if before is ABSENT:
-            return NOTHING  # its hash failed just now, which is not the business of whoever needs the room
+        if before is ABSENT:  # its hash failed just now, which is not the business of whoever needs the room
+            self._store.rebuild()
+            return NOTHING
         self._counters.evictions += age(before, now).holds_value
         return cancellations_in(self._step(key, before, Evict(), now))
 

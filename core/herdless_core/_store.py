@@ -157,8 +157,7 @@ class Store(Generic[K]):
         if after.is_reachable:
             table = self.hot if key in self.hot else self.newcomers
             table[key] = after
-        elif before.is_reachable and not self._remove(key):
-            self._heal(before)
+        elif before.is_reachable and not self._remove(key) and self._heal(before):
             return ()
         return self.note(key, before, after, now)
 
@@ -397,8 +396,11 @@ class Store(Generic[K]):
                 self._voids += 1
                 self.inconsistent = self.inconsistent or type(key)
 
-    def _heal(self, gone: Entry | None) -> None:
-        """Take out of the tables `gone`, and every entry that is not found by its key."""
+    def _heal(self, gone: Entry | None) -> bool:
+        """Take out of the tables `gone`, and every entry that is not found by its key; whether `gone` was there: an
+        interrupt may have come between its removal and the word that it was removed.
+        """
+        was_there = False
         for table in (self.hot, self.cold):
             kept: list[tuple[K, Entry]] = []
             lost: list[tuple[K, Entry]] = []
@@ -408,7 +410,9 @@ class Store(Generic[K]):
                 table.clear()
                 table.update(kept)
             for key, entry in lost:
+                was_there = was_there or entry is gone
                 self._lose(key, entry, is_stray=entry is not gone)
+        return was_there
 
     def _lose(self, key: K, entry: Entry, *, is_stray: bool) -> None:
         self._leave(entry, ABSENT)

@@ -71,6 +71,12 @@ def mention_is_void(keyspace: Any) -> None:
     keyspace._store._lines[-1].ahead.append("gone")
 
 
+def ghost_is_not_in_order(keyspace: Any) -> None:
+    """It was remembered, and not yet when it is to be forgotten: that would be never."""
+    if keyspace._store._order is not None:
+        keyspace._store._order._ghosts.add(1)
+
+
 def nothing_is_wrong(keyspace: Any) -> None:
     """It was broken off at its very beginning, or end."""
 
@@ -85,6 +91,7 @@ BROKEN: dict[str, Callable[[Any], None]] = {
         flight_has_ended_and_is_listed,
         counts_are_behind,
         mention_is_void,
+        ghost_is_not_in_order,
         nothing_is_wrong,
     )
 }
@@ -106,6 +113,7 @@ def test_tables_agree_again(break_off: Callable[[Any], None], maxsize: int | Non
     assert not any(flight.has_ended for flight in keyspace.flights.values())
     assert keyspace.stats().size == sum(keyspace.entry(key).holds_value for key in keyspace) == 2
     assert isinstance(keyspace.entry("value"), Fresh)
+    assert store._order is None or store._order._ghosts <= set(store._order._ghost_order)
     for key in ("value", "refreshed", "loading", "invalidated"):
         keyspace.get(key, 0)
         keyspace.put(key, "new", 0)

@@ -140,14 +140,14 @@ class Injection:
     # For the interpreter
 
     def _trace(self, frame: FrameType, _event: str, _argument: object) -> Callable[..., Any] | None:
-        if not self._wants(frame):
+        if self.point is not None or not self._wants(frame):
             return None
         frame.f_trace = self._trace_opcode  # first: Python 3.13 looks for it when opcodes are asked for
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         return self._trace_opcode
 
     def _trace_opcode(self, frame: FrameType, event: str, _argument: object) -> Callable[..., Any]:
-        if event == "opcode" and self._is_signal_seen(frame) and self._is_next():
+        if event == "opcode" and self.point is None and self._is_signal_seen(frame) and self._is_next():
             self._strike(f"before {_instruction(frame)}")
         return self._trace_opcode
 
@@ -179,8 +179,9 @@ class Injection:
         return self.count == self._number
 
     def _strike(self, place: str) -> None:
-        sys.settrace(None)
-        sys.setprofile(None)
+        if sys.version_info < (3, 12):  # which takes the instructions back of what runs just now, and crashes by that
+            sys.settrace(None)
+            sys.setprofile(None)
         self.point = Point(self.count, place)
         try:
             self._act(self._subject)
