@@ -2,7 +2,8 @@
 
 Ctrl-C in a notebook, a task queue's soft time limit and a server's abort of its worker are raised by a signal's handler
 wherever the program happens to be. By default a few are disturbed at every point, and all others at every so manieth,
-each beginning at another one; with `--hypothesis-profile=deep` all of them are at every point.
+each beginning at another one, and the runtimes beside threads share the cases; with `--hypothesis-profile=deep` all of
+them are at every point, in every runtime.
 """
 
 from __future__ import annotations
@@ -45,6 +46,19 @@ EXHAUSTIVE = {
 """These are disturbed at every point in the default run too."""
 
 
+def a_third(part: int) -> pytest.MarkDecorator:
+    """The situations and operations of one of three parts, and the exhaustive ones; the deep run takes all. Threads
+    take all of them in the default run too.
+    """
+    pairs = [
+        pytest.param(situation, operation, id=f"{situation}-{operation}")
+        for at, situation in enumerate(SITUATIONS)
+        for place, operation in enumerate(OPERATIONS)
+        if IS_DEEP or (operation, situation.name) in EXHAUSTIVE or (at + place) % 3 == part
+    ]
+    return pytest.mark.parametrize(("situation", "operation"), pairs)
+
+
 def disturb(play: Callable[..., None], situation: Situation, operation: str, every: int, **options: Any) -> None:
     """Run the scene for its points. Where not all are tried, each case begins at another one."""
     is_plain = options.get("error", KeyboardInterrupt) in {KeyboardInterrupt, Interrupt, in_trio.Interrupt}
@@ -83,23 +97,20 @@ def test_an_interrupted_worker_leaves_the_cache_whole(situation: Situation, oper
     disturb(partial(in_threads.play, in_workers=True), situation, operation, every=149)
 
 
-@every_operation
-@every_situation
+@a_third(0)
 def test_an_interrupted_loop_leaves_the_cache_whole(situation: Situation, operation: str) -> None:
     """The interrupt stops the loop; whoever runs it again, or another, finds the cache whole."""
     disturb(in_asyncio.play, situation, operation, every=293, error=Interrupt)
 
 
-@every_operation
-@every_situation
+@a_third(1)
 def test_a_task_that_is_over_its_time_limit_leaves_the_cache_whole(situation: Situation, operation: str) -> None:
     """An ordinary Exception ends one task alone, and the others go on at once."""
     disturb(in_asyncio.play, situation, operation, every=293, error=TimeLimit)
 
 
 @pytest.mark.parametrize("error", [in_trio.Interrupt, in_trio.TimeLimit], ids=lambda error: error.__name__)
-@every_operation
-@every_situation
+@a_third(2)
 def test_an_interrupted_trio_run_leaves_the_cache_whole(
     situation: Situation, operation: str, error: type[BaseException]
 ) -> None:
