@@ -218,8 +218,6 @@ class AsyncioLoads(BaseCache[K, V, AsyncioLoad], Generic[K, V]):
         else:
             _wake(flight.waiters, outcome)  # the load's own task is of the flight's loop
             flight.waiters.clear()
-        if flight.timer is not None:
-            flight.timer.cancel()
 
     def _settle_dropped(self, flight: AsyncioLoad) -> None:
         """Nobody is told of the end of a loop: who waits looks up again, but for those who are cancelled with it."""

@@ -73,8 +73,6 @@ class Reports(Section[K, F], Generic[K, F]):
                 self._mend(flight)
             raise
         del gone
-        if filled is None and self._keyspace.inconsistent is not None:
-            self._warn_of_keys()
         if self._failures.is_failing:
             self._log_success(flight)
 

@@ -103,8 +103,6 @@ class Section(Orders[F], Generic[K, F]):
             self._postponed.append(step)
             return
         self._take(step, at)
-        if self._keyspace.inconsistent is not None:
-            self._warn_of_keys()
 
     def _look(self, question: Callable[[], T]) -> T:
         """The answer to a question that changes nothing. Foreign code may ask it inside the lock."""
@@ -253,7 +251,7 @@ class Section(Orders[F], Generic[K, F]):
         self._lock.release()
         for flight in launches:
             self._launch(flight)
-        if gone is not None and self._keyspace.inconsistent is not None:
+        if self._keyspace.inconsistent is not None:
             self._warn_of_keys()
         return gone
 

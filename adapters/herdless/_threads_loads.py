@@ -122,14 +122,15 @@ class ThreadsLoads(BaseCache[K, V, ThreadsLoad], Generic[K, V]):
         """A caller waits for a load that has no turn: that of a refresh which has not begun, if there is one, goes to
         what callers wait for. The flight itself if it is this one. Inside the lock.
         """
-        for load in self._keyspace.turns():
-            if isinstance(load, ThreadsLoad) and not load.has_ended and self._is_queued(load):
-                load.boarder = WAITS_FOR_TURN
-                boarded = self._carry_out(self._keyspace.yield_turn(load))
-                if boarded is flight:
-                    return flight
-                self._launch_later(boarded)
-                return None
+        loads = (load for load in self._keyspace.turns() if isinstance(load, ThreadsLoad) and not load.has_ended)
+        giving = next((load for load in loads if self._is_queued(load)), None)
+        if giving is None:
+            return None
+        giving.boarder = WAITS_FOR_TURN
+        boarded = self._carry_out(self._keyspace.yield_turn(giving))
+        if boarded is flight:
+            return flight
+        self._launch_later(boarded)
         return None
 
     def _launch_later(self, flight: ThreadsLoad | None) -> None:
