@@ -385,8 +385,7 @@ class Keyspace(Steps[K]):
             self._counters.load_cancellations += 1
             self._end(replaced.flight.generation)
         restored, effects = transition(entry, Restarted(), now, self.policy)
-        if self._observe is not None:
-            self._observe(key, Step(entry, Restarted(), now, self.policy, restored, effects))
+        self._tell(key, entry, Restarted(), now, restored, effects)
         for expired in self._store.place(key, replaced, restored, now):
             self._evict(expired, now)
 
@@ -418,10 +417,6 @@ class Keyspace(Steps[K]):
             return None
         entry = running.evicted or self._store.entry_of(running.key, generation) or self._stray(generation)
         return None if entry.flight is None else entry.flight.waiters
-
-    def running_load(self, generation: int) -> RunningLoad:
-        """The node of this flight, for the context in which its loader is called."""
-        return self.flights[generation]
 
     def entry(self, key: K) -> Entry:
         """The key's entry as it was committed, not aged; Absent when there is none. Raises TypeError for an unhashable

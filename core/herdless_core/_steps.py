@@ -130,8 +130,7 @@ class Steps(Generic[K]):
 
     def _step_evicted(self, running: RunningLoad, before: Evicted, event: Event, now: int) -> Effects:
         after, effects = transition(before, event, now, self.policy)
-        if self._observe is not None:
-            self._observe(running.key, Step(before, event, now, self.policy, after, effects))
+        self._tell(running.key, before, event, now, after, effects)
         if isinstance(after, Evicted) and after.flight is not None:
             running.evicted = after
         else:
@@ -144,17 +143,19 @@ class Steps(Generic[K]):
     def _take_out(self, key: K, before: Entry, event: Invalidate, now: int) -> Effects:
         """One step of an entry that is in no table any more."""
         after, effects = transition(before, event, now, self.policy)
-        if self._observe is not None:
-            self._observe(key, Step(before, event, now, self.policy, after, effects))
+        self._tell(key, before, event, now, after, effects)
         self._follow_flight(key, before, event, after)
         return effects
+
+    def _tell(self, key: K, before: Entry, event: Event, now: int, after: Entry, effects: Effects) -> None:
+        if self._observe is not None:
+            self._observe(key, Step(before, event, now, self.policy, after, effects))
 
     # Committing
 
     def _commit(self, key: K, before: Entry, event: Event, now: int, after: Entry, effects: Effects) -> Effects:
         """The next entry takes its place; returns the cancellations of what had to go for it."""
-        if self._observe is not None:
-            self._observe(key, Step(before, event, now, self.policy, after, effects))
+        self._tell(key, before, event, now, after, effects)
         if after is before:
             return NOTHING
         was_torn, self._is_torn = self._is_torn, True  # an eviction is a step within another one
@@ -171,10 +172,7 @@ class Steps(Generic[K]):
         if not before.holds_value and self._store.is_full():
             # All the others are waited for. The newcomer is not: its own callers are being answered.
             self._counters.evictions += 1
-            if self._observe is not None:
-                self._observe(
-                    key, Step(after, Evict(), now, self.policy, *transition(after, Evict(), now, self.policy))
-                )
+            self._tell(key, after, Evict(), now, *transition(after, Evict(), now, self.policy))
             after = ABSENT
         for expired in self._store.place(key, before, after, now):
             cancellations += self._evict(expired, now)

@@ -102,7 +102,7 @@ async def _misses(stage: int, operations: int) -> int:
         if stage >= 3:
             monotonic_ns()
         if stage >= 4:
-            keyspace.fill(keyspace.running_load(key + 1), value, 0)
+            keyspace.fill(keyspace.flights[key + 1], value, 0)
         if stage >= 2:
             lock.release()
         waiter.set_result(value)

@@ -17,7 +17,7 @@ def load_at_once(cache: Keyspace[Any], key: Any, now: int = 0) -> object:
         reply = reply_of(cache.get(key, now))
         if not isinstance(reply, Join):
             return reply
-        flight = cache.running_load(reply.generation)
+        flight = cache.flights[reply.generation]
     if cache.fill(flight, "value", now) is None:
         cache.load_succeeded(flight.generation, "value", now)
     return flight

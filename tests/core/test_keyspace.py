@@ -360,7 +360,7 @@ def test_the_observer_sees_every_step_with_its_key() -> None:
 def test_the_running_load_knows_its_key_and_generation() -> None:
     """It travels in the context of the loader, and is what a circle is found by."""
     cache = Keyspace[str](Policy())
-    running = cache.running_load(_joined(cache.get("a", 0)))
+    running = cache.flights[_joined(cache.get("a", 0))]
     assert (running.key, running.generation, running.has_ended) == ("a", 1, False)
     cache.load_succeeded(1, "value", 0)
     assert running.has_ended

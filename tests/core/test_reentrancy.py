@@ -14,7 +14,7 @@ def _lead(cache: Keyspace[Any], key: object, loading: RunningLoad | None = None)
     reply = reply_of(cache.get(key, 0, loading))
     assert isinstance(reply, Join)
     assert reply.leads
-    return cache.running_load(reply.generation)
+    return cache.flights[reply.generation]
 
 
 def _join(cache: Keyspace[Any], key: object, loading: RunningLoad | None = None) -> int:

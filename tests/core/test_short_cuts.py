@@ -46,7 +46,7 @@ def test_a_miss_and_a_join_count_as_by_get(maxsize: int | None) -> None:
     for key in "aab":
         _enter(short, key)
         long.get(key, 0)
-    assert short.fill(short.running_load(1), "value", 0) == Value("value", 0, is_stale=False)
+    assert short.fill(short.flights[1], "value", 0) == Value("value", 0, is_stale=False)
     long.load_succeeded(1, "value", 0)
     assert asdict(short.stats()) == asdict(long.stats())
     assert list(short) == list(long)
@@ -120,7 +120,7 @@ def test_a_result_with_more_to_do_is_left_to_load_succeeded(name: str) -> None:
     """Nothing is done before it is."""
     cache, value = NOT_FILLED[name]()
     _enter(cache, "a")
-    assert cache.fill(cache.running_load(1), value, 0) is None
+    assert cache.fill(cache.flights[1], value, 0) is None
     assert cache.is_in_flight(1)
     assert any(isinstance(effect, Settle) for effect in cache.load_succeeded(1, value, 0))
 
@@ -144,7 +144,7 @@ def test_a_refresh_takes_the_place_of_the_old_value(maxsize: int | None) -> None
     cache = Keyspace[str](Policy(), maxsize=maxsize)
     cache.put("a", "old", 0)
     cache.refresh("a", 0)
-    assert cache.fill(cache.running_load(1), "new", 0) is not None
+    assert cache.fill(cache.flights[1], "new", 0) is not None
     assert _answer(cache, "a", 1) == "new"
     assert cache.stats().size == 1
 

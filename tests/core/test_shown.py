@@ -70,7 +70,7 @@ def test_errors_show_the_key_as_the_user_says() -> None:
     reply = reply_of(keyspace.get("s3cr3t", 0))
     assert isinstance(reply, Join)
     with pytest.raises(ReentrantLoad, match="the loader of hidden asks for hidden, whose load waits for it"):
-        keyspace.get("s3cr3t", 0, keyspace.running_load(reply.generation))
+        keyspace.get("s3cr3t", 0, keyspace.flights[reply.generation])
 
 
 def test_a_key_of_another_cache_is_not_shown_by_this_ones_function() -> None:
@@ -78,7 +78,7 @@ def test_a_key_of_another_cache_is_not_shown_by_this_ones_function() -> None:
     keyspace, other = Keyspace[str](Policy()), RunningLoad("s3cr3t", 7, 0)
     reply = reply_of(keyspace.get("a", 0))
     assert isinstance(reply, Join)
-    own = keyspace.running_load(reply.generation)
+    own = keyspace.flights[reply.generation]
     own.waits_for = (other,)
     with pytest.raises(ReentrantLoad, match="the loader of a key of another cache asks for 'a', whose"):
         keyspace.get("a", 0, other)

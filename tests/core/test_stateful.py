@@ -277,7 +277,7 @@ class Life(RuleBasedStateMachine):
         load = entry.load
         if load is not None and load.generation not in self.began:
             assert load.generation == len(self.began) + 1, "generations are given in their order, and once"
-            assert self.cache.running_load(load.generation).key == key
+            assert self.cache.flights[load.generation].key == key
             self.began[load.generation] = (key, self.known[key])
             self.running.append(load.generation)
 

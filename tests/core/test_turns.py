@@ -45,7 +45,7 @@ def told(effects: Effects) -> list[object]:
 def test_one_load_too_many_waits_for_its_turn() -> None:
     """Its caller has joined; the order to start it comes when another load is over."""
     keyspace = full()
-    first = keyspace.running_load(1)
+    first = keyspace.flights[1]
     effects = keyspace.get("second", 0)
     assert reply_of(effects) == Join(2, leads=True)
     assert starts(effects) == []
@@ -63,24 +63,24 @@ def test_the_short_cut_leaves_it_to_get() -> None:
 def test_what_callers_wait_for_comes_before_refreshes() -> None:
     """A refresh that was ordered first is started last."""
     keyspace = full()
-    first = keyspace.running_load(1)
+    first = keyspace.flights[1]
     assert starts(keyspace.refresh("warm", 0)) == []
     keyspace.get("needed", 0)
     assert starts(keyspace.load_over(first, 0)) == [3]
-    assert starts(keyspace.load_over(keyspace.running_load(3), 0)) == [2]
+    assert starts(keyspace.load_over(keyspace.flights[3], 0)) == [2]
 
 
 def test_load_inside_a_load_takes_no_turn() -> None:
     """The outer one could never end otherwise."""
     keyspace = full()
-    assert starts(keyspace.get("inner", 0, keyspace.running_load(1))) == [2]
+    assert starts(keyspace.get("inner", 0, keyspace.flights[1])) == [2]
 
 
 @pytest.mark.parametrize("by", ["timer", "lookup", "turn"])
 def test_deadline_that_passes_before_the_turn_is_told_so(by: str) -> None:
     """The load was not too slow: it was never begun."""
     keyspace = full(load_timeout=1)
-    first = keyspace.running_load(1)
+    first = keyspace.flights[1]
     keyspace.get("second", 0)
     late = 2 * SECOND
     match by:
@@ -112,7 +112,7 @@ def test_lookup_of_another_key_does_not_look_at_those_that_wait() -> None:
 def test_superseded_load_gives_up_its_place() -> None:
     """It is not started when its turn would have come."""
     keyspace = full()
-    first = keyspace.running_load(1)
+    first = keyspace.flights[1]
     keyspace.get("second", 0)
     keyspace.put("second", "value", 0)
     assert starts(keyspace.load_over(first, 0)) == []
@@ -123,7 +123,7 @@ def test_caller_who_takes_over_a_load_that_has_not_begun_counts_once() -> None:
     keyspace = Keyspace[str](Policy())
     keyspace.refresh("k", 0)
     assert reply_of(keyspace.get("k", 0)) == Join(1, leads=False)
-    keyspace.supersede(keyspace.running_load(1))
+    keyspace.supersede(keyspace.flights[1])
     assert reply_of(keyspace.get("k", 0)) == Join(2, leads=True)
     assert (keyspace.stats().joins, keyspace.stats().misses) == (0, 1)
 
@@ -143,7 +143,7 @@ def test_turn_of_a_load_that_a_caller_takes_over_is_his() -> None:
     assert starts(keyspace.refresh("k", 0)) == [1]
     assert starts(keyspace.refresh("other", 0)) == []
     keyspace.get("k", 0)
-    assert starts(keyspace.supersede(keyspace.running_load(1))) == []
+    assert starts(keyspace.supersede(keyspace.flights[1])) == []
     assert starts(keyspace.get("k", 0)) == [3]
     assert starts(keyspace.next_turn(0)) == []
 
@@ -154,7 +154,7 @@ def test_turn_that_the_caller_does_not_take_goes_to_another() -> None:
     keyspace.refresh("k", 0)
     keyspace.refresh("other", 0)
     keyspace.get("k", 0)
-    keyspace.supersede(keyspace.running_load(1))
+    keyspace.supersede(keyspace.flights[1])
     assert starts(keyspace.next_turn(0)) == [2]
 
 
@@ -162,15 +162,15 @@ def test_load_for_which_another_load_waits_takes_no_turn() -> None:
     """Its turn would never come: the load that has it waits."""
     keyspace = full()
     assert starts(keyspace.get("inner", 0)) == []
-    assert starts(keyspace.get("inner", 0, keyspace.running_load(1))) == [2]
-    assert not keyspace.waits_for_turn(keyspace.running_load(2))
+    assert starts(keyspace.get("inner", 0, keyspace.flights[1])) == [2]
+    assert not keyspace.waits_for_turn(keyspace.flights[2])
 
 
 def test_load_that_turns_out_to_be_waited_for_by_another_takes_no_turn() -> None:
     """As where a task that the load started waits for it, and then the load for the task."""
     keyspace = full()
     keyspace.get("inner", 0)
-    first, second = keyspace.running_load(1), keyspace.running_load(2)
+    first, second = keyspace.flights[1], keyspace.flights[2]
     assert starts(keyspace.begin_wait(first, second)) == [2]
     assert starts(keyspace.begin_wait(first, second)) == []
 
@@ -192,7 +192,7 @@ def test_load_that_has_not_begun_gives_its_turn_to_one_that_callers_wait_for() -
     (warm,) = keyspace.turns()
     assert starts(keyspace.yield_turn(warm)) == [2]
     assert keyspace.waits_for_turn(warm)
-    assert starts(keyspace.load_over(keyspace.running_load(2), 0)) == [1]
+    assert starts(keyspace.load_over(keyspace.flights[2], 0)) == [1]
 
 
 def test_nothing_runs_after_a_fork() -> None:
@@ -208,10 +208,10 @@ def test_without_a_bound_nobody_has_a_turn_or_waits_for_one() -> None:
     keyspace = Keyspace[str](Policy())
     keyspace.get("k", 0)
     assert keyspace.turns() == []
-    assert keyspace.yield_turn(keyspace.running_load(1)) == ()
-    assert keyspace.load_over(keyspace.running_load(1), 0) == ()
+    assert keyspace.yield_turn(keyspace.flights[1]) == ()
+    assert keyspace.load_over(keyspace.flights[1], 0) == ()
     keyspace.nothing_runs()
-    assert not keyspace.waits_for_turn(keyspace.running_load(1))
+    assert not keyspace.waits_for_turn(keyspace.flights[1])
 
 
 def test_caller_who_is_refused_is_told_how_many_wait() -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from herdless_core import NEVER, Policy
 from herdless_verify import mistakes
@@ -18,8 +18,6 @@ from herdless_verify.exploration.situations import is_possible
 from herdless_verify.exploration.ticks import in_ticks
 from herdless_verify.tlc import check as tlc
 from herdless_verify.tlc import configurations, counterexample, mistaken, tla, toolbox, watched
-
-SAME_STEPS_IN_WORDS: Final = "The code takes the steps of the specification, and no others, orders included."
 
 
 def model_checking(work: Work) -> list[Task]:
