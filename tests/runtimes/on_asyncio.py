@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from tests.runtimes.async_gate import AsyncGate
+
 
 async def ticks(count: int = 10) -> None:
     """Let the loop run for so many iterations: more than any chain of wake-ups in the cache is long."""
@@ -12,23 +14,11 @@ async def ticks(count: int = 10) -> None:
         await asyncio.sleep(0)
 
 
-class Gate:
+class Gate(AsyncGate):
     """A loader whose loads wait for the gate."""
 
     def __init__(self) -> None:
-        self.open = asyncio.Event()
-        self.keys: list[str] = []
-        self.cancelled: list[str] = []
-
-    async def load(self, key: str) -> str:
-        """Wait for the gate."""
-        self.keys.append(key)
-        try:
-            await self.open.wait()
-        except asyncio.CancelledError:
-            self.cancelled.append(key)
-            raise
-        return key.upper()
+        super().__init__(asyncio.Event(), asyncio.CancelledError)
 
 
 def run(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import trio
 
+from tests.runtimes.async_gate import AsyncGate
+
 
 async def echo(key: str) -> str:
     """Load at once, with a checkpoint as any load has."""
@@ -11,23 +13,11 @@ async def echo(key: str) -> str:
     return key
 
 
-class Gate:
+class Gate(AsyncGate):
     """A loader whose loads wait for the gate."""
 
     def __init__(self) -> None:
-        self.open = trio.Event()
-        self.keys: list[str] = []
-        self.cancelled: list[str] = []
-
-    async def load(self, key: str) -> str:
-        """Wait for the gate."""
-        self.keys.append(key)
-        try:
-            await self.open.wait()
-        except trio.Cancelled:
-            self.cancelled.append(key)
-            raise
-        return key.upper()
+        super().__init__(trio.Event(), trio.Cancelled)
 
 
 def virtual_clock() -> int:
