@@ -202,15 +202,21 @@ class AsyncioLoads(BaseCache[K, V, AsyncioLoad], Generic[K, V]):
 
     def _settle(self, flight: AsyncioLoad, outcome: Woken) -> None:
         if flight.task is not None:
-            for ended in [task for task in self._tasks if task.done()]:  # of which `_over` was not told
-                self._tasks.discard(ended)
-            self._tasks.add(flight.task)
+            self._forget_ended()
+            if not flight.loop.is_closed():
+                self._tasks.add(flight.task)
         if not flight.is_shared:
             call_in(flight.loop, _wake, flight.waiters.copy(), outcome)
         else:
             for waiter in flight.waiters:
                 call_in(waiter.get_loop(), _wake, (waiter,), outcome)
         flight.waiters.clear()  # last: where this is broken off, those who are left are woken again
+
+    def _forget_ended(self) -> None:
+        """Tasks that ended without a word, and those of closed loops, which never end."""
+        for task in list(self._tasks):
+            if task.done() or task.get_loop().is_closed():
+                self._tasks.discard(task)
 
     def _settle_here(self, flight: AsyncioLoad, outcome: Outcome) -> None:
         if flight.is_shared:

@@ -195,7 +195,10 @@ class Cache(AsyncioLoads[K, V]):
         loop = asyncio._get_running_loop()
         if loop is None or loop is self._home:
             return
-        dead = [each for each in self._flights.values() if each.loop.is_closed()] if loop not in self._loops else []
+        dead = []
+        if loop not in self._loops:
+            dead = [each for each in self._flights.values() if each.loop.is_closed()]
+            self._forget_ended()
         entered = self._keyspace.entry(key).flight
         flight = None if entered is None else self._flights.get(entered.generation)
         if flight is not None and flight.loop is not loop and not flight.loop.is_running() and flight not in dead:
@@ -216,9 +219,9 @@ class Cache(AsyncioLoads[K, V]):
                 self._drop_here(flight)
             elif flight is not own:
                 return True
+        self._forget_ended()
         return any(
-            task is not current and not task.done() and (task.get_loop() is loop or task.get_loop().is_running())
-            for task in self._tasks
+            task is not current and (task.get_loop() is loop or task.get_loop().is_running()) for task in self._tasks
         )
 
 

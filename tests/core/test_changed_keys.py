@@ -299,6 +299,8 @@ def _fails_beside(left: int, maxsize: int | None, seconds: int, *, is_visited: b
     cache.invalidate("stranger 2", now)
     has_failed = key.left == 0
     key.left = 0
+    cache.invalidate(key, now)
+    assert cache.peek(key, now) is None, "it was in two tables, and has left one"
     for number in range(40):
         load_at_once(cache, number, now)
     load_at_once(cache, key, now)

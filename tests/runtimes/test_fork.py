@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import Any, Final
 
 import pytest
 
+import herdless.asyncio
 from herdless._fork import survive_forks
 from herdless.threads import Cache
 from tests.runtimes.on_threads import run_script
@@ -199,3 +201,18 @@ asyncio.run(main())
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stdout) == (0, "K\n"), done.stderr
+
+
+def test_loads_in_a_thread_go_on_in_the_child() -> None:
+    """That thread is not in the child, where another one is made."""
+
+    async def load(key: str) -> str:
+        return key
+
+    cache = herdless.asyncio.Cache(load, loads_in="thread")
+    assert asyncio.run(cache.get("k")) == "k"
+
+    def check() -> bool:
+        return asyncio.run(asyncio.wait_for(cache.get("another"), PATIENCE)) == "another"
+
+    in_child(check)

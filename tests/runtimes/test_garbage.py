@@ -8,7 +8,7 @@ import gc
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ import trio.testing
 import herdless.asyncio
 import herdless.threads
 import herdless.trio
+from herdless.adapter import LOADING
 
 
 class Big:
@@ -216,3 +217,65 @@ def test_idle_worker_keeps_nothing_of_its_last_load() -> None:
     cache.invalidate("a")
     _wait_for_idle_workers(cache)
     assert seen.alive == 0
+
+
+@pytest.mark.pure("an object of a compiled class cannot be referred to weakly")
+@pytest.mark.parametrize("runtime", ["asyncio", "trio", "threads"])
+def test_nothing_of_a_load_waits_for_the_collector(runtime: str) -> None:
+    """Its flight and its task hold each other while it runs, and no longer."""
+    flights: list[weakref.ref[Any]] = []
+
+    def see(key: str) -> str:
+        flights.append(weakref.ref(LOADING.get()))
+        return key
+
+    async def load(key: str) -> str:
+        return see(key)
+
+    async def main() -> None:
+        cache = herdless.asyncio.Cache(load, load_timeout=60)
+        for key in "abc":
+            await cache.get(key)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert_all_gone()
+
+    async def main_in_trio() -> None:
+        async with herdless.trio.Cache(load, load_timeout=60) as cache:
+            for key in "abc":
+                await cache.get(key)
+            await trio.testing.wait_all_tasks_blocked()
+            assert_all_gone()
+
+    def assert_all_gone() -> None:
+        assert len(flights) == 3
+        assert [flight() for flight in flights] == [None] * 3
+
+    match runtime:
+        case "asyncio":
+            asyncio.run(main())
+        case "trio":
+            trio.run(main_in_trio)
+        case _:
+            cache = herdless.threads.Cache(see, load_timeout=60)
+            for key in "abc":
+                cache.get(key)
+            _wait_for_idle_workers(cache)
+            assert_all_gone()
+
+
+def test_an_idle_worker_keeps_nothing_of_the_context_of_its_last_load() -> None:
+    """A request may be in a context variable, and a worker idle for long."""
+    request: ContextVar[Any] = ContextVar("request")
+    seen: list[weakref.ref[Any]] = []
+
+    def ask_in_a_request() -> None:
+        big = Big()
+        seen.append(weakref.ref(big))
+        request.set(big)
+        cache.get("k", timeout=60)
+
+    cache = herdless.threads.Cache(str.upper)
+    copy_context().run(ask_in_a_request)
+    _wait_for_idle_workers(cache)
+    assert seen[0]() is None

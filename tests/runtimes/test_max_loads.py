@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import pytest
@@ -145,7 +147,7 @@ def test_threads_that_hang_are_bounded() -> None:
 
     cache = herdless.threads.Cache(load, max_loads=3, load_timeout=5, clock=clock)
     for key in range(20):
-        clock_moves = threading.Thread(target=_move, args=(clock, cache))
+        clock_moves = threading.Thread(target=_move, args=(clock, cache, origin, min(key + 1, 3)))
         clock_moves.start()
         with pytest.raises((LoadTimeout, TooManyLoads)):
             cache.get(key)
@@ -154,10 +156,10 @@ def test_threads_that_hang_are_bounded() -> None:
     release.set()
 
 
-def _move(clock: VirtualClock, cache: herdless.threads.Cache[int, None]) -> None:
-    """Let the deadline pass as soon as the caller waits, and have it looked at."""
-    while not cache.stats().in_flight:
-        pass
+def _move(clock: VirtualClock, cache: herdless.threads.Cache[int, None], origin: Origin, asked: int) -> None:
+    """Let the deadline pass as soon as the caller waits and so many ask the origin, and have it looked at."""
+    while not cache.stats().in_flight or origin.running < asked:
+        time.sleep(0)  # a load that has not begun at its deadline is never begun
     clock.advance(6)
     for flight in list(cache._flights.values()):
         cache._deadline_passed(flight)
@@ -488,3 +490,84 @@ def test_turn_that_a_lookup_inside_a_load_sets_free_is_taken_at_once() -> None:
         job()
     assert cache.peek("late") == "late"
     assert cache.stats().in_flight == 0
+
+
+def test_refresh_that_is_overtaken_in_the_queue_gives_its_turn_back() -> None:
+    """Nobody calls its loader any more, so nothing else would end it."""
+    release = threading.Event()
+    with ThreadPoolExecutor(1) as executor:
+        busy = executor.submit(release.wait, PATIENCE)
+        cache = herdless.threads.Cache(str.upper, max_loads=1, executor=executor)
+        cache.refresh("k")
+        cache.put("k", "put")
+        release.set()
+        assert cache.get("another", timeout=PATIENCE) == "ANOTHER"
+    assert busy.result()
+
+
+def test_load_that_was_begun_keeps_its_turn_though_its_launch_was_interrupted() -> None:
+    """A thread runs it already: one more would be one too many."""
+    origin, has_begun, release = Origin(), threading.Event(), threading.Event()
+
+    def load(key: str) -> str:
+        with origin:
+            has_begun.set()
+            assert release.wait(PATIENCE)
+            return key
+
+    class Interrupted(ThreadPoolExecutor):
+        """Ctrl-C comes when the first job has been handed over, and runs."""
+
+        is_first = True
+
+        def submit(self, *args: Any, **options: Any) -> Any:
+            submitted = super().submit(*args, **options)
+            if self.is_first:
+                self.is_first = False
+                assert has_begun.wait(PATIENCE)
+                raise KeyboardInterrupt
+            return submitted
+
+    with Interrupted(2) as executor:
+        cache = herdless.threads.Cache(load, max_loads=1, executor=executor)
+        with pytest.raises(KeyboardInterrupt):
+            cache.refresh("begun")
+        cache.refresh("waits")
+        assert origin.running == 1
+        assert cache.stats().in_flight == 2
+        release.set()
+        cache.settled(PATIENCE)
+    assert origin.most == 1
+
+
+class Finalized:
+    """A value whose finalizer asks the cache."""
+
+    def __init__(self, ask: Callable[[], object]) -> None:
+        self._ask = ask
+
+    def __del__(self) -> None:
+        self._ask()
+
+
+@pytest.mark.parametrize("by", ["get", "refresh", "invalidate"])
+def test_what_leaves_is_let_go_when_the_load_that_is_to_follow_is_on_its_way(by: str) -> None:
+    """Its finalizer may wait for that very load, on the thread that was to launch it."""
+    clock = VirtualClock()
+    told: list[object] = []
+
+    def load(key: str) -> Any:
+        return key
+
+    cache = herdless.threads.Cache[str, Any](load, ttl=10, clock=clock)
+    cache.put("k", Finalized(lambda: told.append(cache.get("k", timeout=PATIENCE))))
+    clock.advance(20)
+    match by:
+        case "get":
+            assert cache.get("k", timeout=PATIENCE) == "k"
+        case "refresh":
+            cache.refresh("k")
+        case _:
+            cache.invalidate("k")
+    cache.settled(PATIENCE)
+    assert told == ["k"]

@@ -17,7 +17,7 @@ import trio
 import herdless.asyncio
 import herdless.trio
 from herdless.threads import Cache
-from herdless_core import MisuseError, Put, Step
+from herdless_core import Invalidate, MisuseError, Put, Step
 from tests.interrupts.tables import assert_tables_agree
 
 CHANGES: dict[str, Callable[[Any, object], None]] = {
@@ -170,7 +170,8 @@ def test_a_lookup_inside_the_lock_is_refused(runtime: str, method: str) -> None:
         async with cache:
             await main()
 
-    cache = RUNTIMES[runtime](load_in_threads if runtime == "threads" else load, observe=observe)
+    options = {"checkpoint": "never"} if runtime == "trio" else {}
+    cache = RUNTIMES[runtime](load_in_threads if runtime == "threads" else load, observe=observe, **options)
     match runtime:
         case "asyncio":
             asyncio.run(main())
@@ -187,3 +188,16 @@ def run_on_the_spot(returned: Any) -> None:
     if inspect.isawaitable(returned):
         coroutine: Any = returned  # of another type where it is compiled
         coroutine.send(None)
+
+
+def test_a_change_that_comes_when_the_cache_was_closed_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    """There is nothing left that it could change."""
+
+    def observe(_key: object, step: Step) -> None:
+        if isinstance(step.event, Invalidate):
+            cache.put("another", "too late")
+
+    cache = Cache[str, str](str.upper, observe=observe)
+    cache.put("k", "value")
+    cache.close()
+    assert not caplog.records
