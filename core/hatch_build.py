@@ -43,6 +43,7 @@ INTERPRETED: Final = {
     "_plain": "only durable_objects uses it",
     "table": "only checkers and documents read it",
     "_call": "keys are tuples that know their hash, and mypyc has no class derived from tuple",
+    "_daemons": "mypyc has no class derived from partial",
     "_decorator": "what takes the place of a function is bound to instances as only Python can",
     "_errors": "mypyc has no class with two bases; and users may derive from these",
     "_fork": "what is referred to weakly must be interpreted",

@@ -181,8 +181,8 @@ class ThreadsLoads(BaseCache[K, V, ThreadsLoad], Generic[K, V]):
         return functools.partial(contextvars.copy_context().run, self._run_aside, flight)
 
     def _job_over(self, flight: ThreadsLoad, job: Future[object]) -> None:
-        if job.cancelled() and not flight.is_begun:
-            self._dropped(flight)  # the executor was shut down
+        if not flight.is_begun and (job.cancelled() or job.exception() is not None):
+            self._dropped(flight)  # the executor was shut down, or the job interrupted at its very first instruction
 
     def _give_up_overdue(self, now: int) -> None:
         """A refresh whose time is over may hang for ever: it does not keep others from being run."""

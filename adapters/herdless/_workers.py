@@ -17,6 +17,7 @@ from threading import get_ident
 from typing import Final, Generic, Protocol, TypeAlias, TypeVar, final
 
 from herdless import _primitives
+from herdless._daemons import Begun, start_daemon
 
 Job: TypeAlias = Callable[[], object]
 
@@ -94,7 +95,7 @@ class Workers(Generic[L]):
             while True:
                 self._wanted.pop()
                 try:
-                    _primitives.Thread(target=self._work, name="herdless load", daemon=True).start()
+                    start_daemon(self._work, "herdless load", self._died)
                 except BaseException:
                     self._wanted.append(None)
                     raise
@@ -117,8 +118,13 @@ class Workers(Generic[L]):
         """Whether one more refresh may run: those that were given up do not count. Inside the condition."""
         return sum(is_refresh and not load.has_ended for _, load, is_refresh in self._taken.values()) < MAX_REFRESHERS
 
-    def _work(self) -> None:
+    def _died(self) -> None:
+        """A thread was started and has ended before its first step."""
+        self._locked(self._want_another)
+
+    def _work(self, begun: Begun) -> None:
         try:
+            begun.append(None)
             while self._works():
                 pass
         except BaseException:
@@ -157,7 +163,12 @@ class Workers(Generic[L]):
         if taken is not None:
             job, load, _ = taken
             self._submit(job, load)
-        elif len(self._jobs) > len(self._idle):  # one of them was this thread's to take
+        else:
+            self._want_another()
+
+    def _want_another(self) -> None:
+        """In place of a thread that has ended, if one of the jobs was its own to take. Inside the condition."""
+        if len(self._jobs) > len(self._idle):
             self._wanted.append(None)
 
     def _has_work(self) -> bool:

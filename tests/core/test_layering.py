@@ -56,9 +56,10 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless._observers": Row({CORE}),
     "herdless._room": Row(frozenset()),
     "herdless._log": Row({CORE}),
-    "herdless._workers": Row({"herdless._primitives"}, {"threading"}),
+    "herdless._daemons": Row({"herdless._primitives"}),
+    "herdless._workers": Row({"herdless._daemons", "herdless._primitives"}, {"threading"}),
     "herdless._awaiting": Row(frozenset(), {"asyncio"}),
-    "herdless._loop_thread": Row({"herdless._primitives"}, {"asyncio"}),
+    "herdless._loop_thread": Row({"herdless._daemons"}, {"asyncio"}),
     "herdless._call": Row({CORE}, {"asyncio"}),  # for the mark of an async function before Python 3.12
     "herdless._answers": Row({CORE}),
     "herdless._orders": Row({CORE}, {"threading"}),

@@ -8,15 +8,20 @@ them are at every point, in every runtime.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
+import herdless.asyncio
 import herdless_core
+from herdless import _loop_thread, _workers
 from herdless.testing import Injection, interrupt_everywhere
 from herdless.threads import Cache
 from herdless_core import LoadCancelled
@@ -97,6 +102,13 @@ def test_an_interrupted_worker_leaves_the_cache_whole(situation: Situation, oper
     disturb(partial(in_threads.play, in_workers=True), situation, operation, every=149)
 
 
+def test_a_worker_that_is_interrupted_anywhere_loses_no_load() -> None:
+    """Not even at its very first instruction, before any `except` of its own: nobody else would run the load."""
+    (situation,) = [each for each in SITUATIONS if each.name == "absent, with a deadline"]
+    scene = partial(in_threads.play, in_workers=True, situation=situation, operation="get")
+    assert interrupt_everywhere(scene, files=[str(Path(_workers.__file__))]) > 100
+
+
 @a_third(0)
 def test_an_interrupted_loop_leaves_the_cache_whole(situation: Situation, operation: str) -> None:
     """The interrupt stops the loop; whoever runs it again, or another, finds the cache whole."""
@@ -150,6 +162,8 @@ def test_a_lookup_that_overtakes_others_is_interrupted(error: type[BaseException
     assert interrupt_everywhere(once, every=1 if IS_DEEP else 23, error=error) > 0
 
 
+PATIENCE = 30
+
 STORE = [str(Path(herdless_core.__file__).parent / f"{name}.py") for name in ("_store", "_eviction", "_steps")]
 
 
@@ -160,3 +174,32 @@ def test_an_ordinary_exception_is_not_taken_for_a_key_s_own(name: str, operation
     (situation,) = [each for each in SITUATIONS if each.name == name]
     scene = partial(in_asyncio.play, situation=situation, operation=operation)
     assert interrupt_everywhere(scene, error=TimeLimit, files=STORE) > 0
+
+
+def test_loop_of_the_loads_goes_on_where_its_thread_is_interrupted() -> None:
+    """All loads of a cache with `loads_in="thread"` run there, those of the next lookups too."""
+
+    def once(injection: Injection) -> None:
+        threads: list[threading.Thread] = []
+
+        class Disturbed(threading.Thread):
+            def run(self) -> None:
+                threads.append(self)
+                with injection:
+                    super().run()
+
+        async def load(key: str) -> str:
+            return key
+
+        async def main() -> None:
+            async with herdless.asyncio.Cache(load, loads_in="thread") as cache:
+                assert await asyncio.wait_for(cache.get("a"), PATIENCE) == "a"
+                injection.stop()
+                assert await asyncio.wait_for(cache.get("b"), PATIENCE) == "b"
+
+        with patch("herdless._primitives.Thread", Disturbed):
+            asyncio.run(main())
+            while threads:
+                threads.pop().join()
+
+    assert interrupt_everywhere(once, files=[str(Path(_loop_thread.__file__))]) > 10

@@ -9,7 +9,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar, copy_context
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import trio
@@ -19,6 +19,9 @@ import herdless.asyncio
 import herdless.threads
 import herdless.trio
 from herdless.adapter import LOADING
+from herdless.testing import VirtualClock
+
+PATIENCE: Final = 30
 
 
 class Big:
@@ -279,3 +282,36 @@ def test_an_idle_worker_keeps_nothing_of_the_context_of_its_last_load() -> None:
     copy_context().run(ask_in_a_request)
     _wait_for_idle_workers(cache)
     assert seen[0]() is None
+
+
+class Finalized:
+    """A value whose finalizer asks the cache."""
+
+    def __init__(self, ask: Callable[[], object]) -> None:
+        self._ask = ask
+
+    def __del__(self) -> None:
+        self._ask()
+
+
+@pytest.mark.parametrize("by", ["get", "refresh", "invalidate"])
+def test_what_leaves_is_let_go_when_the_load_that_is_to_follow_is_on_its_way(by: str) -> None:
+    """Its finalizer may wait for that very load, on the thread that was to launch it."""
+    clock = VirtualClock()
+    told: list[object] = []
+
+    def load(key: str) -> Any:
+        return key
+
+    cache = herdless.threads.Cache[str, Any](load, ttl=10, clock=clock)
+    cache.put("k", Finalized(lambda: told.append(cache.get("k", timeout=PATIENCE))))
+    clock.advance(20)
+    match by:
+        case "get":
+            assert cache.get("k", timeout=PATIENCE) == "k"
+        case "refresh":
+            cache.refresh("k")
+        case _:
+            cache.invalidate("k")
+    cache.settled(PATIENCE)
+    assert told == ["k"]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextvars
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Thread
+from types import FrameType
 
 import pytest
 
-from herdless._threads_loads import ThreadsLoad
+from herdless._threads_loads import ThreadsLoad, ThreadsLoads
 from herdless._workers import MAX_REFRESHERS, Workers
 from herdless.threads import Cache, cached
 from herdless_core import NEVER, LoadCancelled, Pending, Step
@@ -227,3 +229,23 @@ def test_decorated_function() -> None:
 
     assert shout("a") == shout("a") == "A"
     assert loads == ["a"]
+
+
+@pytest.mark.pure("a compiled method has no first instruction")
+def test_job_that_an_executor_could_not_begin_is_given_up() -> None:
+    """An exception at its very first instruction is in the executor's future, where nobody looks."""
+    begin, struck = ThreadsLoads._run_aside.__code__, threading.Event()
+
+    def interrupt(frame: FrameType, _event: str, _argument: object) -> None:
+        if frame.f_code is begin and not struck.is_set():
+            struck.set()
+            raise KeyboardInterrupt
+
+    def trace_the_worker() -> None:
+        sys.settrace(interrupt)
+
+    cache = Cache(str.upper, executor=ThreadPoolExecutor(1, initializer=trace_the_worker))
+    with pytest.raises(LoadCancelled):
+        cache.get("k", timeout=PATIENCE)
+    assert struck.is_set()
+    assert cache.get("k", timeout=PATIENCE) == "K"

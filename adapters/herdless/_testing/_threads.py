@@ -75,7 +75,7 @@ class Spawned(Generic[T]):
         self.is_known = False
         """Whether somebody was told of the error."""
         self._threads: Final = threads
-        self._body: Final = body
+        self._body = body
         self._value: T
         self.thread: Final = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -104,6 +104,7 @@ class Spawned(Generic[T]):
             self.error = error
         finally:
             sys.settrace(None)
+            del self._body  # as `threading.Thread` does
             self._threads.end(self)
 
 
