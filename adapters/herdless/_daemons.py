@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from threading import Thread
 from typing import Final, TypeAlias, final
-
-from herdless import _primitives
 
 Begun: TypeAlias = list[None]
 """Empty until the thread has come to a line from which on an `except` of its own sees whatever is raised there."""
@@ -21,7 +20,7 @@ def start_daemon(work: Callable[[Begun], None], name: str, died: Callable[[], No
     begun: Begun = []
     target = _Target(work, begun)
     target.tells_of_its_end = _TellsOfItsEnd(died, begun)
-    thread = _primitives.Thread(target=target, name=name, daemon=True)
+    thread = Thread(target=target, name=name, daemon=True)
     del target
     try:
         thread.start()

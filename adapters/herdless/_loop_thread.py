@@ -7,7 +7,8 @@ import contextlib
 import functools
 from typing import Final, final
 
-from herdless._daemons import Begun, start_daemon
+from herdless import _primitives
+from herdless._daemons import Begun
 
 
 @final
@@ -30,7 +31,9 @@ class LoopThread:
 
 
 def _start(loop: asyncio.AbstractEventLoop, over: list[None]) -> None:
-    start_daemon(functools.partial(_work, loop, over), "herdless loads", functools.partial(_start, loop, over))
+    _primitives.start_daemon(
+        functools.partial(_work, loop, over), "herdless loads", functools.partial(_start, loop, over)
+    )
 
 
 def _work(loop: asyncio.AbstractEventLoop, over: list[None], begun: Begun) -> None:

@@ -3,6 +3,8 @@
 Used as `_primitives.Lock()`, when something is made and never on the way of a hit, so it costs nothing when unused.
 """
 
-from threading import Condition, Event, Lock, RLock, Thread
+from threading import Condition, Event, Lock, RLock
 
-__all__ = ["Condition", "Event", "Lock", "RLock", "Thread"]
+from herdless._daemons import start_daemon
+
+__all__ = ["Condition", "Event", "Lock", "RLock", "start_daemon"]

@@ -17,7 +17,7 @@ from threading import get_ident
 from typing import Final, Generic, Protocol, TypeAlias, TypeVar, final
 
 from herdless import _primitives
-from herdless._daemons import Begun, start_daemon
+from herdless._daemons import Begun
 
 Job: TypeAlias = Callable[[], object]
 
@@ -95,7 +95,7 @@ class Workers(Generic[L]):
             while True:
                 self._wanted.pop()
                 try:
-                    start_daemon(self._work, "herdless load", self._died)
+                    _primitives.start_daemon(self._work, "herdless load", self._died)
                 except BaseException:
                     self._wanted.append(None)
                     raise

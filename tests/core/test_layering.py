@@ -52,14 +52,14 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless": Row({CORE}),
     "herdless._lookup": Row(frozenset()),
     "herdless._fork": Row(frozenset()),
-    "herdless._primitives": Row(frozenset(), {"threading"}),
     "herdless._observers": Row({CORE}),
     "herdless._room": Row(frozenset()),
     "herdless._log": Row({CORE}),
-    "herdless._daemons": Row({"herdless._primitives"}),
+    "herdless._daemons": Row(frozenset(), {"threading"}),
+    "herdless._primitives": Row({"herdless._daemons"}, {"threading"}),
     "herdless._workers": Row({"herdless._daemons", "herdless._primitives"}, {"threading"}),
     "herdless._awaiting": Row(frozenset(), {"asyncio"}),
-    "herdless._loop_thread": Row({"herdless._daemons"}, {"asyncio"}),
+    "herdless._loop_thread": Row({"herdless._daemons", "herdless._primitives"}, {"asyncio"}),
     "herdless._call": Row({CORE}, {"asyncio"}),  # for the mark of an async function before Python 3.12
     "herdless._answers": Row({CORE}),
     "herdless._orders": Row({CORE}, {"threading"}),
@@ -104,7 +104,9 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless.durable_objects": Row({CORE, "herdless._durable"}),
     "herdless._trace": Row({CORE}, {"asyncio", "threading", "trio"}),  # whose task it is, if they are there already
     "herdless.trace": Row({"herdless._trace"}),
-    "herdless._testing": Row({CORE, "herdless", "herdless._trace", "herdless._primitives"}, {"asyncio", "threading"}),
+    "herdless._testing": Row(
+        {CORE, "herdless", "herdless._daemons", "herdless._trace", "herdless._primitives"}, {"asyncio", "threading"}
+    ),
     "herdless._testing._trio": Row({CORE, "herdless._testing"}, {"trio"}),
     "herdless.testing": Row({"herdless._testing", "herdless._testing._trio"}),
     "herdless._command": Row({CORE, "herdless._trace"}, {"rich"}),

@@ -197,7 +197,7 @@ def test_loop_of_the_loads_goes_on_where_its_thread_is_interrupted() -> None:
                 injection.stop()
                 assert await asyncio.wait_for(cache.get("b"), PATIENCE) == "b"
 
-        with patch("herdless._primitives.Thread", Disturbed):
+        with patch("herdless._daemons.Thread", Disturbed):
             asyncio.run(main())
             while threads:
                 threads.pop().join()

@@ -232,7 +232,7 @@ def test_thread_that_begins_may_order_another_load(monkeypatch: pytest.MonkeyPat
                 assert not meddling[0].is_alive(), "it waits for whoever waits for it"
             super().start()
 
-    monkeypatch.setattr("herdless._primitives.Thread", Beginning)
+    monkeypatch.setattr("herdless._daemons.Thread", Beginning)
     cache.refresh("k")
     cache.settled(PATIENCE)
     assert (cache.peek("k"), cache.peek("other")) == ("K", "OTHER")
@@ -249,7 +249,7 @@ def test_load_for_which_no_thread_can_be_had_is_told_so(monkeypatch: pytest.Monk
             raise RuntimeError("can't start new thread")
 
     with monkeypatch.context() as patched:
-        patched.setattr("herdless._primitives.Thread", Refused)
+        patched.setattr("herdless._daemons.Thread", Refused)
         with pytest.raises(RuntimeError, match="can't start new thread"):
             cache.get("k", timeout=PATIENCE)
     assert cache.get("k", timeout=PATIENCE) == "K"

@@ -249,3 +249,33 @@ def test_job_that_an_executor_could_not_begin_is_given_up() -> None:
         cache.get("k", timeout=PATIENCE)
     assert struck.is_set()
     assert cache.get("k", timeout=PATIENCE) == "K"
+
+
+@pytest.mark.pure("a compiled method has no first instruction")
+def test_load_of_a_thread_that_dies_before_its_first_step_is_run_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No `except` of its own sees an exception that is raised at its very first instruction."""
+    begin, struck = Workers._work.__code__, threading.Event()
+
+    def interrupt(frame: FrameType, _event: str, _argument: object) -> None:
+        if frame.f_code is begin and not struck.is_set():
+            struck.set()
+            raise KeyboardInterrupt
+
+    def ask() -> None:
+        sys.settrace(None)
+        answers.append(cache.get("k", timeout=PATIENCE))
+
+    kept: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", kept.append)  # one that keeps the traceback, as an error tracker does
+    answers: list[str] = []
+    cache = Cache(str.upper)
+    threading.settrace(interrupt)
+    try:
+        asks = Thread(target=ask, daemon=True)
+        asks.start()
+        asks.join(PATIENCE)
+    finally:
+        threading.settrace(None)
+    assert struck.is_set()
+    assert kept
+    assert answers == ["K"]

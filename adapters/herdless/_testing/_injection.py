@@ -13,8 +13,6 @@ disturbed at the next point, until a run has no more points. Points are
 
 from __future__ import annotations
 
-import contextlib
-import dis
 import functools
 import sys
 import threading
@@ -22,11 +20,12 @@ import traceback
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType
 from typing import Any, Final, ParamSpec, TypeAlias, TypeVar, final
 
 import herdless
 import herdless_core
+from herdless._testing._points import Driver, make_driver, place_of, watching
 from herdless._testing._schedule import NotDeterministic
 
 P = ParamSpec("P")
@@ -34,8 +33,6 @@ T = TypeVar("T")
 
 STUCK_SECONDS: Final = 10.0
 """A run that has not ended after so long hangs. One that does not hang takes milliseconds."""
-
-_SUSPENDS: Final = dis.opmap["YIELD_VALUE"]
 
 MAX_HANGS: Final = 3
 """After so many no more points are tried."""
@@ -86,12 +83,11 @@ class Injection:
         self._number: Final = number
         self._act: Final = act
         self._files: Final = tuple(files)
-        self._codes: Final[dict[CodeType, bytes]] = {}
         self._is_wanted: Final[dict[str, bool]] = {}
         self._subject: Any = None
         self._is_stopped = False
-        self._outer: Final[dict[int, tuple[Any, Any, FrameType]]] = {}
-        """What traced and profiled the threads inside of a block before, and the block's own frame, by thread."""
+        self._inside: Final[dict[int, Driver]] = {}
+        """What tells of the points of each thread inside of a block."""
 
     # For the scene
 
@@ -119,54 +115,29 @@ class Injection:
 
     def pass_point(self, place: str) -> None:
         """A point of the scene's own, as in the `__hash__` of a key."""
-        if threading.get_ident() in self._outer and self._is_next():
+        if threading.get_ident() in self._inside and self._is_next():
             self._strike(place)
 
     def __enter__(self) -> Injection:
-        self._outer[threading.get_ident()] = sys.gettrace(), sys.getprofile(), sys._getframe(1)
+        self._inside[threading.get_ident()] = driver = make_driver(self._wants, self._pass)
         if self._files and self.point is None:
-            sys._getframe().f_trace_opcodes = True  # Python 3.12 looks whether anybody wants them when tracing is set
-            sys.setprofile(self._profile)
-            sys.settrace(self._trace)
+            driver.begin(sys._getframe(1))
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> bool:
-        trace, profile, _ = self._outer[threading.get_ident()]
-        sys.settrace(trace)
-        sys.setprofile(profile)
-        del self._outer[threading.get_ident()]
+        self._inside.pop(threading.get_ident()).end()
         return error is not None and type(error) is type(self.error)
 
     # For the interpreter
 
-    def _trace(self, frame: FrameType, _event: str, _argument: object) -> Callable[..., Any] | None:
-        if self.point is not None or not self._wants(frame):
-            return None
-        frame.f_trace = self._trace_opcode  # first: Python 3.13 looks for it when opcodes are asked for
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        return self._trace_opcode
+    def _pass(self, code: CodeType, offset: int, function: object) -> None:
+        if self._is_next():
+            self._strike(place_of(code, offset, function))
 
-    def _trace_opcode(self, frame: FrameType, event: str, _argument: object) -> Callable[..., Any]:
-        if event == "opcode" and self.point is None and self._is_signal_seen(frame) and self._is_next():
-            self._strike(f"before {_instruction(frame)}")
-        return self._trace_opcode
-
-    def _is_signal_seen(self, frame: FrameType) -> bool:
-        """Not where a coroutine is about to be suspended: what it awaits has been told that it was, and no interpreter
-        looks for signals there.
-        """
-        code = self._codes.get(frame.f_code)
-        if code is None:
-            code = self._codes[frame.f_code] = frame.f_code.co_code
-        return code[frame.f_lasti] != _SUSPENDS
-
-    def _profile(self, frame: FrameType, event: str, argument: Any) -> None:
-        is_callee = frame is not self._outer[threading.get_ident()][2]
-        if event == "c_return" and is_callee and self._wants(frame) and self._is_next():
-            self._strike(f"after {getattr(argument, '__qualname__', argument)} in {_instruction(frame)}")
-
-    def _wants(self, frame: FrameType) -> bool:
-        name = frame.f_code.co_filename
+    def _wants(self, code: CodeType) -> bool:
+        if self.point is not None:
+            return False
+        name = code.co_filename
         if name not in self._is_wanted:
             path = Path(name)
             self._is_wanted[name] = any(Path(each) in (path, *path.parents) for each in self._files)
@@ -179,9 +150,7 @@ class Injection:
         return self.count == self._number
 
     def _strike(self, place: str) -> None:
-        if sys.version_info < (3, 12):  # which takes the instructions back of what runs just now, and crashes by that
-            sys.settrace(None)
-            sys.setprofile(None)
+        self._inside[threading.get_ident()].stop()
         self.point = Point(self.count, place)
         try:
             self._act(self._subject)
@@ -249,6 +218,11 @@ def call_everywhere(
 
 
 def _everywhere(scene: Scene, act: Callable[[Any], object], files: tuple[str, ...], numbers: range) -> int:
+    with watching():
+        return _each(scene, act, files, numbers)
+
+
+def _each(scene: Scene, act: Callable[[Any], object], files: tuple[str, ...], numbers: range) -> int:
     warm_up, undisturbed = Injection(None, act, files), Injection(None, act, files)
     error = _run(scene, warm_up) or _run(scene, undisturbed)  # what is done once for all is done in the first
     if error is not None:
@@ -309,12 +283,3 @@ def _run(scene: Scene, injection: Injection) -> BaseException | None:
         stack = sys._current_frames().get(thread.ident or 0)
         return _Hangs("it hangs:\n" + "".join(traceback.format_stack(stack)))
     return errors[0] if errors else None
-
-
-def _instruction(frame: FrameType) -> str:
-    """The instruction at which a frame is."""
-    code = frame.f_code
-    with contextlib.suppress(IndexError):
-        name = dis.opname[code.co_code[frame.f_lasti]]
-        return f"{name} at {Path(code.co_filename).name}:{frame.f_lineno} in {code.co_qualname}"
-    return code.co_qualname

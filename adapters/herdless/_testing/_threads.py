@@ -17,6 +17,7 @@ from typing import Any, Final, Generic, TypeVar, final
 from unittest.mock import patch
 
 from herdless import _primitives
+from herdless._daemons import Begun
 from herdless._testing._asyncio import Deadlock
 from herdless._testing._clock import VirtualClock
 from herdless._testing._schedule import TIME, Schedule
@@ -177,11 +178,19 @@ class Threads:
             RLock=lambda: RLock(self),
             Condition=lambda: Condition(self),
             Event=lambda: Event(self),
-            Thread=self._make_thread,
+            start_daemon=self._start_daemon,
         )
 
-    def _make_thread(self, *, target: Callable[[], object], name: str, daemon: bool = False) -> _Thread:
-        return _Thread(lambda: self.spawn(target, name=f"{name} {len(self.spawned)}", is_daemon=daemon))
+    def _start_daemon(self, work: Callable[[Begun], None], name: str, died: Callable[[], None]) -> None:
+        def body() -> None:
+            begun: Begun = []
+            try:
+                work(begun)
+            finally:
+                if not begun and not self.is_over:
+                    died()
+
+        self.spawn(body, name=f"{name} {len(self.spawned)}", is_daemon=True)
 
     def run(self) -> None:
         """Run until all threads have ended that are no daemons; then stop those that are left."""
@@ -252,14 +261,6 @@ class Threads:
 
     def _doings(self) -> str:
         return "; ".join(f"{each.name} {each.doing}" for each in self.spawned if not each.has_ended)
-
-
-@final
-class _Thread:
-    """A `threading.Thread` that was not started yet."""
-
-    def __init__(self, start: Callable[[], object]) -> None:
-        self.start: Final = start
 
 
 class Lock:
