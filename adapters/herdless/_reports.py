@@ -72,7 +72,8 @@ class Reports(Section[K, F], Generic[K, F]):
             if not is_mended:
                 self._mend(flight)
             raise
-        del gone
+        if gone:
+            gone.clear()
         if self._failures.is_failing:
             self._log_success(flight)
 

@@ -139,7 +139,8 @@ class Section(Orders[F], Generic[K, F]):
             if not is_mended:
                 self._mend()
             raise
-        del gone  # not before the launch: a finalizer may look up the very key that is to be loaded
+        if gone:  # not before the launch: a finalizer may look up the very key that is to be loaded
+            gone.clear()  # and not `del`: compiled code lets go of what is not used any more
 
     def _enter(self, key: K) -> tuple[F | Answer | Refuse, F | None, Any]:
         """Look the key up, as a caller who will wait if it has to: the flight to wait for, or the reply; the flight
@@ -187,7 +188,8 @@ class Section(Orders[F], Generic[K, F]):
             if not is_mended:
                 self._mend()
             raise
-        del gone
+        if gone:
+            gone.clear()
         return asked, boarded, parked
 
     def _is_inside(self) -> bool:
@@ -334,7 +336,8 @@ class Section(Orders[F], Generic[K, F]):
         self._overtaking.discard(me)
         for each in launches:
             self._launch(each)
-        del gone
+        if gone:
+            gone.clear()
 
     def _orphans(self, since: int = 0) -> list[F]:
         """The flights that nobody launches, now that a step was broken off before it said who is to: those of no

@@ -45,10 +45,14 @@ EXHAUSTIVE = {
     ("get", "absent, a caller joins"),
     ("get", "loaded by another"),
     ("invalidate", "loaded by another, for three"),
+}
+"""These are disturbed at every point in the default run too."""
+EXHAUSTIVE_IN_THREADS = {
+    *EXHAUSTIVE,
     ("get", "absent, and no turn is free"),
     ("invalidate", "loaded by another, others wait for their turn"),
 }
-"""These are disturbed at every point in the default run too."""
+"""And these, which take a minute in a loop."""
 
 
 def a_third(part: int) -> pytest.MarkDecorator:
@@ -66,8 +70,10 @@ def a_third(part: int) -> pytest.MarkDecorator:
 
 def disturb(play: Callable[..., None], situation: Situation, operation: str, every: int, **options: Any) -> None:
     """Run the scene for its points. Where not all are tried, each case begins at another one."""
-    is_plain = options.get("error", KeyboardInterrupt) in {KeyboardInterrupt, Interrupt, in_trio.Interrupt}
-    if IS_DEEP or (is_plain and (operation, situation.name) in EXHAUSTIVE):
+    error = options.get("error", KeyboardInterrupt)
+    exhaustive = EXHAUSTIVE_IN_THREADS if error is KeyboardInterrupt else EXHAUSTIVE
+    is_plain = error in {KeyboardInterrupt, Interrupt, in_trio.Interrupt}
+    if IS_DEEP or (is_plain and (operation, situation.name) in exhaustive):
         every = 1
     first = 1 + (SITUATIONS.index(situation) + 5 * list(OPERATIONS).index(operation)) % every
     assert (
