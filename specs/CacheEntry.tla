@@ -23,11 +23,13 @@ CONSTANTS
   StaleWhileRevalidate,
   StaleIfError,
   NegativeTtl,
-  RememberTimeouts,      \* whether that holds for the error of the deadline too
+  Answers,               \* whether some errors of the loader's are answers, and all others say nothing of the key
+  RememberTimeouts,      \* whether NegativeTtl holds for the error of the deadline too
   LoadTimeout,
   RefreshBackoff,
   MaxWaiters,
-  CanCancel              \* whether the runtime can cancel a load: what a waiter who leaves may find, {TRUE} or {FALSE} or both
+  CanCancel,             \* whether the runtime can cancel a load: what a waiter who leaves may find, {TRUE} or {FALSE} or both
+  MayNotKeep             \* whether a loader may say of its value that it is not to be kept
 
 VARIABLES
   entry,       \* the key's entry
@@ -60,14 +62,24 @@ CutShort == -2
 \* That of the deadline.
 TimedOut == -3
 
+\* One that is what there is to say of the key.
+NotFound == -4
+
 \* Whether an outcome is an error and not a value.
 IsError(value) == value < 0
 
-\* Whether an error is remembered, where any is.
-IsMemorable(error) == error = LoaderError \/ (RememberTimeouts /\ error = TimedOut)
+\* Whether an error takes the place of a value.
+IsAnswer(error) == error = NotFound
 
-\* How a load can fail. The second kind differs from the first only where errors are remembered.
-Errors == IF NegativeTtl > 0 THEN {LoaderError, CutShort} ELSE {LoaderError}
+\* Whether an error is remembered, where any is.
+IsMemorable(error) ==
+  IsAnswer(error) \/ (~Answers /\ error = LoaderError) \/ (RememberTimeouts /\ error = TimedOut)
+
+\* How a load can fail. The second kind differs from the first only where errors are remembered that are no answers.
+Errors ==
+  CASE Answers -> {LoaderError, NotFound}
+    [] NegativeTtl > 0 -> {LoaderError, CutShort}
+    [] OTHER -> {LoaderError}
 
 \* The larger of two numbers.
 Max(a, b) == IF a > b THEN a ELSE b
@@ -228,20 +240,21 @@ Aged(e) ==
 -----------------------------------------------------------------------------
 (* Reports. Each of these takes an entry that was aged. *)
 
-\* LoadSucceeded: stored if the flight is the entry's own and the entry was not removed.
-LoadSucceededStep(e, g, value) ==
+\* LoadSucceeded: stored if it is to be kept, the flight is the entry's own, and the entry was not removed.
+LoadSucceededStep(e, g, value, is_kept) ==
   LET settle == Settle(g, Outcome(value, e.flight.age, FALSE))
   IN  CASE e.flight.generation # g -> Next(e, <<Settle(g, Outcome(value, Cap, TRUE))>>)
-        [] e.state = "Evicted" -> Next(Evicted(e.cause, NoFlight), <<settle>>)
+        [] e.state = "Evicted" \/ ~is_kept -> Next(WithoutFlight(e), <<settle>>)
         [] OTHER -> Next(NewFresh(value, e.flight.age), <<Save, settle>>)
 
-\* LoadFailed: a value still kept stays, and a refresh backs off; otherwise the error is remembered if the policy says so.
+\* LoadFailed: a value still kept stays, and a refresh backs off, unless the error is an answer. Where no value stays, the
+\* error is remembered if the policy says so.
 LoadFailedStep(e, g, error) ==
   CASE e.flight.generation # g -> Next(e, <<Settle(g, Failure(error))>>)
-    [] e.state = "Pending" ->
+    [] e.state = "Pending" \/ (HasOutcome(e) /\ IsAnswer(error)) ->
          IF NegativeTtl > 0 /\ IsMemorable(error)
          THEN Next(NewFresh(error, 0), <<Save, Settle(g, Failure(error))>>)
-         ELSE Next(Absent, <<Settle(g, Failure(error))>>)
+         ELSE Next(Absent, (IF HasOutcome(e) THEN <<Forget>> ELSE <<>>) \o <<Settle(g, Failure(error))>>)
     [] e.state = "Evicted" -> Next(Evicted(e.cause, NoFlight), <<Settle(g, Failure(error))>>)
     [] OTHER -> Next(WithoutRefresh(e, RefreshBackoff), <<Settle(g, OutcomeOf(e))>>)
 
@@ -422,15 +435,25 @@ LoadReads(g) ==
   /\ effects' = <<>>
   /\ UNCHANGED <<entry, detached, clients, truth, floor, generation>>
 
-\* A load that has read ends well.
-LoadSucceeded(g) ==
+\* A load that has read ends well, with a value that is to be kept or is not.
+LoadGave(g, is_kept) ==
   /\ InTheAir(g) /\ LoadOf(g).read # 0
-  /\ LET StepOf(e) == LoadSucceededStep(e, g, LoadOf(g).read) IN Report(g, StepOf, {LoadOf(g)}, {})
+  /\ LET StepOf(e) == LoadSucceededStep(e, g, LoadOf(g).read, is_kept) IN Report(g, StepOf, {LoadOf(g)}, {})
 
-\* A load ends badly, whether it has read or not.
+\* The same, either way.
+LoadSucceeded(g) ==
+  /\ InTheAir(g)
+  /\ \E is_kept \in (IF MayNotKeep THEN BOOLEAN ELSE {TRUE}) : LoadGave(g, is_kept)
+
+\* A load ends by an error, whether it has read or not.
+LoadRaised(g, error) ==
+  /\ InTheAir(g)
+  /\ LET StepOf(e) == LoadFailedStep(e, g, error) IN Report(g, StepOf, {LoadOf(g)}, {})
+
+\* The same, by any error.
 LoadFailed(g) ==
   /\ InTheAir(g)
-  /\ \E error \in Errors : LET StepOf(e) == LoadFailedStep(e, g, error) IN Report(g, StepOf, {LoadOf(g)}, {})
+  /\ \E error \in Errors : LoadRaised(g, error)
 
 \* The timer of a load goes off, too early or not; nobody stops that of a load which was given up.
 DeadlinePassed(g) ==

@@ -125,6 +125,9 @@ HitAgeProp ==
            /\ Of(effects', "Save") # {} /\ ~IsError(entry'.value)
            => entry'.age = entry.flight.age ]_vars
 
+\* A load fails, or is late; an answer is no failure.
+Fails(g) == DeadlinePassed(g) \/ \E error \in Errors : ~IsAnswer(error) /\ LoadRaised(g, error)
+
 \* StaleIfError: a load that fails or is late leaves a usable value where it is, and its waiters get that value.
 StaleIfErrorProp ==
   [][ \A g \in 1 .. generation :
@@ -132,7 +135,20 @@ StaleIfErrorProp ==
            /\ \A s \in Of(effects', "Settle") : s.generation = entry.flight.generation => {s.outcome.value} = Held(entry)
         \/ Held(Aged(entry)) = {}
         \/ IsError(entry.value)
-        \/ ~(LoadFailed(g) \/ DeadlinePassed(g)) ]_vars
+        \/ ~Fails(g) ]_vars
+
+\* AnswersReplace: after an error that is an answer nobody is given what was held before, and who waited gets the error.
+AnswersReplaceProp ==
+  [][ \A g \in 1 .. generation :
+        Answers /\ g = entry.flight.generation /\ LoadRaised(g, NotFound)
+        => /\ Held(entry') \subseteq {NotFound}
+           /\ \A s \in Of(effects', "Settle") : s.outcome = Failure(NotFound) ]_vars
+
+\* NotKept: a value that is not to be kept is stored nowhere, and what was held before stays.
+NotKeptProp ==
+  [][ \A g \in 1 .. generation :
+        MayNotKeep /\ LoadGave(g, FALSE)
+        => Of(effects', "Save") = {} /\ (entry' = entry \/ Held(entry') = Held(Aged(entry))) ]_vars
 
 \* BacksOff: after a failed refresh no lookup starts another one before refresh_backoff is over.
 BacksOffProp ==
@@ -142,7 +158,7 @@ BacksOffProp ==
                /\ Of(effects', "CancelLoad") = {} \/ RefreshBackoff = 0
       /\ \A g \in 1 .. generation :
            /\ HasOutcome(entry') /\ HasFlight(entry) /\ ~HasFlight(entry')
-           /\ LoadFailed(g) \/ DeadlinePassed(g)
+           /\ Fails(g)
            /\ HasOutcome(Aged(entry))
            => IF entry'.state = "Fresh"
               THEN entry'.refresh_at >= RefreshBackoff

@@ -62,6 +62,7 @@ Ended == {l \in loads : ~\E left \in loads' : left.generation = l.generation}
 
 \* The load behind a value fails, or is given up.
 RefreshFails ==
+  /\ ~(Answers /\ LoadRaised(entry.flight.generation, NotFound))
   /\ HasOutcome(Aged(entry)) /\ ~IsError(Aged(entry).value)
   /\ \/ move' = <<"LoadFailed", entry.flight.generation>>
      \/ move' = <<"DeadlinePassed", entry.flight.generation>> /\ entry.flight.due_at = 0
@@ -83,6 +84,8 @@ Tried == [
   NoDoomedJoinProp |-> Of(effects', "Join") # {} /\ \E l \in loads : l.generation # entry'.flight.generation,
   HitAgeProp |-> \E a \in Of(effects', "Answer") : IsValue(a.outcome),
   StaleIfErrorProp |-> RefreshFails,
+  AnswersReplaceProp |-> Answers /\ HasOutcome(Aged(entry)) /\ LoadRaised(entry.flight.generation, NotFound),
+  NotKeptProp |-> MayNotKeep /\ HasOutcome(Aged(entry)) /\ LoadGave(entry.flight.generation, FALSE),
   BacksOffProp |-> RefreshFails /\ RefreshBackoff > 0,
   GenerationMonotoneProp |-> Of(effects', "StartLoad") # {},
   EvictedIsFinalProp |-> detached # {} /\ detached' # {},

@@ -88,11 +88,13 @@ class Reports(Section[K, F], Generic[K, F]):
         self._change(lambda now: self._fail(flight, kept, now))
         if flight.failed_unseen:
             self._log_failure(flight, told)
+        elif flight.is_answer and self._failures.is_failing:
+            self._log_success(flight)
 
     def _fail(self, flight: F, error: BaseException, now: int) -> Effects:
         waiters = self._keyspace.waiters(flight.generation)
         effects = self._keyspace.load_failed(flight.generation, error, now)
-        flight.failed_unseen = is_unseen(waiters, effects)
+        flight.failed_unseen = not flight.is_answer and is_unseen(waiters, effects)
         return effects + self._keyspace.load_over(flight, now) if self._has_turns else effects
 
     def _broken_off(self, flight: F, error: BaseException, handled: BaseException | None = None) -> None:

@@ -118,14 +118,18 @@ class CacheObject(DurableObject):
         return self._requests.peek()
 
     async def put(
-        self, value: object = None, ttl: float | None = None, stale_while_revalidate: float | None = None
+        self,
+        value: object = None,
+        ttl: float | None = None,
+        stale_while_revalidate: float | None = None,
+        stale_if_error: float | None = None,
     ) -> Reply:
         """Store a value, encoded; the durations, seconds, in place of the policy's. `{}`, or `{error, message}`.
 
         A text has to be JSON, unless the class has its own `encode`. NotStored: this instance serves the value, until
         it ends; what was stored before is deleted.
         """
-        return self._requests.put(value, ttl, stale_while_revalidate)
+        return self._requests.put(value, ttl, stale_while_revalidate, stale_if_error)
 
     async def invalidate(self) -> Reply:
         """From now on nobody is served what was known, nor what a load in flight will say. `{}`, or `{error, message}`.
@@ -163,7 +167,7 @@ class CacheObject(DurableObject):
         loaded = await self.load(self._key)
         if not isinstance(loaded, Loaded):
             return wire.checked(self.encode(loaded))
-        return wire.loaded(wire.checked(self.encode(loaded.value)), loaded.ttl, loaded.stale_while_revalidate)
+        return wire.loaded(wire.checked(self.encode(loaded.value)), loaded)
 
     async def _load_from_owner(self) -> Loaded[Body]:
         """What the key's own object lends: a reader's load. The class reaches its own namespace by `ctx.exports`."""

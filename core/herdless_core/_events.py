@@ -61,7 +61,8 @@ class LoadSucceeded:
 
     generation: Final[int]
     value: Final[Any]
-    lifetime: Final[Lifetime]
+    lifetime: Final[Lifetime | None]
+    """None: the value is for those who wait, and is not kept."""
 
 
 @final
@@ -71,6 +72,9 @@ class LoadFailed:
 
     generation: Final[int]
     error: Final[BaseException]
+    is_answer: Final[bool]
+    """Whether it is what there is to say of the key, as "no such row" is, and takes the place of a value. Any other one
+    says that none could be had."""
 
 
 @final

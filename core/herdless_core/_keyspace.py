@@ -52,6 +52,7 @@ from herdless_core._events import (
     WaiterLeft,
 )
 from herdless_core._machine import (
+    NO_ANSWER,
     NOT_STALE,
     NOTHING,
     Step,
@@ -186,8 +187,10 @@ class Keyspace(Steps[K]):
         """A caller gives the value.
 
         key: of any hashable type; value: it, or `Loaded(value, ...)`; now: the instant, in nanoseconds; luck: the
-        random number for the jitter, 0 <= luck < 1.
+        random number for the jitter, 0 <= luck < 1. Raises PolicyError for `Loaded(value, keep=False)`.
         """
+        if isinstance(value, Loaded):
+            value.require_kept()
         lifetime = self.policy.lifetime_for(value, luck)
         return self._request(key, Put(value.value if isinstance(value, Loaded) else value, lifetime), now)
 
@@ -230,7 +233,8 @@ class Keyspace(Steps[K]):
         """Every flight in the air ends by this error, and its load is to be cancelled."""
         effects: Effects = NOTHING
         for generation in list(self.flights):
-            effects += (*self._report(generation, LoadFailed(generation, error), now), CancelLoad(generation))
+            failed = LoadFailed(generation, error, NO_ANSWER)
+            effects += (*self._report(generation, failed, now), CancelLoad(generation))
         return effects
 
     def peek(self, key: K, now: int) -> Outcome | None:
@@ -246,7 +250,8 @@ class Keyspace(Steps[K]):
         generation: the flight's; value: what it returned, a value or `Loaded(value, ...)`; now: the instant, in
         nanoseconds; luck: the random number for the jitter, 0 <= luck < 1.
         """
-        lifetime = self.policy.lifetime_for(value, luck)
+        is_kept = not isinstance(value, Loaded) or value.keep
+        lifetime = self.policy.lifetime_for(value, luck) if is_kept else None
         bare = value.value if isinstance(value, Loaded) else value
         return self._report(generation, LoadSucceeded(generation, bare, lifetime), now)
 
@@ -287,9 +292,11 @@ class Keyspace(Steps[K]):
         """The loader ended by an exception. generation: the flight's; error: of whatever kind; now: the instant, in
         nanoseconds.
         """
-        if self.is_in_flight(generation) and not isinstance(error, LoadCancelled):
-            self._counters.load_failures += 1
-        return self._report(generation, LoadFailed(generation, error), now)
+        running, is_answer = self.flights.get(generation), self.policy.is_answer(error)
+        if running is not None:
+            running.is_answer = is_answer
+            self._counters.load_failures += not (is_answer or isinstance(error, LoadCancelled))
+        return self._report(generation, LoadFailed(generation, error, is_answer), now)
 
     def deadline_passed(self, generation: int, now: int) -> Effects:
         """The timer of this flight went off."""
@@ -479,7 +486,7 @@ class Keyspace(Steps[K]):
             f"max_loads={turns.max_loads} loads ran all the while: the load did not begin within "
             f"load_timeout={seconds:g} seconds"
         )
-        return self._report(generation, LoadFailed(generation, late), now)
+        return self._report(generation, LoadFailed(generation, late, NO_ANSWER), now)
 
 
 def reply_of(effects: Effects) -> Reply:

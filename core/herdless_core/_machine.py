@@ -57,6 +57,7 @@ LEADS: Final = True
 JOINS: Final = False
 IS_STALE: Final = True
 NOT_STALE: Final = False
+NO_ANSWER: Final = False
 
 
 @final
@@ -86,7 +87,7 @@ def transition(entry: Entry, event: Event, now: int, policy: Policy) -> Next:
         case LoadSucceeded():
             return _load_succeeded(entry, event)
         case LoadFailed():
-            return _load_failed(entry, event.generation, event.error, now, policy)
+            return _load_failed(entry, event, now, policy)
         case WaiterLeft():
             return _waiter_left(entry, event)
         case Put():
@@ -289,29 +290,29 @@ def _evict(entry: Entry) -> Next:
 
 
 def _load_succeeded(entry: Entry, event: LoadSucceeded) -> Next:
-    filled = fill(entry, event.generation, event.value, event.lifetime)
+    lifetime = event.lifetime
+    filled = None if lifetime is None else fill(entry, event.generation, event.value, lifetime)
     if filled is not None:
         return filled, on_fill(event.generation, Value(event.value, filled.loaded_at, NOT_STALE))
     flight = entry.flight
-    if isinstance(entry, Evicted) and flight is not None and flight.generation == event.generation:
-        settle = Settle(event.generation, Value(event.value, flight.started_at, NOT_STALE))
-        return Evicted(entry.cause, None), (settle,)
+    if flight is not None and flight.generation == event.generation:
+        # Not to be kept, or of an entry that was removed.
+        return _without_flight(entry), (Settle(event.generation, Value(event.value, flight.started_at, NOT_STALE)),)
     # Superseded: not stored. Whoever may still wait for it is answered all the same.
     return entry, (Settle(event.generation, Value(event.value, LONG_AGO, IS_STALE)),)
 
 
-def _load_failed(entry: Entry, generation: int, error: BaseException, now: int, policy: Policy) -> Next:
-    flight = entry.flight
-    failure = Failure(error, error.__traceback__)
+def _load_failed(entry: Entry, event: LoadFailed, now: int, policy: Policy) -> Next:
+    generation, flight = event.generation, entry.flight
+    failure = Failure(event.error, event.error.__traceback__)
     if isinstance(entry, Absent) or flight is None or flight.generation != generation:
         return entry, (Settle(generation, failure),)
     match entry:
         case Pending():
-            is_remembered = is_memorable(error) or (policy.remember_timeouts and isinstance(error, LoadTimeout))
-            if policy.negative_lifetime.ttl > 0 and is_remembered:
-                # From now, not from the start of the load: a slow failure needs the rest as much as a quick one.
-                return _fresh(failure, now, policy.negative_lifetime), (SAVE, Settle(generation, failure))
-            return ABSENT, (Settle(generation, failure),)
+            return _without_value_but(failure, event, now, policy)
+        case Fresh() | Stale() if event.is_answer:
+            replaced, effects = _without_value_but(failure, event, now, policy)
+            return replaced, (effects if isinstance(replaced, Fresh) else (FORGET, *effects))
         case Fresh() | Stale():
             kept = _without_refresh(entry, after(now, policy.refresh_backoff))
             return kept, (Settle(generation, _outcome(entry)),)
@@ -320,13 +321,22 @@ def _load_failed(entry: Entry, generation: int, error: BaseException, now: int, 
     assert_never(entry)
 
 
+def _without_value_but(failure: Failure, event: LoadFailed, now: int, policy: Policy) -> Next:
+    """No value is left; the error is remembered where the policy says so."""
+    settle = Settle(event.generation, failure)
+    if policy.negative_lifetime.ttl > 0 and _is_remembered(event, policy):
+        # From now, not from the start of the load: a slow failure needs the rest as much as a quick one.
+        return _fresh(failure, now, policy.negative_lifetime), (SAVE, settle)
+    return ABSENT, (settle,)
+
+
 def _deadline_passed(entry: Entry, generation: int, now: int, policy: Policy) -> Next:
     flight = entry.flight
     if flight is not None and flight.generation == generation and now < flight.due_at:
         return entry, (Rearm(generation, flight.due_at),)
     seconds = policy.load_timeout / NANOSECONDS_PER_SECOND
     late = LoadTimeout(f"the load did not end within load_timeout={seconds:g} seconds")
-    entry, effects = _load_failed(entry, generation, late, now, policy)
+    entry, effects = _load_failed(entry, LoadFailed(generation, late, NO_ANSWER), now, policy)
     return entry, (*effects, CancelLoad(generation))
 
 
@@ -412,6 +422,12 @@ def _without_value(entry: Fresh | Stale) -> Entry:
 
 
 # Looking at an entry
+
+
+def _is_remembered(event: LoadFailed, policy: Policy) -> bool:
+    if isinstance(event.error, LoadTimeout):
+        return policy.remember_timeouts
+    return (event.is_answer or policy.remembers_failures) and is_memorable(event.error)
 
 
 def _is_answerable(entry: Stale, now: int) -> bool:

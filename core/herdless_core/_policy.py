@@ -7,15 +7,19 @@ one value: the policy's own, unless the loader answered `Loaded(value, ttl=...)`
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, Generic, TypeAlias, TypedDict, TypeGuard, TypeVar, final
+from typing import Any, Final, Generic, TypeAlias, TypedDict, TypeGuard, TypeVar, final
 
-from herdless_core._errors import PolicyError
+from herdless_core._errors import PolicyError, is_memorable
 
 V = TypeVar("V")
 
 Duration: TypeAlias = int | float | timedelta
+
+Answers: TypeAlias = type[Exception] | tuple[type[Exception], ...] | Callable[[Any], bool]
+"""Which exceptions of a loader are answers: a class, several, or a function that says so of one."""
 
 NEVER: Final = 2**62 - 1
 """The instant that does not come, and the duration that does not end: 146 years in nanoseconds. The largest integer
@@ -58,6 +62,7 @@ class PolicyOptions(TypedDict, total=False):
     stale_while_revalidate: Duration
     stale_if_error: Duration
     negative_ttl: Duration
+    answers: Answers | None
     remember_timeouts: bool
     early_refresh: float | None
     jitter: float
@@ -76,6 +81,11 @@ class Policy:
     stale_while_revalidate: how long past its ttl a value is still answered while it is refreshed (RFC 5861, section 3).
     stale_if_error: how long past its ttl a value is still answered when loading it again fails (RFC 5861, section 4).
     negative_ttl: how long a loader's exception is remembered and raised without a new load; 0: not at all.
+    answers: which of the loader's exceptions are answers, as "no such row" is: a class, a tuple of classes, or a
+        function that is given one and says whether. An answer takes the place of the value that was kept, is never
+        covered by a stale one, and alone is remembered for negative_ttl. All others are failures: what is kept covers
+        them, and they are not remembered. None: each exception is a failure, and is remembered for negative_ttl where
+        no value is kept.
     remember_timeouts: whether negative_ttl holds for `LoadTimeout` too, so that a key whose loads hang is not loaded
         again by every caller. Not so by default: a timeout says nothing of the key.
     early_refresh: fraction of the ttl, 0 < early_refresh < 1, after which a hit starts a refresh; None: only stale hits
@@ -91,6 +101,7 @@ class Policy:
 
     __slots__ = (
         "_early_refresh",
+        "answers",
         "jitter",
         "lifetime",
         "load_timeout",
@@ -98,6 +109,7 @@ class Policy:
         "negative_lifetime",
         "refresh_backoff",
         "remember_timeouts",
+        "remembers_failures",
     )
 
     def __init__(
@@ -107,6 +119,7 @@ class Policy:
         stale_while_revalidate: Duration = 0,
         stale_if_error: Duration = 0,
         negative_ttl: Duration = 0,
+        answers: Answers | None = None,
         remember_timeouts: bool = False,
         early_refresh: float | None = None,
         jitter: float = 0.0,
@@ -125,6 +138,9 @@ class Policy:
         negative_ttl_ns = _nanoseconds("negative_ttl", negative_ttl)
         self.negative_lifetime: Final = Lifetime(negative_ttl_ns, negative_ttl_ns, 0, 0)
         """Of a remembered error: never stale, never refreshed early."""
+        self.answers: Final = _answers(answers)
+        self.remembers_failures: Final = answers is None
+        """Whether what says nothing of the key but that its load failed is remembered too."""
         self.remember_timeouts: Final = _remember_timeouts(remember_timeouts, negative_ttl_ns)
         self.load_timeout: Final = NEVER if load_timeout is None else _load_timeout(load_timeout)
         self.refresh_backoff: Final = _nanoseconds("refresh_backoff", refresh_backoff)
@@ -142,6 +158,7 @@ class Policy:
             "stale_while_revalidate": _seconds(self.lifetime.stale_while_revalidate),
             "stale_if_error": _seconds(self.lifetime.stale_if_error),
             "negative_ttl": _seconds(self.negative_lifetime.ttl),
+            "answers": self.answers,
             "remember_timeouts": self.remember_timeouts,
             "early_refresh": self._early_refresh,
             "jitter": self.jitter,
@@ -151,21 +168,39 @@ class Policy:
         }
         return _policy_of, (options,)
 
+    def is_answer(self, error: BaseException) -> bool:
+        """Whether this exception, by which a load ended, is what there is to say of the key. Where the user's own
+        function cannot say so, it is not, and gets a note of that: the load has ended all the same.
+        """
+        answers = self.answers
+        if answers is None or not is_memorable(error):
+            return False
+        if isinstance(answers, (type, tuple)):
+            return isinstance(error, answers)
+        try:
+            return bool(answers(error))
+        except Exception as broken:  # noqa: BLE001  # the user's own, of any kind
+            BaseException.add_note(error, f"answers= raised {broken!r} when it was asked whether this is an answer")
+            return False
+
     def lifetime_for(self, loaded: object, luck: float) -> Lifetime:
         """The lifetime of what a loader returned or a caller put. luck: the random number for the jitter, of which
         0 <= luck < 1.
         """
         lifetime = self.lifetime
         ttl, stale_while_revalidate = lifetime.ttl, lifetime.stale_while_revalidate
+        stale_if_error = lifetime.stale_if_error
         if isinstance(loaded, Loaded):
             ttl = ttl if loaded.ttl is None else loaded.ttl
             if loaded.stale_while_revalidate is not None:
                 stale_while_revalidate = loaded.stale_while_revalidate
+            if loaded.stale_if_error is not None:
+                stale_if_error = loaded.stale_if_error
         elif not self.jitter:
             return lifetime  # shared by all such values: nothing is allocated for it
         if ttl < NEVER:
             ttl -= int(ttl * self.jitter * luck)
-        return self._lifetime_of(ttl, stale_while_revalidate, lifetime.stale_if_error)
+        return self._lifetime_of(ttl, stale_while_revalidate, stale_if_error)
 
     def _lifetime_of(self, ttl: int, stale_while_revalidate: int, stale_if_error: int) -> Lifetime:
         early = ttl if self._early_refresh is None or ttl >= NEVER else int(ttl * self._early_refresh)
@@ -177,38 +212,60 @@ class Loaded(Generic[V]):
     """What a loader may return instead of a bare value, to give that value a lifetime of its own.
 
     ttl: seconds or timedelta; None: the cache's.
-    stale_while_revalidate: seconds or timedelta; None: the cache's.
+    stale_while_revalidate, stale_if_error: the same.
+    keep: False: the value is for those who wait for it, and is not stored; what the cache held before stays what it
+        was, and the next lookup that needs a load starts one.
 
-    Raises PolicyError for a duration that is not one.
+    Raises PolicyError for a duration that is not one, and for a `keep` that is neither True nor False.
     """
 
-    __slots__ = ("stale_while_revalidate", "ttl", "value")
+    __slots__ = ("keep", "stale_if_error", "stale_while_revalidate", "ttl", "value")
 
     def __init__(
-        self, value: V, *, ttl: Duration | None = None, stale_while_revalidate: Duration | None = None
+        self,
+        value: V,
+        *,
+        ttl: Duration | None = None,
+        stale_while_revalidate: Duration | None = None,
+        stale_if_error: Duration | None = None,
+        keep: bool = True,
     ) -> None:
         self.value: Final = value
-        self.ttl: Final = None if ttl is None else _nanoseconds("ttl", ttl)
-        self.stale_while_revalidate: Final = (
-            None if stale_while_revalidate is None else _nanoseconds("stale_while_revalidate", stale_while_revalidate)
-        )
+        self.ttl: Final = _nanoseconds_or_none("ttl", ttl)
+        self.stale_while_revalidate: Final = _nanoseconds_or_none("stale_while_revalidate", stale_while_revalidate)
+        self.stale_if_error: Final = _nanoseconds_or_none("stale_if_error", stale_if_error)
+        self.keep: Final = _keep(keep)
+
+    def require_kept(self) -> None:
+        """Raise PolicyError where the value is not to be kept: what a caller puts is."""
+        if not self.keep:
+            raise PolicyError(
+                "keep=False is not accepted by put(), which stores a value: it is for what a loader returns"
+            )
 
     def __reduce__(self) -> tuple[object, ...]:
         """By its arguments, as a Policy is."""
-        ttl, window = self.ttl, self.stale_while_revalidate
-        options = {
-            "ttl": None if ttl is None else _seconds(ttl),
-            "stale_while_revalidate": None if window is None else _seconds(window),
+        durations = {
+            "ttl": self.ttl,
+            "stale_while_revalidate": self.stale_while_revalidate,
+            "stale_if_error": self.stale_if_error,
         }
-        return _loaded_of, (self.value, options)
+        options = {name: None if duration is None else _seconds(duration) for name, duration in durations.items()}
+        return _loaded_of, (self.value, options, self.keep)
 
 
 def _policy_of(options: PolicyOptions) -> Policy:
     return Policy(**options)
 
 
-def _loaded_of(value: V, options: dict[str, Duration | None]) -> Loaded[V]:
-    return Loaded(value, ttl=options["ttl"], stale_while_revalidate=options["stale_while_revalidate"])
+def _loaded_of(value: V, options: dict[str, Duration | None], keep: bool) -> Loaded[V]:
+    return Loaded(
+        value,
+        ttl=options["ttl"],
+        stale_while_revalidate=options["stale_while_revalidate"],
+        stale_if_error=options["stale_if_error"],
+        keep=keep,
+    )
 
 
 def _seconds(nanoseconds: int) -> int | float:
@@ -230,6 +287,10 @@ def _nanoseconds_or_never(argument: str, duration: object) -> int:
     return NEVER if duration is None else _nanoseconds(argument, duration, f"None, {_DURATION}")
 
 
+def _nanoseconds_or_none(argument: str, duration: object) -> int | None:
+    return None if duration is None else _nanoseconds(argument, duration)
+
+
 def _nanoseconds(argument: str, duration: object, accepted: str = _DURATION) -> int:
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
     if not _is_number(seconds) or not seconds >= 0:  # written so that NaN is refused
@@ -243,6 +304,24 @@ def _load_timeout(duration: object) -> int:
     if not nanoseconds:
         raise PolicyError(f"load_timeout={duration!r} is not accepted, no load can end in no time: give {accepted}")
     return nanoseconds
+
+
+def _keep(keep: object) -> bool:
+    if not isinstance(keep, bool):
+        raise PolicyError(f"keep={keep!r} is not accepted: give True or False")
+    return keep
+
+
+def _answers(answers: object) -> Answers | None:
+    kinds = answers if isinstance(answers, tuple) else (answers,)
+    if all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds) and kinds:
+        return answers  # type: ignore[return-value]  # the line above has looked at it
+    if answers is None or (callable(answers) and not isinstance(answers, type)):
+        return answers
+    raise PolicyError(
+        f"answers={answers!r} is not accepted: give a class of exceptions, a tuple of them, or a function that is "
+        "given an exception and returns True or False"
+    )
 
 
 def _remember_timeouts(remembers: object, negative_ttl: int) -> bool:

@@ -28,6 +28,8 @@ class RunningLoad:
     """Set when nobody waits for it any more."""
     evicted: Evicted | None = None
     """The entry that was removed while callers waited for this load, which are still to be answered."""
+    is_answer: bool = False
+    """Whether it ended by an error that is an answer."""
     waits_for: tuple[RunningLoad, ...] = ()
     """The loads for which callers inside this one wait just now."""
 

@@ -16,8 +16,9 @@ class Stats:
     """What a cache has done since it was made, and what it holds now.
 
     hits + stale_hits + joins + misses + refusals are the lookups; each counts once. One that raised before it was
-    answered (ReentrantLoad, CacheClosed, an unhashable key) counts nothing. Every load has ended by a value, or is
-    counted as a failure, a timeout or a cancellation, or is in flight. Threads without the GIL may lose some hits.
+    answered (ReentrantLoad, CacheClosed, an unhashable key) counts nothing. Every load has ended by a value or by an
+    error that is an answer, or is counted as a failure, a timeout or a cancellation, or is in flight. Threads without
+    the GIL may lose some hits.
     """
 
     hits: Final[int]

@@ -181,7 +181,7 @@ def hit_age(step: Step) -> bool:
 
 def stale_if_error(step: Step) -> bool:
     """A load that fails, or is late, leaves a usable value where it is, and its waiters get that value."""
-    if not isinstance(step.event, LoadFailed | DeadlinePassed):
+    if not isinstance(step.event, LoadFailed | DeadlinePassed) or _is_answer(step):
         return True
     before = _before(step)
     if not isinstance(before, Fresh | Stale):
@@ -190,6 +190,27 @@ def stale_if_error(step: Step) -> bool:
         return False
     mine = before.flight is not None and before.flight.generation == step.event.generation
     return all(_given(settle.outcome) is before.value for settle in _settles(step)) or not mine
+
+
+def answers_replace(step: Step) -> bool:
+    """After an error that is an answer nobody is given what was held before, and who waited gets the error."""
+    if not isinstance(step.event, LoadFailed) or not _is_answer(step) or isinstance(step.before, Evicted):
+        return True
+    is_own = step.before.flight is not None and step.before.flight.generation == step.event.generation
+    if not is_own:
+        return True
+    held = _value_of(step.after)
+    left = held is _NO_VALUE or (isinstance(held, Failure) and held.error is step.event.error)
+    told = [settle.outcome for settle in _settles(step)]
+    return left and all(isinstance(one, Failure) and one.error is step.event.error for one in told)
+
+
+def not_kept(step: Step) -> bool:
+    """A value that is not to be kept is stored nowhere, and what was held before stays."""
+    if not isinstance(step.event, LoadSucceeded) or step.event.lifetime is not None:
+        return True
+    saves = any(isinstance(effect, Save) for effect in step.effects)
+    return not saves and _value_of(step.after) is _value_of(_before(step))
 
 
 def backs_off(step: Step) -> bool:
@@ -283,6 +304,8 @@ INVARIANTS: Final[Mapping[str, Invariant]] = {
     "NoDoomedJoin": no_doomed_join,
     "HitAge": hit_age,
     "StaleIfError": stale_if_error,
+    "AnswersReplace": answers_replace,
+    "NotKept": not_kept,
     "BacksOff": backs_off,
     "GenerationMonotone": generation_monotone,
     "EvictedIsFinal": evicted_is_final,
@@ -331,6 +354,10 @@ def _before(step: Step) -> Entry:
 
 def _value_of(entry: Entry) -> object:
     return entry.value if isinstance(entry, Fresh | Stale) else _NO_VALUE
+
+
+def _is_answer(step: Step) -> bool:
+    return isinstance(step.event, LoadFailed) and step.event.is_answer
 
 
 def _given(outcome: Outcome) -> object:
@@ -383,7 +410,7 @@ def _is_gone(flight: Flight, entry: Entry) -> bool:
 
 
 def _is_gone_by_failure(step: Step, flight: Flight | None) -> bool:
-    if flight is None or not _is_gone(flight, step.after) or _stores(step):
+    if flight is None or not _is_gone(flight, step.after) or _stores(step) or _is_answer(step):
         return False
     reported = isinstance(step.event, LoadFailed | DeadlinePassed) and step.event.generation == flight.generation
     return reported or (isinstance(step.event, Get) and step.after.flight is None)

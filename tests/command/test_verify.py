@@ -21,7 +21,7 @@ from herdless_verify.mistakes import load_edits, load_mutants, machine_edits
 from tests.command.conftest import Run
 
 SMALL: Final = ("--policy", "ttl=60", "--with", "explore")
-FULL: Final = ("--policy", "ttl=60,max_waiters=2", "--with", "explore")
+FULL: Final = ("--policy", "ttl=60,max_waiters=2,answers=KeyError", "--with", "explore")
 """Under this policy every promise could be broken."""
 MUTANTS: Final = {mutant.name: mutant for mutant in load_mutants()}
 
@@ -39,21 +39,21 @@ def test_every_promise_of_a_step_is_judged(run: Run) -> None:
     assert [row[0] for row in rows] == [*INVARIANTS, "Table", *SHORT_CUTS]
     assert all(int(row[2].replace(",", "")) > 1000 for row in rows)
     assert all(int(row[4].replace(",", "")) > 0 for row in rows), "and how often it was tried"
-    assert done.stdout.endswith("22 of 22 hold.\n")
+    assert done.stdout.endswith("24 of 24 hold.\n")
 
 
 def test_a_promise_that_nothing_could_break_is_not_said_to_hold(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without `max_waiters` no lookup is ever refused, so nothing is known of it."""
+    """Without `max_waiters` no lookup is ever refused, without `answers` no error is one: nothing is known of these."""
     assert verify(*SMALL) == 0
     printed = capsys.readouterr().out
     assert re.search(r"^Bounded +explore .* 0 +[\d.]+  not tried: the policy rules it out$", printed, re.MULTILINE)
-    assert printed.endswith("\n21 of 22 hold, 1 is not tried.\n")
+    assert printed.endswith("\n22 of 24 hold, 2 are not tried.\n")
 
 
 def test_what_was_looked_at_is_told_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     """A verdict is worth what was looked at for it."""
     assert verify(*SMALL) == 0
-    looked = "\nlooked at: 3,171 states, 42,472 steps, 22 predicates, 24 mistakes refuted\n"
+    looked = "\nlooked at: 3,171 states, 45,811 steps, 24 predicates, 26 mistakes refuted\n"
     assert looked in capsys.readouterr().out
 
 
@@ -75,6 +75,8 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
         ("one waiter more than max_waiters", "ttl=60,max_waiters=1", "Bounded"),
         ("one waiter more than max_waiters", "ttl=60,max_waiters=50", "Bounded"),
         ("any waiter who leaves takes the load along", "ttl=60", "AnsweredOnce"),
+        ("an answer is covered by a value", "ttl=60,answers=KeyError", "AnswersReplace"),
+        ("a value that is not kept takes the one before along", "ttl=60", "NotKept"),
     ],
 )
 def test_what_only_two_callers_show_is_found(
@@ -117,7 +119,7 @@ def test_a_missing_tool_is_exit_status_2_and_the_command_that_installs_it(run: R
     assert done.returncode == 2
     assert f"\n{checker} is left out: " in done.stdout
     assert "pip install 'herdless[verify]'" in done.stdout
-    assert "21 of 22 hold, 1 is not tried." in done.stdout
+    assert "22 of 24 hold, 2 are not tried." in done.stdout
 
 
 @pytest.mark.needs("crosshair")
@@ -133,8 +135,9 @@ def test_a_compiled_machine_is_none_for_symbolic_execution(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--policy", "tll=60"), "--policy tll=60: give fields out of early_refresh, jitter, "),
+        (("--policy", "tll=60"), "--policy tll=60: give fields out of answers, early_refresh, "),
         (("--policy", "ttl=-1"), "--policy ttl=-1: ttl=-1 is not accepted: give None, a number of seconds >= 0"),
+        (("--policy", "answers=Nothing"), "--policy answers=Nothing: answers='Nothing' is not accepted: give a class"),
         (("--policy", "ttl"), "--policy ttl: 'ttl' is not FIELD=VALUE"),
         (("--with", "tla"), "argument --with: 'tla' is not accepted: give some of explore, tlc, crosshair"),
         (("--report", "no/such/page.html"), "--report no/such/page.html: there is no folder no/such"),
@@ -239,4 +242,4 @@ def test_model_checker_names_the_promise_that_is_broken(
     printed = capsys.readouterr().out
     assert "StaleIfError, by TLC: ttl=60: StaleIfErrorProp is refuted" in printed
     assert "LoadFailed" in printed
-    assert "1 of 18 are not as they should be." in printed, "of which 17 have no more than refuted their mistakes"
+    assert "1 of 20 are not as they should be." in printed, "of which 19 have no more than refuted their mistakes"

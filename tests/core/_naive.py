@@ -27,6 +27,8 @@ class Rules:
     stale_while_revalidate: int = 0
     stale_if_error: int = 0
     negative_ttl: int = 0
+    has_answers: bool = False
+    """Whether a LookupError is an answer."""
     early_refresh: float | None = None
     load_timeout: int | None = None
     refresh_backoff: int = 0
@@ -43,6 +45,7 @@ class Rules:
             stale_while_revalidate=duration(self.stale_while_revalidate),
             stale_if_error=duration(self.stale_if_error),
             negative_ttl=duration(self.negative_ttl),
+            answers=LookupError if self.has_answers else None,
             early_refresh=self.early_refresh,
             load_timeout=None if self.load_timeout is None else duration(self.load_timeout),
             refresh_backoff=duration(self.refresh_backoff),
@@ -159,10 +162,19 @@ class NaiveEntry:
         self.hold(value, self.load.started_at)
         self.settle(Said(value))
 
+    def give(self, value: object) -> None:
+        """Tell what was loaded, and hold what was held."""
+        self.settle(Said(value))
+
     def fail(self, now: int, error: object, *, memorable: bool) -> None:
         """Keep what is held and rest for a while; or tell the error, and perhaps remember it."""
         self.age(now)
-        held = self.held
+        is_answer = self.rules.has_answers and isinstance(error, LookupError)
+        held = None if is_answer else self.held
+        if is_answer:
+            self.held = None
+        if self.rules.has_answers:
+            memorable = is_answer
         if held is not None:
             held.refresh_at = max(held.refresh_at, now + self.rules.refresh_backoff * MICROSECOND)
             self.settle(Said(held.value, is_stale=now >= held.fresh_until))

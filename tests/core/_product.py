@@ -47,6 +47,7 @@ POLICIES: Final = (
     Policy(),
     Policy(ttl=MICROSECOND, max_waiters=2, load_timeout=MICROSECOND, negative_ttl=MICROSECOND),
     Policy(load_timeout=MICROSECOND, negative_ttl=MICROSECOND, remember_timeouts=True),
+    Policy(negative_ttl=MICROSECOND, answers=LookupError),
     Policy(ttl=0, refresh_backoff=0, load_timeout=MICROSECOND, max_waiters=1, stale_if_error=MICROSECOND),
 )
 
@@ -93,8 +94,10 @@ def events() -> Iterator[Event]:
     yield from (Put("put", LIFETIMES[1]), Put(None, LIFETIMES[2]))
     for generation in (ATTACHED, SUPERSEDED):
         yield LoadSucceeded(generation, "loaded", LIFETIMES[1])
-        yield LoadFailed(generation, ValueError("failed"))
-        yield LoadFailed(generation, LoadTimeout("seldom remembered"))
+        yield LoadSucceeded(generation, "not kept", None)
+        yield LoadFailed(generation, ValueError("failed"), is_answer=False)
+        yield LoadFailed(generation, LookupError("answers"), is_answer=True)
+        yield LoadFailed(generation, LoadTimeout("seldom remembered"), is_answer=False)
         yield DeadlinePassed(generation)
         yield from (WaiterLeft(generation, can_cancel=can_cancel) for can_cancel in (True, False))
 

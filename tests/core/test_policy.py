@@ -15,7 +15,9 @@ from herdless_core import (
     NEVER,
     Keyspace,
     Lifetime,
+    LoadCancelled,
     Loaded,
+    LoadTimeout,
     MisuseError,
     Policy,
     PolicyError,
@@ -228,6 +230,64 @@ def test_whether_timeouts_are_remembered_is_a_boolean() -> None:
     anything: Any = "yes"
     with pytest.raises(PolicyError, match=r"^remember_timeouts='yes' is not accepted: give True or False$"):
         Policy(remember_timeouts=anything, negative_ttl=1)
+
+
+class NoSuchRow(LookupError):
+    """An answer."""
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [NoSuchRow, LookupError, (OSError, NoSuchRow), lambda error: isinstance(error, NoSuchRow)],
+    ids=["class", "base", "tuple", "function"],
+)
+def test_answers_are_told_from_failures(answers: Any) -> None:
+    """By a class, several, or a function."""
+    policy = Policy(answers=answers)
+    assert policy.is_answer(NoSuchRow("k"))
+    assert not policy.is_answer(ValueError("broken"))
+    assert not policy.remembers_failures
+
+
+def test_without_answers_every_error_is_a_failure() -> None:
+    """And is remembered where errors are, as it was before there were answers."""
+    policy = Policy(negative_ttl=1)
+    assert not policy.is_answer(NoSuchRow("k"))
+    assert policy.remembers_failures
+
+
+@pytest.mark.parametrize("error", [LoadCancelled("cut short"), LoadTimeout("late"), KeyboardInterrupt()], ids=repr)
+def test_what_says_nothing_of_the_key_is_no_answer(error: BaseException) -> None:
+    """Not even to a function that takes everything for one."""
+    assert not Policy(answers=lambda _: True).is_answer(error)
+
+
+@pytest.mark.pure("an argument of a wholly wrong type is refused in mypyc's words")
+@pytest.mark.parametrize("answers", ["KeyError", 4, KeyboardInterrupt, (), (KeyError, "x"), [KeyError], int], ids=repr)
+def test_what_cannot_say_which_errors_are_answers_is_refused(answers: Any) -> None:
+    """A list for a tuple, or an exception that no loader's end is: nobody would ever be told an answer."""
+    with pytest.raises(PolicyError) as caught:
+        Policy(answers=answers)
+    assert str(caught.value) == (
+        f"answers={answers!r} is not accepted: give a class of exceptions, a tuple of them, or a function that is "
+        "given an exception and returns True or False"
+    )
+
+
+def test_loaded_has_every_lifetime_of_its_own() -> None:
+    """What it does not say is the cache's."""
+    policy = Policy(ttl=10, stale_while_revalidate=20, stale_if_error=30)
+    loaded = Loaded("value", ttl=1, stale_while_revalidate=2, stale_if_error=3)
+    assert policy.lifetime_for(loaded, 0) == Lifetime(SECOND, SECOND, 2 * SECOND, 3 * SECOND)
+    assert policy.lifetime_for(Loaded("value"), 0) == policy.lifetime
+
+
+@pytest.mark.pure("an argument of a wholly wrong type is refused in mypyc's words")
+def test_whether_a_value_is_kept_is_a_boolean() -> None:
+    """A text that says "no" would be taken for yes."""
+    anything: Any = "no"
+    with pytest.raises(PolicyError, match=r"^keep='no' is not accepted: give True or False$"):
+        Loaded("value", keep=anything)
 
 
 def test_luck_changes_nothing_without_jitter() -> None:

@@ -20,6 +20,7 @@ from herdless_core import (
     Fresh,
     Join,
     Keyspace,
+    Loaded,
     LoadTimeout,
     Outcome,
     Refuse,
@@ -42,6 +43,7 @@ rules = st.builds(
     stale_while_revalidate=st.sampled_from([0, 5]),
     stale_if_error=st.sampled_from([0, 3, 20]),
     negative_ttl=st.sampled_from([0, 6]),
+    has_answers=st.booleans(),
     early_refresh=st.sampled_from([None, 0.5]),
     load_timeout=st.sampled_from([None, 4]),
     refresh_backoff=st.sampled_from([0, 2, 30]),
@@ -172,15 +174,28 @@ class Life(RuleBasedStateMachine):
         self.carry_out(key, effects, Said(value))
 
     @precondition(lambda self: self.running)
-    @rule(index=indices, memorable=st.booleans())
-    def fail(self, index: int, memorable: bool) -> None:
+    @rule(index=indices)
+    def give(self, index: int) -> None:
+        """A loader returns a value that is not to be kept."""
+        generation = self.running.pop(index % len(self.running))
+        key, known = self.began[generation]
+        value = self.value_of(key, known)
+        if self.is_attached(generation):
+            self.naive[key].give(value)
+        loaded = Loaded(value, keep=False)
+        effects = self.filled(generation, loaded) or self.cache.load_succeeded(generation, loaded, self.now)
+        self.carry_out(key, effects, Said(value))
+
+    @precondition(lambda self: self.running)
+    @rule(index=indices, error=st.sampled_from([OSError, LookupError, KeyboardInterrupt]))
+    def fail(self, index: int, error: type[BaseException]) -> None:
         """A loader raises."""
         generation = self.running.pop(index % len(self.running))
         key, _ = self.began[generation]
-        error = OSError() if memorable else KeyboardInterrupt()
+        raised = error()
         if self.is_attached(generation):
-            self.naive[key].fail(self.now, error, memorable=memorable)
-        self.carry_out(key, self.cache.load_failed(generation, error, self.now), Said(error))
+            self.naive[key].fail(self.now, raised, memorable=error is not KeyboardInterrupt)
+        self.carry_out(key, self.cache.load_failed(generation, raised, self.now), Said(raised))
 
     @precondition(lambda self: self.began)
     @rule(index=indices)

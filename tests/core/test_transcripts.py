@@ -86,7 +86,7 @@ class Player:
                 lifetime = self.policy.lifetime_for(Loaded(value, **_options(options)), 0.0)
                 return LoadSucceeded(int(generation), value, lifetime)
             case "failed", [generation]:
-                return LoadFailed(int(generation), OSError())
+                return LoadFailed(int(generation), OSError(), is_answer=False)
             case "deadline", [generation]:
                 return DeadlinePassed(int(generation))
             case "left", [generation]:

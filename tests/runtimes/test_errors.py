@@ -20,7 +20,7 @@ import trio
 import herdless.asyncio
 import herdless.threads
 import herdless.trio
-from herdless import LoadTimeout, TooManyWaiters
+from herdless import LoadTimeout, Policy, TooManyWaiters
 from herdless.testing import VirtualClock
 
 Get: TypeAlias = Callable[[], Any]
@@ -260,6 +260,35 @@ def test_a_failure_that_its_waiter_does_not_see_is_told(caplog: pytest.LogCaptur
         is_up[0] = False
         assert cache.get("key") == "key"
     assert _records(caplog) == ["refresh_failed"]
+
+
+class NotFound(LookupError):
+    """An answer."""
+
+
+def test_an_answer_is_no_outage(caplog: pytest.LogCaptureFixture) -> None:
+    """It is not logged, whoever waits; and an origin that answers is there again."""
+    clock = VirtualClock()
+    ends: list[Exception | None] = [None, ConnectionError("down"), NotFound("key"), NotFound("key")]
+
+    def load(key: object) -> object:
+        end = ends.pop(0)
+        if end is not None:
+            raise end
+        return key
+
+    policy = Policy(ttl=1, stale_while_revalidate=3_600, refresh_backoff=0, answers=NotFound)
+    with herdless.threads.Cache(load, policy=policy, clock=clock) as cache:
+        cache.get("key")
+        for _ in range(2):
+            clock.advance(2)
+            assert cache.get("key") == "key"
+            cache.settled()
+        assert cache.peek("key") is None
+        cache.refresh("key")
+        cache.settled()
+        assert cache.stats().load_failures == 1
+    assert _records(caplog) == ["refresh_failed", "refreshes_succeed"]
 
 
 def test_a_failure_that_its_callers_see_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:

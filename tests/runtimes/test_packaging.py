@@ -32,7 +32,7 @@ FOLDERS = {
 }
 """For each distribution the folders of its sources, where they are installed, and which kinds of files."""
 
-BYTES = 610_000
+BYTES = 620_000
 """The wheel of herdless holds at most so many, unpacked; it held 1,109,818 when all that checks it was inside."""
 
 NEEDS_BUILD = pytest.mark.needs("hatchling", "hatch_fancy_pypi_readme")
@@ -239,9 +239,17 @@ def test_what_checks_the_cache_is_asked_for_in_a_line(installed: Path, tmp_path:
 
 def test_verify_of_a_fresh_install(installed_with_verify: Path, tmp_path: Path) -> None:
     """In an empty folder: the specification travels along, and the exploration needs no other package."""
-    arguments = ("verify", "--policy", "ttl=60,max_waiters=2", "--with", "explore", "--report", "page.html")
+    arguments = (
+        "verify",
+        "--policy",
+        "ttl=60,max_waiters=2,answers=KeyError",
+        "--with",
+        "explore",
+        "--report",
+        "page.html",
+    )
     printed = run("-S", "-m", "herdless", *arguments, cwd=tmp_path, python_path=installed_with_verify)
-    assert printed.endswith("22 of 22 hold.\n")
+    assert printed.endswith("24 of 24 hold.\n")
     assert (tmp_path / "page.html").exists()
 
 

@@ -15,21 +15,28 @@ import herdless.threads
 import herdless.trio
 from herdless.testing import Schedule, Threads, VirtualClock, run_asyncio, run_threads, run_trio
 from herdless.trace import TraceWriter
-from herdless_core import Observer
+from herdless_core import Loaded, Observer
 
 KEYS: Final = ("a", "b")
-POLICIES: Final[Mapping[str, Mapping[str, Any]]] = {
-    "ttl": {"ttl": 4},
-    "stale": {"ttl": 2, "stale_while_revalidate": 2, "stale_if_error": 4, "refresh_backoff": 2},
-    "early": {"ttl": 4, "early_refresh": 0.5, "negative_ttl": 2, "load_timeout": 3, "max_waiters": 2, "maxsize": 1},
-}
-
-Run: TypeAlias = Callable[[int, Mapping[str, Any], Observer], None]
-"""A seed, the cache's options, the recorder."""
 
 
 class LoaderBroke(Exception):
     """What a loader raises."""
+
+
+class NotThere(LookupError):
+    """What it raises that may be an answer."""
+
+
+POLICIES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "ttl": {"ttl": 4},
+    "stale": {"ttl": 2, "stale_while_revalidate": 2, "stale_if_error": 4, "refresh_backoff": 2},
+    "early": {"ttl": 4, "early_refresh": 0.5, "negative_ttl": 2, "load_timeout": 3, "max_waiters": 2, "maxsize": 1},
+    "answers": {"ttl": 2, "stale_if_error": 4, "negative_ttl": 2, "answers": NotThere},
+}
+
+Run: TypeAlias = Callable[[int, Mapping[str, Any], Observer], None]
+"""A seed, the cache's options, the recorder."""
 
 
 class Play:
@@ -49,11 +56,14 @@ class Play:
         """How long a load takes."""
         return self._dice.choice((0, 1, 1, 2, 4))
 
-    def value(self, key: str) -> list[str]:
+    def value(self, key: str) -> list[str] | Loaded[list[str]]:
         """What a load gives, or raises."""
-        if self._dice.random() < 0.25:
+        (end,) = self._dice.choices(("keep", "give", "fail", "answer"), (6, 1, 2, 2))
+        if end == "fail":
             raise LoaderBroke(key)
-        return [key]
+        if end == "answer":
+            raise NotThere(key)
+        return Loaded([key], keep=False) if end == "give" else [key]
 
 
 def change(cache: Any, method: str, key: str) -> None:
@@ -66,7 +76,7 @@ def in_asyncio(seed: int, options: Mapping[str, Any], recorder: Observer) -> Non
     """Three tasks; one who gets within a second is cancelled then."""
     play, clock = Play(seed), VirtualClock()
 
-    async def load(key: str) -> list[str]:
+    async def load(key: str) -> list[str] | Loaded[list[str]]:
         await asyncio.sleep(play.seconds())
         return play.value(key)
 
@@ -91,7 +101,7 @@ def in_trio(seed: int, options: Mapping[str, Any], recorder: Observer) -> None:
     """The same tasks in trio."""
     play, clock = Play(seed), VirtualClock()
 
-    async def load(key: str) -> list[str]:
+    async def load(key: str) -> list[str] | Loaded[list[str]]:
         await trio.sleep(play.seconds())
         return play.value(key)
 
@@ -121,7 +131,7 @@ def in_threads(seed: int, options: Mapping[str, Any], recorder: Observer) -> Non
     def main(threads: Threads) -> None:
         play = Play(seed)
 
-        def load(key: str) -> list[str]:
+        def load(key: str) -> list[str] | Loaded[list[str]]:
             threads.pause("loads")
             clock.advance(play.seconds())
             return play.value(key)

@@ -63,6 +63,7 @@ def test_what_was_recorded_is_read_again(runtime: str, policy: str) -> None:
     load_timeout=st.none() | DURATIONS.filter(lambda seconds: seconds >= 1e-9),
     backoff=DURATIONS,
     max_waiters=st.none() | st.integers(1, 10),
+    answers=st.none() | st.just(LookupError),
 )
 def test_policy_is_read_again_to_the_nanosecond(
     ttl: float,
@@ -73,6 +74,7 @@ def test_policy_is_read_again_to_the_nanosecond(
     load_timeout: float | None,
     backoff: float,
     max_waiters: int | None,
+    answers: type[Exception] | None,
 ) -> None:
     """A replay under another policy would depart, or would find nothing."""
     policy = Policy(
@@ -84,11 +86,19 @@ def test_policy_is_read_again_to_the_nanosecond(
         load_timeout=load_timeout,
         refresh_backoff=backoff,
         max_waiters=max_waiters,
+        answers=answers,
     )
     plain = policy_to_plain(policy)
     again = policy_from_plain(json.loads(json.dumps(plain)))
     assert policy_to_plain(again) == plain
-    for part in ("lifetime", "negative_lifetime", "load_timeout", "refresh_backoff", "max_waiters"):
+    for part in (
+        "lifetime",
+        "negative_lifetime",
+        "load_timeout",
+        "refresh_backoff",
+        "max_waiters",
+        "remembers_failures",
+    ):
         assert getattr(again, part) == getattr(policy, part)
 
 

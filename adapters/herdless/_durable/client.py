@@ -72,13 +72,18 @@ class CacheClient:
         return self._decode(wire.body_in(reply)) if "value" in reply else default
 
     async def put(self, key: str, value: Any) -> None:
-        """Store a value, or `Loaded(value, ttl=...)`. Raises ValueTooLarge for one over 2 MB, before it is sent."""
-        ttl = stale_while_revalidate = None
+        """Store a value, or `Loaded(value, ttl=...)`. Raises, before it is sent, ValueTooLarge for one over 2 MB, and
+        PolicyError for `keep=False`.
+        """
+        durations: tuple[float | None, ...] = (None, None)
         if isinstance(value, Loaded):
-            ttl, stale_while_revalidate = wire.seconds(value.ttl), wire.seconds(value.stale_while_revalidate)
+            value.require_kept()
+            durations = (wire.seconds(value.ttl), wire.seconds(value.stale_while_revalidate))
+            if value.stale_if_error is not None:
+                durations += (wire.seconds(value.stale_if_error),)
             value = value.value
         body = wire.checked(self._encode(value))
-        await self._call(self._owner(key), "put", body, ttl, stale_while_revalidate)
+        await self._call(self._owner(key), "put", body, *durations)
         await self._call_all(self._readers(key), "invalidate")
 
     async def invalidate(self, key: str) -> None:

@@ -105,7 +105,7 @@ class Flights(Orders[DurableLoad]):
         told = error_told(error, flight.key, lambda _: self._name)
         is_refresh = not flight.is_settled and not flight.waiters
         self.carry_out(self._entry.load_failed(flight.generation, told, self._clock()))
-        if is_refresh:
+        if is_refresh and not flight.is_answer:
             warn("the refresh of %s failed", self._name, error=told)
 
     # What a step orders

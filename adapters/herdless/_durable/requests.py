@@ -87,13 +87,19 @@ class Requests:
         outcome = self._entry.peek(now)
         return _reply(outcome, "hit", now) if isinstance(outcome, Value) else {}
 
-    def put(self, value: object, ttl: float | None, stale_while_revalidate: float | None) -> Reply:
+    def put(
+        self,
+        value: object,
+        ttl: float | None,
+        stale_while_revalidate: float | None,
+        stale_if_error: float | None = None,
+    ) -> Reply:
         """`{}`, or `{error, message}`."""
         try:
             body = wire.checked(value)
             if self._holds_json:
                 wire.checked_json(body)
-            loaded = Loaded(body, ttl=ttl, stale_while_revalidate=stale_while_revalidate)
+            loaded = Loaded(body, ttl=ttl, stale_while_revalidate=stale_while_revalidate, stale_if_error=stale_if_error)
         except HerdlessError as error:
             return wire.reply_with_error(error)
         return self._change(lambda now: self._entry.put(loaded, now, random.random()))

@@ -125,9 +125,15 @@ def seconds(nanoseconds: int | None) -> float | None:
     return None if nanoseconds is None else nanoseconds / NANOSECONDS_PER_SECOND
 
 
-def loaded(body: Body, ttl: int | None, stale_while_revalidate: int | None) -> Loaded[Body]:
-    """The body with the durations, nanoseconds, that its value had."""
-    return Loaded(body, ttl=seconds(ttl), stale_while_revalidate=seconds(stale_while_revalidate))
+def loaded(body: Body, value: Loaded[Any]) -> Loaded[Body]:
+    """The body in place of the value that it encodes."""
+    return Loaded(
+        body,
+        ttl=seconds(value.ttl),
+        stale_while_revalidate=seconds(value.stale_while_revalidate),
+        stale_if_error=seconds(value.stale_if_error),
+        keep=value.keep,
+    )
 
 
 def body_in(reply: Reply) -> Body:

@@ -19,7 +19,8 @@ of its owner, and the next writer's begins where it ends. What stands in a line 
 Entries are what `herdless_core.to_plain` makes of them; events, effects and policies have the names and the fields of
 their classes. Instants and durations are integer nanoseconds, as text where JavaScript would round them; in a policy,
 what does not end is null. A value is a stand-in: equal for the same value, and never the value itself. Of an error a
-line has the name of its class, its message, and whether `negative_ttl` may remember it.
+line has the name of its class, its message, and whether `negative_ttl` may remember it. A LoadFailed says whether the
+error is an answer (a trace of 0.1: no); a LoadSucceeded whose value is not to be kept has null for its lifetime.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from herdless_core import (
     Failure,
     Fresh,
     LoadError,
+    LoadFailed,
     LoadTimeout,
     Outcome,
     Plain,
@@ -124,6 +126,7 @@ def policy_to_plain(policy: Policy) -> Plain:
         "stale_while_revalidate": _or_null(lifetime.stale_while_revalidate),
         "stale_if_error": _or_null(lifetime.stale_if_error),
         "negative_ttl": _or_null(policy.negative_lifetime.ttl),
+        "answers": policy.answers is not None,
         "remember_timeouts": policy.remember_timeouts,
         "early_refresh": integer_to_plain(lifetime.early_refresh) if is_early else None,
         "jitter": policy.jitter,
@@ -163,7 +166,7 @@ def _field(field: str, content: Any, name: Callable[[Any], Name]) -> Any:
         case "outcome":
             return _outcome(content, name)
         case "lifetime":
-            return lifetime_to_plain(content)
+            return None if content is None else lifetime_to_plain(content)
         case _:
             return content if isinstance(content, bool) else integer_to_plain(content)
 
@@ -223,6 +226,8 @@ class Decoder:
         return Fresh(failure, entry.loaded_at, entry.lifetime, entry.refresh_at, entry.flight, entry.hit_until)
 
     def _made(self, cls: Any, plain: Mapping[str, Any]) -> Any:
+        if cls is LoadFailed:
+            plain = {"is_answer": False, **plain}  # traces of 0.1 know no answers
         return cls(*(self._field(field.name, plain[field.name]) for field in fields(cls)))
 
     def _field(self, field: str, plain: Any) -> Any:
@@ -236,8 +241,8 @@ class Decoder:
             case "outcome":
                 return Value(self._value(plain["value"]), int(plain["loaded_at"]), plain["is_stale"])
             case "lifetime":
-                return lifetime_from_plain(plain)
-            case "leads" | "can_cancel":
+                return None if plain is None else lifetime_from_plain(plain)
+            case "leads" | "can_cancel" | "is_answer":
                 return plain
             case _:
                 return int(plain)
@@ -264,6 +269,7 @@ def policy_from_plain(plain: Mapping[str, Any]) -> Policy:
         stale_while_revalidate=_seconds(_or_never(plain["stale_while_revalidate"])),
         stale_if_error=_seconds(_or_never(plain["stale_if_error"])),
         negative_ttl=_seconds(_or_never(plain["negative_ttl"])),
+        answers=_said_already if plain.get("answers", False) else None,
         remember_timeouts=plain.get("remember_timeouts", False),
         # Half a nanosecond more, so that the fraction cannot fall below it.
         early_refresh=(early + 0.5) / ttl if early < ttl < NEVER else None,
@@ -272,6 +278,11 @@ def policy_from_plain(plain: Mapping[str, Any]) -> Policy:
         refresh_backoff=_seconds(_or_never(plain["refresh_backoff"])),
         max_waiters=None if max_waiters >= NEVER else max_waiters,
     )
+
+
+def _said_already(_error: Exception) -> bool:
+    """Of a recorded policy: which errors are answers, the steps say themselves."""
+    return False
 
 
 def _or_never(plain: Any) -> int:

@@ -133,9 +133,10 @@ def event_as_story(event: Event) -> str:
         case Put():
             return f"put {event.value!r}"
         case LoadSucceeded():
-            return f"load {event.generation} gave {event.value!r}"
+            kept = "" if event.lifetime is not None else ", not to be kept"
+            return f"load {event.generation} gave {event.value!r}{kept}"
         case LoadFailed():
-            return f"load {event.generation} failed, {event.error}"
+            return f"load {event.generation} {'answered' if event.is_answer else 'failed'}, {event.error}"
         case DeadlinePassed():
             return f"the timer of load {event.generation} goes off"
         case WaiterLeft():

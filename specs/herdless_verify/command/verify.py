@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import builtins
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +23,8 @@ from herdless_verify.tlc.toolbox import INSTALL
 MISSING: Final = 2
 NOT_FINISHED: Final = 3
 
+WORDS: Final = {"None": None, "True": True, "False": False}
+
 DESCRIPTION: Final = """\
 Check the promises of herdless on this machine: explore every state that a key
 can reach (pure Python), check the TLA+ specification with TLC, and confirm the
@@ -33,6 +36,7 @@ The second and the third need {INSTALL}.
 
 --policy takes the fields of Policy, as in
   herdless verify --policy ttl=60,stale_while_revalidate=300,load_timeout=2.5
+of which answers= takes an exception of Python's own: whichever it is, the checkers ask for such errors and for others.
 
 Exit status: 0 all holds; 1 something does not, and a counterexample is printed;
 2 for bad input, or when a checker's tool is missing: what could run has run;
@@ -116,7 +120,7 @@ def _policy(argument: str) -> Policy:
         name, equals, text = part.partition("=")
         if not equals:
             raise CommandError(f"--policy {argument}: {part!r} is not FIELD=VALUE")
-        fields[name.strip()] = _value(text.strip())
+        fields[name.strip()] = _value(name.strip(), text.strip())
     try:
         return Policy(**fields)
     except PolicyError as error:
@@ -126,10 +130,14 @@ def _policy(argument: str) -> Policy:
         raise CommandError(f"--policy {argument}: give fields out of {known}") from error
 
 
-def _value(text: str) -> object:
-    """A number or None where the text is one; otherwise the text, which the policy refuses by name."""
-    if text == "None":
-        return None
+def _value(field: str, text: str) -> object:
+    """A number, a boolean or None where the text is one, and for `answers` an exception of Python's own; otherwise the
+    text, which the policy refuses by name.
+    """
+    if text in WORDS:
+        return WORDS[text]
+    if field == "answers":
+        return getattr(builtins, text, text)
     for number in (int, float):
         try:
             return number(text)

@@ -94,6 +94,40 @@ async def test_negative_ttl_remembers_an_error(w: World) -> None:
     await w.fill("k", 1)
 
 
+async def test_negative_ttl_remembers_answers_alone_where_some_errors_are(w: World) -> None:
+    """An outage is not remembered for as long as "not found" is."""
+    await w.open(negative_ttl=10, answers=LookupError)
+    outage = w.get("k")
+    await w.settle()
+    w.load.fail(OSError("down"))
+    await w.settle()
+    assert isinstance(outage.error, OSError)
+    first = w.get("k")
+    await w.settle()
+    w.load.fail(KeyError("unknown"))
+    await w.settle()
+    second = w.get("k")
+    await w.settle()
+    assert repr(second.error) == repr(first.error) == repr(KeyError("unknown"))
+    assert len(w.loads) == 2
+
+
+async def test_function_that_cannot_say_what_is_an_answer_harms_nobody(w: World) -> None:
+    """What it raises is told as a note of the loader's own error, by which the load has failed."""
+
+    def breaks(_error: Exception) -> bool:
+        raise ZeroDivisionError
+
+    await w.open(answers=breaks)
+    caller = w.get("k")
+    await w.settle()
+    w.load.fail(OSError("down"))
+    await w.settle()
+    assert isinstance(caller.error, OSError)
+    assert "ZeroDivisionError" in caller.error.__notes__[0]
+    await w.fill("k", 1)
+
+
 async def test_timeout_is_never_remembered(w: World) -> None:
     """negative_ttl is for what the loader says of the key; that a load was cut short says nothing of it."""
     await w.open(negative_ttl=100, load_timeout=5)

@@ -306,6 +306,7 @@ async def test_observer_that_fails_is_logged(w: World, caplog: pytest.LogCapture
         ({"ttl": -1}, "ttl=-1 is not accepted"),
         ({"ttl": "60"}, "ttl='60' is not accepted"),
         ({"stale_if_error": None}, "stale_if_error=None is not accepted"),
+        ({"answers": "KeyError"}, "answers='KeyError' is not accepted"),
         ({"early_refresh": 1.0}, "early_refresh=1.0 is not accepted"),
         ({"jitter": 1}, "jitter=1 is not accepted"),
         ({"max_waiters": 0}, "max_waiters=0 is not accepted"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from herdless._testing._clock import VirtualClock
-from herdless_core import Absent, Evicted, Fresh, LoadTimeout, Pending, StartLoad, TooManyWaiters
-from herdless_verify.contract.world import World
+from herdless_core import Absent, Evicted, Fresh, Loaded, LoadTimeout, Pending, StartLoad, TooManyWaiters
+from herdless_verify.contract.world import World, outcome_of
 
 
 def started(w: World) -> list[int]:
@@ -265,6 +265,48 @@ async def test_stale_if_error_ends(w: World) -> None:
     w.load.fail(OSError("down"))
     await w.settle()
     assert isinstance(caller.error, OSError)
+
+
+async def test_answers_replace(w: World) -> None:
+    """AnswersReplace: an error that is an answer takes the value's place; an outage does not, before it or after."""
+    cache = await w.open(ttl=10, stale_if_error=1_000, refresh_backoff=1, answers=LookupError)
+    await w.fill("k", 1)
+    await w.advance(50)
+    during_an_outage = w.get("k")
+    await w.settle()
+    w.load.fail(OSError("down"))
+    await w.settle()
+    assert during_an_outage.value == 1
+    await w.advance(50)
+    waiters = [w.get("k") for _ in range(3)]
+    await w.settle()
+    w.load.fail(KeyError("deleted"))
+    await w.settle()
+    assert [type(waiter.error) for waiter in waiters] == [KeyError] * 3
+    assert cache.peek("k") is None
+    assert cache.stats().load_failures == 1
+    await w.fill("k", 2)
+
+
+async def test_not_kept(w: World) -> None:
+    """NotKept: a value that is not to be kept is for those who wait, and what was held before stays."""
+    cache = await w.open(ttl=10, stale_while_revalidate=1_000)
+    waiters = [w.get("k") for _ in range(3)]
+    await w.settle()
+    w.load.succeed(Loaded("once", keep=False))
+    await w.settle()
+    assert [waiter.value for waiter in waiters] == ["once"] * 3
+    assert "k" not in cache
+    await w.fill("k", 1)
+    await w.advance(20)
+    assert await outcome_of(w, "k") == "stale"
+    w.load.succeed(Loaded("once", keep=False))
+    await w.settle()
+    assert cache.peek("k") == 1
+    assert await outcome_of(w, "k") == "stale"
+    w.load.succeed(2)
+    await w.settle()
+    assert cache.peek("k") == 2
 
 
 async def test_generation_monotone(w: World) -> None:

@@ -81,6 +81,9 @@ class Numbers:
     is_capacity: bool
     has_load_timeout: bool
     remembers_timeouts: bool
+    remembers_failures: bool
+    is_answer: bool
+    is_kept: bool
     now: int
     loaded_at: int
     started_at: int
@@ -129,9 +132,9 @@ class Named:
 LARGE: Final = {
     "Get of Fresh with a flight": 25.0,
     "DeadlinePassed": 16.0,
-    "LoadFailed": 13.0,
+    "LoadFailed": 24.0,
     "Get of Stale": 9.0,
-    "LoadSucceeded": 5.5,
+    "LoadSucceeded": 12.0,
     "WaiterLeft": 5.0,
 }
 """The contracts that take long, in seconds."""
@@ -215,8 +218,8 @@ def event_of(kind: type[Event], n: Numbers) -> Event:
         Invalidate: Invalidate,
         Expire: Expire,
         Evict: Evict,
-        LoadSucceeded: lambda: LoadSucceeded(n.other_generation, NEW, lifetime),
-        LoadFailed: lambda: LoadFailed(n.other_generation, RAISED),
+        LoadSucceeded: lambda: LoadSucceeded(n.other_generation, NEW, lifetime if n.is_kept else None),
+        LoadFailed: lambda: LoadFailed(n.other_generation, RAISED, n.is_answer),
         DeadlinePassed: lambda: DeadlinePassed(n.other_generation),
         WaiterLeft: lambda: WaiterLeft(n.other_generation, n.can_cancel),
         Restarted: Restarted,
@@ -233,6 +236,7 @@ def policy_of(n: Numbers) -> Policy:
         "refresh_backoff": n.refresh_backoff,
         "negative_lifetime": Lifetime(n.negative_ttl, n.negative_ttl, 0, 0),
         "remember_timeouts": n.remembers_timeouts,
+        "remembers_failures": n.remembers_failures,
     }
     for name, value in numbers.items():
         setattr(policy, name, value)
@@ -327,6 +331,8 @@ def fill_is_load_succeeded(machine: Any) -> Contract:
         """
         entry, event = entry_of(n), event_of(LoadSucceeded, n)
         assert isinstance(event, LoadSucceeded)  # noqa: S101 - so it was made
+        if event.lifetime is None:
+            return True
         filled = machine.fill(entry, event.generation, event.value, event.lifetime)
         if filled is None:
             return True

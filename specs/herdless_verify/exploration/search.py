@@ -120,10 +120,11 @@ class Exploration:
 
 def bounds_of(policy: Policy) -> Bounds:
     """The world in which a user's policy is explored: so many callers that one may be refused and two may wait, two
-    values of the truth, and a runtime that can cancel loads or cannot.
+    values of the truth, a runtime that can cancel loads or cannot, and a loader that may say of its value that it is
+    not to be kept.
     """
     clients = 3 if 1 < policy.max_waiters < NEVER else 2
-    return Bounds(clients=clients, generations=2, truths=2, can_cancel=None)
+    return Bounds(clients=clients, generations=2, truths=2, can_cancel=None, may_not_keep=True)
 
 
 def explore(
@@ -307,7 +308,7 @@ class Watch:
         self, world: World, move: Move, step: Step, after: World, alike: object, found: Exploration
     ) -> Iterator[str]:
         """The names of the promises that the step breaks."""
-        key = (alike, _error_of(step.event))
+        key = (alike, _said_by(step.event))
         known = self._known.get(key)
         if known is None:
             broken = tuple(self._judge.of_step(step))
@@ -322,8 +323,15 @@ class Watch:
         yield from self._judge.of_world(world, step, after)
 
 
-def _error_of(event: Event) -> object:
-    return type(event.error) if isinstance(event, LoadFailed) else None
+def _said_by(event: Event) -> object:
+    """What a load said of its end, of which the move's name says nothing."""
+    match event:
+        case LoadFailed():
+            return type(event.error), event.is_answer
+        case LoadSucceeded():
+            return event.lifetime is None
+        case _:
+            return None
 
 
 @final

@@ -97,7 +97,20 @@ def refresh_fails(step: Step) -> bool:
     if flight is None or not isinstance(before, Fresh | Stale) or isinstance(before.value, Failure):
         return False
     late = isinstance(step.event, DeadlinePassed) and step.now >= flight.due_at
-    return (isinstance(step.event, LoadFailed) or late) and _is_own(step)
+    failed = isinstance(step.event, LoadFailed) and not step.event.is_answer
+    return (failed or late) and _is_own(step)
+
+
+def refresh_answers(step: Step) -> bool:
+    """The load behind a value ends by an error that is an answer."""
+    is_answer = isinstance(step.event, LoadFailed) and step.event.is_answer
+    return is_answer and isinstance(_before(step), Fresh | Stale) and _is_own(step)
+
+
+def refresh_is_not_kept(step: Step) -> bool:
+    """The load behind a value gives another one, which is not to be kept."""
+    is_kept = not isinstance(step.event, LoadSucceeded) or step.event.lifetime is not None
+    return not is_kept and isinstance(_before(step), Fresh | Stale) and _is_own(step)
 
 
 def refresh_backs_off(step: Step) -> bool:
@@ -170,8 +183,10 @@ def is_unknown(step: Step) -> bool:
 
 
 def is_filled(step: Step) -> bool:
-    """The attached load gives its value."""
-    return isinstance(step.event, LoadSucceeded) and _is_own(step) and not isinstance(step.before, Evicted)
+    """The attached load gives its value, which is to be kept."""
+    if not isinstance(step.event, LoadSucceeded) or step.event.lifetime is None:
+        return False
+    return _is_own(step) and not isinstance(step.before, Evicted)
 
 
 SITUATIONS: Final[Mapping[str, Situation]] = {
@@ -184,6 +199,8 @@ SITUATIONS: Final[Mapping[str, Situation]] = {
     "NoDoomedJoin": flight_is_doomed,
     "HitAge": value_is_answered,
     "StaleIfError": refresh_fails,
+    "AnswersReplace": refresh_answers,
+    "NotKept": refresh_is_not_kept,
     "BacksOff": refresh_backs_off,
     "GenerationMonotone": load_starts,
     "EvictedIsFinal": was_evicted,
@@ -227,8 +244,10 @@ def is_possible(promise: str, policy: Policy) -> bool:
         case "HitAge":
             kept_while_backing_off = lifetime.stale_if_error > 0 and policy.refresh_backoff > 0
             return lifetime.ttl > 0 or lifetime.stale_while_revalidate > 0 or kept_while_backing_off
-        case "StaleIfError":
+        case "StaleIfError" | "NotKept":
             return keeps_values
+        case "AnswersReplace":
+            return keeps_values and policy.answers is not None
         case "BacksOff":
             return keeps_values and policy.refresh_backoff > 0
         case "SameOutcome":

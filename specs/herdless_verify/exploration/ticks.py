@@ -51,6 +51,7 @@ def in_ticks(policy: Policy) -> Policy:
         stale_while_revalidate=swr,
         stale_if_error=sie,
         negative_ttl=ticks[policy.negative_lifetime.ttl] if policy.negative_lifetime.ttl < NEVER else None,
+        answers=policy.answers is not None,
         remember_timeouts=policy.remember_timeouts,
         load_timeout=ticks.get(policy.load_timeout),
         refresh_backoff=ticks.get(policy.refresh_backoff),
@@ -65,12 +66,16 @@ def policy_of_ticks(
     stale_while_revalidate: int | None,
     stale_if_error: int | None,
     negative_ttl: int | None,
+    answers: bool,
     remember_timeouts: bool,
     load_timeout: int | None,
     refresh_backoff: int | None,
     max_waiters: int | None,
 ) -> Policy:
-    """A policy of so many ticks each; None: without end. `early_refresh` is the age itself, not a fraction."""
+    """A policy of so many ticks each; None: without end. `early_refresh` is the age itself, not a fraction.
+
+    answers: whether some errors of the loader's are answers.
+    """
     fraction = None
     if early_refresh is not None and ttl is not None and early_refresh < ttl:
         # Half a nanosecond more, so that the rounding of the fraction cannot fall below the tick.
@@ -81,6 +86,7 @@ def policy_of_ticks(
         stale_while_revalidate=_duration(stale_while_revalidate),
         stale_if_error=_duration(stale_if_error),
         negative_ttl=_duration(negative_ttl),
+        answers=LookupError if answers else None,
         remember_timeouts=remember_timeouts,
         load_timeout=load_timeout,
         refresh_backoff=_duration(refresh_backoff),

@@ -60,6 +60,8 @@ LOADER_ERROR: Final = LookupError("the loader failed")
 """What a loader says of the key, so that `negative_ttl` may remember it."""
 CUT_SHORT: Final = LoadCancelled("the load was cut short")
 """What says nothing of the key."""
+NOT_FOUND: Final = LookupError("there is no such thing")
+"""What the loader says of the key, and the policy takes for an answer, where it takes any for one."""
 
 
 class Machine(Protocol):
@@ -96,6 +98,8 @@ class Bounds:
     """How many values the truth takes, one after the other."""
     can_cancel: bool | None = True
     """Whether the runtime can cancel a load; None: each waiter who leaves finds it either way."""
+    may_not_keep: bool = False
+    """Whether a loader may say of its value that it is not to be kept."""
 
     @property
     def cancellations(self) -> tuple[bool, ...]:
@@ -179,21 +183,24 @@ def moves(world: World, policy: Policy, bounds: Bounds) -> Iterator[Move]:
     yield Move("Evict", Evict())
     yield Move("Restarted", Restarted())
     for load in sorted(world.loads, key=lambda load: load.generation):
-        yield from _moves_of(load, world, policy)
+        yield from _moves_of(load, world, policy, bounds)
     if world.truth < bounds.truths:
         yield Move("TruthChanges", after=replace(world, truth=world.truth + 1, effects=()))
     yield Move("Tick", after=replace(world, now=world.now + TICK, effects=()))
 
 
-def _moves_of(load: Load, world: World, policy: Policy) -> Iterator[Move]:
+def _moves_of(load: Load, world: World, policy: Policy, bounds: Bounds) -> Iterator[Move]:
     if load.read:
-        yield Move("LoadSucceeded", LoadSucceeded(load.generation, load.read, policy.lifetime), ended=load)
+        for lifetime in (policy.lifetime, None) if bounds.may_not_keep else (policy.lifetime,):
+            yield Move("LoadSucceeded", LoadSucceeded(load.generation, load.read, lifetime), ended=load)
     else:
         read = (world.loads - {load}) | {Load(load.generation, world.truth)}
         yield Move("LoadReads", after=replace(world, loads=read, effects=()))
-    yield Move("LoadFailed", LoadFailed(load.generation, LOADER_ERROR), ended=load)
-    if policy.negative_lifetime.ttl > 0:
-        yield Move("LoadFailed", LoadFailed(load.generation, CUT_SHORT), ended=load)
+    yield Move("LoadFailed", LoadFailed(load.generation, LOADER_ERROR, is_answer=False), ended=load)
+    if policy.answers is not None:
+        yield Move("LoadFailed", LoadFailed(load.generation, NOT_FOUND, is_answer=True), ended=load)
+    elif policy.negative_lifetime.ttl > 0:
+        yield Move("LoadFailed", LoadFailed(load.generation, CUT_SHORT, is_answer=False), ended=load)
     if policy.load_timeout < NEVER:
         yield Move("DeadlinePassed", DeadlinePassed(load.generation))
 
@@ -358,4 +365,4 @@ def _code(value: object) -> int:
         return value
     if isinstance(value.error, LoadTimeout):
         return -3
-    return -1 if value.error is LOADER_ERROR else -2
+    return {id(LOADER_ERROR): -1, id(CUT_SHORT): -2, id(NOT_FOUND): -4}[id(value.error)]

@@ -121,6 +121,11 @@ class Model:
             else:
                 self._barriers[key] = max(self._barriers.get(key, 0), at)
 
+    def answered_by_error(self, made: Made) -> None:
+        """A load ended by an error that is an answer: who begins later may not see what was before it."""
+        with self._lock:
+            self._barriers[made.key] = max(self._barriers.get(made.key, 0), made.number)
+
     def begins(self, key: str) -> Caller:
         """A caller looks the key up."""
         with self._lock:

@@ -35,10 +35,10 @@ class Oracle(Model):
         """Whether this thread is inside of here."""
         return self._judging.is_here
 
-    def made_by_load(self, key: str, generation: int, ttl: float | None) -> Made:
+    def made_by_load(self, key: str, generation: int, ttl: float | None, *, is_kept: bool) -> Made:
         """A load begins: what it will give is read now at the earliest."""
-        ttl_ns = _ns(self._ttl if ttl is None else ttl)
-        kept_for = min(NEVER, ttl_ns + self._windows)
+        ttl_ns = _ns(self._ttl if ttl is None else ttl) if is_kept else 0
+        kept_for = min(NEVER, ttl_ns + self._windows) if is_kept else 0
         return Made(key, f"the value of load {generation} of {key}", self.number(), ttl_ns, kept_for)
 
     def broken(self, made: Made) -> LoadBroke:
@@ -59,8 +59,11 @@ class Oracle(Model):
                 flight = step.before.flight
                 if flight is not None and flight.generation == generation:
                     made.loaded_at, made.settled_at = flight.started_at, self.number()
-            case LoadFailed(error=LoadBroke(made=made)):
+            case LoadFailed(generation=generation, error=LoadBroke(made=made), is_answer=is_answer):
                 made.loaded_at, made.settled_at = step.now, self.number()
+                flight = step.before.flight if step.before.is_reachable else None
+                if is_answer and flight is not None and flight.generation == generation:
+                    self.answered_by_error(made)
             case Put(value=Made() as made):
                 made.loaded_at, made.settled_at = step.now, self.number()
             case _:

@@ -10,6 +10,7 @@ from typing import Final, Literal, TypeAlias, final
 
 from herdless_core import PolicyOptions
 from herdless_verify.soak.foreign import INJECTIONS, Injection
+from herdless_verify.soak.model import LoadBroke
 
 Action: TypeAlias = Literal["get", "lookup", "leave", "peek", "put", "invalidate", "expire", "refresh", "clear", "rest"]
 
@@ -34,6 +35,10 @@ QUICK_SECONDS: Final = 0.004
 LOAD_TIMEOUT_SECONDS: Final = 0.02
 SLOW_SECONDS: Final = 3 * LOAD_TIMEOUT_SECONDS
 INJECTED: Final = 0.5
+ANSWERING: Final = 0.3
+"""So many of the policies have errors that are answers."""
+UNKEPT: Final = 0.05
+"""So many of the loads give values that are not to be kept."""
 """In so large a part of the rounds each kind of foreign code is at work."""
 
 ACTIONS: Final[dict[Action, int]] = {
@@ -80,7 +85,8 @@ class RoundPlan:
         return random.Random(f"{self.seed}, {self.number}, {who}")
 
     def __str__(self) -> str:
-        options = [f"{name}={value}" for name, value in [*self.policy.items(), ("maxsize", self.maxsize)]]
+        named = [*self.policy.items(), ("maxsize", self.maxsize)]
+        options = [f"{name}={getattr(value, '__name__', value)}" for name, value in named]
         foreign = f"; with {', '.join(sorted(self.injections))}" if self.injections else ""
         return f"round {self.number} ({', '.join(options)}; closed {self.closing}{foreign})"
 
@@ -95,6 +101,8 @@ class LoadPlan:
     ttl: float | None
     """The value's own, where the loader gives it one."""
     other_key: str
+    keep: bool
+    """Whether the value is to be kept."""
 
 
 @final
@@ -108,6 +116,11 @@ class Visit:
     """Of a caller who leaves."""
     pause: float
     """Before the next visit."""
+
+
+def is_answer(error: LoadBroke) -> bool:
+    """Of a policy with answers: the errors of half of the loads are."""
+    return error.made.number % 2 == 0
 
 
 def plan_round(
@@ -127,6 +140,8 @@ def plan_round(
         "refresh_backoff": dice.choice([0.0, 0.005]),
         "max_waiters": dice.choice([None, None, 3]),
     }
+    if dice.random() < ANSWERING:
+        policy["answers"] = is_answer
     maxsize = dice.choice([None, 0, 2, len(KEYS) // 2, len(KEYS)])
     closings: list[Closing] = ["in the calm", "in the calm", "in the storm", "in the storm, cancelling"]
     closing = dice.choice(closings)
@@ -142,7 +157,7 @@ def plan_load(plan: RoundPlan, generation: int) -> LoadPlan:
     # A quarter of them end at once, so that an end in the very step of the start is met too.
     seconds = 0.0 if dice.random() < 0.25 else dice.uniform(0.0, seconds)
     ttl = dice.choice([0.0, 0.01, 0.2]) if dice.random() < 0.1 else None
-    return LoadPlan(fault, seconds, ttl, dice.choice(KEYS))
+    return LoadPlan(fault, seconds, ttl, dice.choice(KEYS), keep=dice.random() >= UNKEPT)
 
 
 def next_visit(dice: random.Random) -> Visit:

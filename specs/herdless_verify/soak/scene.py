@@ -110,10 +110,10 @@ class Scene:
         if fault not in {None, "load ignores its cancellation"}:  # which is counted when it was cancelled
             self.findings.fault(str(fault))
         self.findings.count("loads")
-        made = self.oracle.made_by_load(key, generation, plan.ttl)
+        made = self.oracle.made_by_load(key, generation, plan.ttl, is_kept=plan.keep)
         made.last = self.foreign.finalizer()
         self.foreign.touched("loader")
-        return made, LoadPlan(fault, 0.0 if self.is_calm else plan.seconds, plan.ttl, plan.other_key)
+        return made, LoadPlan(fault, 0.0 if self.is_calm else plan.seconds, plan.ttl, plan.other_key, plan.keep)
 
     def _possible(self, fault: LoadFault | None) -> LoadFault | None:
         if self.origin.is_down:
@@ -132,7 +132,7 @@ class Scene:
             raise self.oracle.broken(made)
         if plan.fault == "load stops itself" and self.stops_by is not None:
             raise self.stops_by
-        return made if plan.ttl is None else Loaded(made, ttl=plan.ttl)
+        return made if plan.ttl is None and plan.keep else Loaded(made, ttl=plan.ttl, keep=plan.keep)
 
     # Callers
 

@@ -100,6 +100,7 @@ def _constants(policy: Mapping[str, Any], world: Mapping[str, Any]) -> dict[str,
         "MaxGeneration": world["generations"],
         "MaxTruth": world["truths"],
         "CanCancel": CANCELLATIONS[world["can_cancel"]],
+        "MayNotKeep": world["may_not_keep"],
         **{_camel(name): value for name, value in policy.items()},
         "EarlyRefresh": early,
     }

@@ -32,6 +32,7 @@ POLICY: Final = {
     "stale_while_revalidate": 1,
     "stale_if_error": 2,
     "negative_ttl": 1,
+    "answers": True,
     "remember_timeouts": False,
     "load_timeout": 2,
     "refresh_backoff": 1,
@@ -39,7 +40,7 @@ POLICY: Final = {
 }
 """One under which every mistake shows."""
 
-WORLD: Final = {"clients": 2, "generations": 2, "truths": 2, "can_cancel": True}
+WORLD: Final = {"clients": 2, "generations": 2, "truths": 2, "can_cancel": True, "may_not_keep": True}
 
 _HEADER: Final = re.compile(r"(\w+)(\(.*?\))? ==")
 _ACTION: Final = re.compile(r"\[\]\[(.*)\]_vars\s*$", re.DOTALL)

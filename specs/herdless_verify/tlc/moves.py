@@ -44,7 +44,8 @@ from herdless_verify.tlc.scale import OutsideOfSpecification, Scale
 LOADER_ERROR: Final = -1
 CUT_SHORT: Final = -2
 TIMED_OUT: Final = -3
-ANOTHER_ERROR: Final = -4
+NOT_FOUND: Final = -4
+ANOTHER_ERROR: Final = -5
 """Than the one that was reported: no move of the specification gives it."""
 
 
@@ -61,7 +62,11 @@ class Moves:
         self._scale: Final = scale
         self.size: Final = scale.size
         self._is_durable: Final = section.is_durable
-        self._forgets_errors: Final = section.policy.negative_lifetime.ttl == 0
+        policy = section.policy
+        self._remembered: Final = LOADER_ERROR if policy.remembers_failures else NOT_FOUND
+        """The number of an error that an entry holds, unless it is that of the deadline."""
+        self._has_one_kind: Final = policy.negative_lifetime.ttl == 0 or not policy.remembers_failures
+        """Whether the specification has no second kind of error that is no answer."""
         self.written: Final[list[str]] = []
         self._lines: Final[list[Recorded]] = []
         """From which line each move comes."""
@@ -179,7 +184,7 @@ class Moves:
                 return f"Pending({flight})"
             case Fresh() | Stale():
                 if isinstance(entry.value, Failure):
-                    value = LOADER_ERROR
+                    value = self._remembered_error(entry.value)
                 elif value is None:
                     value = self._name(entry.value)
                 instants = (
@@ -225,12 +230,17 @@ class Moves:
         if isinstance(event, LoadFailed):
             if failure.error is not event.error:
                 return ANOTHER_ERROR
-            return LOADER_ERROR if is_memorable(failure.error) or self._forgets_errors else CUT_SHORT
-        return TIMED_OUT if isinstance(failure.error, LoadTimeout) else LOADER_ERROR
+            if event.is_answer:
+                return NOT_FOUND
+            return LOADER_ERROR if is_memorable(failure.error) or self._has_one_kind else CUT_SHORT
+        return self._remembered_error(failure)
+
+    def _remembered_error(self, failure: Failure) -> int:
+        return TIMED_OUT if isinstance(failure.error, LoadTimeout) else self._remembered
 
 
 def _require_the_policys_lifetime(step: Step) -> None:
-    values = [step.event] if isinstance(step.event, Put | LoadSucceeded) else []
+    values = [step.event] if isinstance(step.event, Put | LoadSucceeded) and step.event.lifetime is not None else []
     found = [step.before] if isinstance(step.before, Fresh) and not isinstance(step.before.value, Failure) else []
     if any(each.lifetime != step.policy.lifetime for each in (*values, *found)):
         raise OutsideOfSpecification("a value has a lifetime of its own, by Loaded(ttl=...) or by jitter")

@@ -102,6 +102,7 @@ class _Setting:
     durations: tuple[tuple[str, int], ...]
     """In units of the scale."""
     max_waiters: int
+    has_answers: bool
     remember_timeouts: bool
     can_cancel: bool
     is_durable: bool
@@ -163,7 +164,12 @@ def _setting(section: Section, steps: Sequence[Recorded], scale: Scale) -> _Sett
     durations = tuple(scale.durations.items())
     policy = section.policy
     return _Setting(
-        durations, policy.max_waiters, policy.remember_timeouts, False not in can_cancel, section.is_durable
+        durations=durations,
+        max_waiters=policy.max_waiters,
+        has_answers=policy.answers is not None,
+        remember_timeouts=policy.remember_timeouts,
+        can_cancel=False not in can_cancel,
+        is_durable=section.is_durable,
     )
 
 
@@ -251,6 +257,8 @@ def _cfg(setting: _Setting, batch: Sequence[Moves]) -> str:
         "MaxGeneration": max(moves.generations for moves in batch) + 1,
         "MaxTruth": max(len(moves.names) for moves in batch) + 1,
         "MaxWaiters": min(setting.max_waiters, END_OF_TIME),
+        "Answers": str(setting.has_answers).upper(),
+        "MayNotKeep": "TRUE",
         "RememberTimeouts": str(setting.remember_timeouts).upper(),
         "CanCancel": f"{{{str(setting.can_cancel).upper()}}}",
     }

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -54,7 +54,7 @@ def watched_run(name: str, policy: Policy, bounds: Bounds) -> Run:
         view="Amount",
         action_constraint="Told",
         policy=in_tla(policy),
-        world={field: getattr(bounds, field) for field in ("clients", "generations", "truths", "can_cancel")},
+        world={field.name: getattr(bounds, field.name) for field in fields(bounds)},
         graph=False,
         distinct=None,
         depth=None,
@@ -91,6 +91,7 @@ def in_tla(policy: Policy) -> dict[str, Any]:
         "refresh_backoff": policy.refresh_backoff,
     }
     found: dict[str, Any] = {key: "never" if value >= NEVER else value // TICK for key, value in durations.items()}
+    found["answers"] = policy.answers is not None
     found["remember_timeouts"] = policy.remember_timeouts
     return found | {"max_waiters": "never" if policy.max_waiters >= NEVER else policy.max_waiters}
 
