@@ -362,7 +362,8 @@ def test_broken_adapter_is_found(runtime: str, broken: Break, complaint: str) ->
     rounds = UNTIL_MEMORY_IS_JUDGED if complaint == LEAKS else ENOUGH_ROUNDS
     patience = 0.5 if WAITS in complaint or complaint == ANYTHING else 20.0
     found = first_violation(runtime, broken, patience, rounds)
-    assert re.search(complaint, found), found
+    # Where nobody is woken nothing goes on, and on a busy machine that may be told first.
+    assert re.search(f"{complaint}|is frozen" if complaint == WAITS else complaint, found), found
 
 
 FROZEN = f"is frozen|is stuck|{WAITS}"

@@ -170,6 +170,21 @@ def test_values_can_be_encoded_otherwise() -> None:
     assert namespace.calls == [("key", "put", "<value>", 5.0, None)]
 
 
+def test_a_value_that_is_put_takes_its_windows_along() -> None:
+    """Those that it has of its own."""
+    namespace = Namespace({})
+    asyncio.run(CacheClient(namespace).put("key", Loaded("value", ttl=5, stale_if_error=60)))
+    assert namespace.calls == [("key", "put", '"value"', 5.0, None, 60.0)]
+
+
+def test_a_value_that_is_not_to_be_kept_is_not_sent() -> None:
+    """What is put is kept."""
+    namespace = Namespace({})
+    with pytest.raises(PolicyError, match="keep=False is not accepted by put"):
+        asyncio.run(CacheClient(namespace).put("key", Loaded("value", keep=False)))
+    assert namespace.calls == []
+
+
 def test_an_invalidation_reaches_the_owner_before_its_readers() -> None:
     """A reader that is told first could load the old value from the owner again."""
     namespace = Namespace({})

@@ -90,7 +90,8 @@ class WorkerdWorld(BlockingWorld):
         policy = options.pop("policy", None) or Policy(**options)
         name = str(len(self.caches))
         self._desk("set_clock", str(self._now()))  # the scenario may have brought another one
-        self._desk("open", name, json.dumps(policy_to_plain(policy)))
+        answers = getattr(policy.answers, "__name__", "")
+        self._desk("open", name, json.dumps(policy_to_plain(policy)), answers)
         return RemoteCache(self, name)
 
     def make_spot(self) -> Spot:
@@ -233,8 +234,12 @@ def _told(value: object) -> dict[str, object]:
     """The value as the object is told of it."""
     if not isinstance(value, Loaded):
         return {"value": value}
-    seconds = {
-        name: None if duration is None else duration / NANOSECONDS_PER_SECOND
-        for name, duration in (("ttl", value.ttl), ("stale_while_revalidate", value.stale_while_revalidate))
+    durations = {
+        "ttl": value.ttl,
+        "stale_while_revalidate": value.stale_while_revalidate,
+        "stale_if_error": value.stale_if_error,
     }
-    return {"value": value.value, **seconds}
+    seconds = {
+        name: None if duration is None else duration / NANOSECONDS_PER_SECOND for name, duration in durations.items()
+    }
+    return {"value": value.value, "options": {**seconds, "keep": value.keep}}

@@ -88,13 +88,13 @@ def disturb(play: Callable[..., None], situation: Situation, operation: str, eve
 @every_situation
 def test_an_interrupted_thread_leaves_the_cache_whole(situation: Situation, operation: str) -> None:
     """The lock is free, every other caller is answered, no flight is left, and the tables agree."""
-    disturb(in_threads.play, situation, operation, every=149)
+    disturb(in_threads.play, situation, operation, every=199)
 
 
 @every_situation
 def test_an_interrupted_call_of_a_decorated_function_leaves_the_cache_whole(situation: Situation) -> None:
     """It has a copy of what `Cache.get` does, so that a call is one frame only."""
-    disturb(partial(in_threads.play, is_decorated=True), situation, "get", every=149)
+    disturb(partial(in_threads.play, is_decorated=True), situation, "get", every=199)
 
 
 @pytest.mark.parametrize("operation", ["get", "refresh"])
@@ -105,7 +105,7 @@ def test_an_interrupted_call_of_a_decorated_function_leaves_the_cache_whole(situ
 )
 def test_an_interrupted_worker_leaves_the_cache_whole(situation: Situation, operation: str) -> None:
     """Time limits can be raised in any thread, and a load that must be left behind runs on one of the cache's own."""
-    disturb(partial(in_threads.play, in_workers=True), situation, operation, every=149)
+    disturb(partial(in_threads.play, in_workers=True), situation, operation, every=199)
 
 
 def test_a_worker_that_is_interrupted_anywhere_loses_no_load() -> None:
@@ -118,13 +118,13 @@ def test_a_worker_that_is_interrupted_anywhere_loses_no_load() -> None:
 @a_third(0)
 def test_an_interrupted_loop_leaves_the_cache_whole(situation: Situation, operation: str) -> None:
     """The interrupt stops the loop; whoever runs it again, or another, finds the cache whole."""
-    disturb(in_asyncio.play, situation, operation, every=293, error=Interrupt)
+    disturb(in_asyncio.play, situation, operation, every=397, error=Interrupt)
 
 
 @a_third(1)
 def test_a_task_that_is_over_its_time_limit_leaves_the_cache_whole(situation: Situation, operation: str) -> None:
     """An ordinary Exception ends one task alone, and the others go on at once."""
-    disturb(in_asyncio.play, situation, operation, every=293, error=TimeLimit)
+    disturb(in_asyncio.play, situation, operation, every=397, error=TimeLimit)
 
 
 @pytest.mark.parametrize("error", [in_trio.Interrupt, in_trio.TimeLimit], ids=lambda error: error.__name__)
@@ -133,7 +133,7 @@ def test_an_interrupted_trio_run_leaves_the_cache_whole(
     situation: Situation, operation: str, error: type[BaseException]
 ) -> None:
     """The run may end by it; nobody is left waiting, and the cache can be opened in another one."""
-    disturb(in_trio.play, situation, operation, every=293, error=error)
+    disturb(in_trio.play, situation, operation, every=397, error=error)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, LoadBroke], ids=lambda error: error.__name__)

@@ -36,7 +36,8 @@ The second and the third need {INSTALL}.
 
 --policy takes the fields of Policy, as in
   herdless verify --policy ttl=60,stale_while_revalidate=300,load_timeout=2.5
-of which answers= takes an exception of Python's own: whichever it is, the checkers ask for such errors and for others.
+answers= takes the name of an exception; whichever it is, the checkers let loads
+end by such errors and by others.
 
 Exit status: 0 all holds; 1 something does not, and a counterexample is printed;
 2 for bad input, or when a checker's tool is missing: what could run has run;

@@ -95,9 +95,7 @@ class Contract(CacheObject):
         told = json.loads(await response.text())
         if "error" in told:
             raise _class(told["error"], Exception if told["is_exception"] else BaseException)(*told["arguments"])
-        if "ttl" in told:
-            return Loaded(told["value"], ttl=told["ttl"], stale_while_revalidate=told["stale_while_revalidate"])
-        return told["value"]
+        return Loaded(told["value"], **told["options"]) if "options" in told else told["value"]
 
     async def parked(self, number: int, response: asyncio.Future[Any]) -> Any:
         """The origin's answer; a cancellation is noted, and heeded or not, as the scenario wants it."""
@@ -137,9 +135,9 @@ class Desk(DurableObject):  # type: ignore[misc]  # a class of the runtime
         STAGE[0] = Stage(number)
         STAGE[0].now = int(now)
 
-    async def open(self, cache: str, policy: str) -> None:
-        """A new cache."""
-        STAGE[0].policies[cache] = policy_from_plain(json.loads(policy))
+    async def open(self, cache: str, policy: str, answers: str) -> None:
+        """A new cache. answers: the name of the exceptions that are answers, if any."""
+        STAGE[0].policies[cache] = _with_answers(policy_from_plain(json.loads(policy)), answers)
 
     async def ignore_cancellation(self) -> None:
         """From now on loads go on when they are cancelled."""
@@ -163,6 +161,12 @@ class Desk(DurableObject):  # type: ignore[misc]  # a class of the runtime
     async def traces(self) -> dict[str, list[str]]:
         """The lines of each object."""
         return STAGE[0].lines
+
+
+def _with_answers(policy: Policy, name: str) -> Policy:
+    reduced: Any = policy.__reduce__()
+    (options,) = reduced[1]
+    return Policy(**{**options, "answers": _class(name, Exception) if name else None})
 
 
 def _class(name: str, base: type[BaseException]) -> type[BaseException]:
