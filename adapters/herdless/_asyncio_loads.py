@@ -17,6 +17,7 @@ from typing import Any, Final, Generic, TypeAlias, Unpack, final
 
 from herdless._awaiting import waits_for
 from herdless._loop_thread import LoopThread
+from herdless._room import give_room_back
 from herdless.adapter import LOADING, BaseCache, CacheOptions, K, V, awaitable
 from herdless_core import NANOSECONDS_PER_SECOND, Failure, LoadCancelled, Outcome, RunningLoad
 
@@ -103,6 +104,11 @@ class AsyncioLoads(BaseCache[K, V, AsyncioLoad], Generic[K, V]):
         """No load runs any more: the loop of their own may end."""
         self._home = None  # first: without a loop for the loads every lookup has to ask for one
         self._homes.clear()
+
+    def _give_room_back(self, place: object) -> None:
+        """When the loop goes on: the coroutine at whose end this is called is too deep in the stack for it."""
+        if isinstance(place, asyncio.AbstractEventLoop):
+            place.call_soon(give_room_back)
 
     def _equip(self, flight: AsyncioLoad) -> None:
         flight.cache = self

@@ -7,7 +7,8 @@ that its end will need, while nothing has happened yet.
 
 from __future__ import annotations
 
-from sys import _getframe, getrecursionlimit
+import contextlib
+from sys import _getframe, getrecursionlimit, setrecursionlimit
 from typing import Final
 
 FRAMES: Final = 24
@@ -21,6 +22,12 @@ def require_room(frames: int = FRAMES) -> None:
     except ValueError:  # not so deep
         return
     _descend(frames)
+
+
+def give_room_back() -> None:
+    """After `FRAMES` more than the recursion limit were taken. Where the stack is too deep for that, it stays so."""
+    with contextlib.suppress(RecursionError):
+        setrecursionlimit(getrecursionlimit() - FRAMES)
 
 
 def _descend(frames: int) -> None:

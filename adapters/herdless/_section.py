@@ -22,12 +22,13 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
+from sys import getrecursionlimit, setrecursionlimit
 from threading import get_ident
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
 from herdless import _primitives
 from herdless._orders import F, Orders
-from herdless._room import require_room
+from herdless._room import FRAMES, give_room_back, require_room
 from herdless_core import (
     LONG_AGO,
     NEVER,
@@ -149,7 +150,9 @@ class Section(Orders[F], Generic[K, F]):
         require_room()
         return self._enter_from(key, None)
 
-    def _enter_from(self, key: K, place: object) -> tuple[F | Answer | Refuse, F | None, Any]:
+    def _enter_from(  # noqa: PLR0912  # in parts a miss would be slower
+        self, key: K, place: object
+    ) -> tuple[F | Answer | Refuse, F | None, Any]:
         """The same, for callers of several kinds, and without a look at the room on the stack.
 
         place: where the caller runs. If it is not `self._home`, `_require_runtime` and `_look_around` are called.
@@ -184,13 +187,24 @@ class Section(Orders[F], Generic[K, F]):
                 self._mend(since=since)
                 is_mended = True
                 raise
-        except BaseException:  # an interrupt, in the lines above too
+        except BaseException as error:  # an interrupt, in the lines above too
             if not is_mended:
+                # Nobody has asked for room, since that costs more than a miss may. For a call of C there is room, as
+                # there was for that which took the lock.
+                has_more = isinstance(error, RecursionError)
+                if has_more:
+                    setrecursionlimit(getrecursionlimit() + FRAMES)
                 self._mend()
+                if has_more:
+                    self._give_room_back(place)
             raise
         if gone:
             gone.clear()
         return asked, boarded, parked
+
+    def _give_room_back(self, place: object) -> None:
+        """The stack is as large as before. place: as `_enter_from` was given it."""
+        give_room_back()
 
     def _is_inside(self) -> bool:
         """Whether this very thread is in the critical section, in which it runs foreign code just now."""

@@ -78,7 +78,9 @@ TABLE: Final[Mapping[str, Row]] = {
         }
     ),
     "herdless._decorator": Row({CORE, ADAPTER, "herdless._call"}),
-    "herdless._asyncio_loads": Row({CORE, ADAPTER, "herdless._awaiting", "herdless._loop_thread"}, {"asyncio"}),
+    "herdless._asyncio_loads": Row(
+        {CORE, ADAPTER, "herdless._awaiting", "herdless._loop_thread", "herdless._room"}, {"asyncio"}
+    ),
     "herdless.asyncio": Row(
         {CORE, ADAPTER, "herdless._asyncio_loads", "herdless._decorator", "herdless._lookup"}, {"asyncio"}
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any, Final
 
 import pytest
 
+import herdless.asyncio
 from herdless.threads import Cache, cached
 
 PATIENCE: Final = 60
@@ -78,3 +80,34 @@ def test_change_at_the_end_of_the_stack_leaves_the_cache_whole(change: str) -> N
     assert cache.get("other", timeout=PATIENCE) == "OTHER"
     cache.settled(PATIENCE)
     assert cache.stats().in_flight == 0
+
+
+def test_coroutine_at_the_end_of_the_stack_leaves_the_cache_whole() -> None:
+    """Wherever in its lookup the stack ends: the lock is free, no flight is left, and the limit is what it was."""
+
+    async def load(key: str) -> str:
+        return key
+
+    async def at(depth: int, cache: herdless.asyncio.Cache[str, str]) -> str:
+        return await (cache.get("k") if depth == 0 else at(depth - 1, cache))
+
+    async def main() -> None:
+        ended = 0
+        for depth in range(limit - 80, limit):
+            cache = herdless.asyncio.Cache(load)
+            try:
+                assert await at(depth, cache) == "k"
+            except RecursionError:
+                ended += 1
+            await asyncio.sleep(0)
+            assert sys.getrecursionlimit() == limit
+            assert await asyncio.to_thread(cache.stats) == cache.stats(), "another thread gets the lock"
+            assert await asyncio.wait_for(cache.get("k"), PATIENCE) == "k"
+            assert cache.stats().in_flight == 0
+        assert ended > 10
+
+    limit = sys.getrecursionlimit()
+    try:
+        asyncio.run(main())
+    finally:
+        sys.setrecursionlimit(limit)
