@@ -42,8 +42,9 @@ def _work(loop: asyncio.AbstractEventLoop, over: list[None], begun: Begun) -> No
         while not over and not loop.is_closed():
             with contextlib.suppress(BaseException):  # asyncio's own way to end a loop; the task has told of it
                 loop.run_forever()
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.close()
+        if not loop.is_closed():
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
     except BaseException:
         if begun and not over:
             _start(loop, over)  # another thread goes on from here

@@ -8,10 +8,12 @@ import sys
 import threading
 from collections.abc import Callable
 from typing import Any, Final
+from unittest.mock import patch
 
 import pytest
 
 from herdless import _asyncio_loads
+from herdless._loop_thread import LoopThread
 from herdless.asyncio import Cache
 from herdless.testing import VirtualClock
 from herdless_core import LoadCancelled, PolicyError
@@ -401,3 +403,23 @@ def test_loader_that_ends_the_loop_of_the_loads_ends_its_own_load_alone(how: str
 
     asyncio.run(main())
     gc.collect()
+
+
+def test_loop_of_the_loads_that_somebody_closes_is_not_run_again() -> None:
+    """Whoever does that has no more loads there; no thread after the other is started for it."""
+    threads: list[threading.Thread] = []
+
+    class Noted(threading.Thread):
+        def start(self) -> None:
+            threads.append(self)
+            super().start()
+
+    class ClosedAtOnce(asyncio.SelectorEventLoop):
+        def run_forever(self) -> None:
+            self.close()
+
+    with patch("asyncio.new_event_loop", ClosedAtOnce), patch("herdless._daemons.Thread", Noted):
+        home = LoopThread()
+        threads[0].join(PATIENCE)
+    assert len(threads) == 1
+    assert home.loop.is_closed()
