@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Thread
 from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -231,20 +232,23 @@ def test_decorated_function() -> None:
     assert loads == ["a"]
 
 
-@pytest.mark.pure("a compiled method has no first instruction")
-def test_job_that_an_executor_could_not_begin_is_given_up() -> None:
-    """An exception at its very first instruction is in the executor's future, where nobody looks."""
-    begin, struck = ThreadsLoads._run_aside.__code__, threading.Event()
+def at_the_first_instruction(method: Any) -> tuple[Callable[[FrameType, str, object], None], threading.Event]:
+    """A trace function that raises there, once, and the event that says that it did."""
+    struck = threading.Event()
 
     def interrupt(frame: FrameType, _event: str, _argument: object) -> None:
-        if frame.f_code is begin and not struck.is_set():
+        if frame.f_code is method.__code__ and not struck.is_set():
             struck.set()
             raise KeyboardInterrupt
 
-    def trace_the_worker() -> None:
-        sys.settrace(interrupt)
+    return interrupt, struck
 
-    cache = Cache(str.upper, executor=ThreadPoolExecutor(1, initializer=trace_the_worker))
+
+@pytest.mark.pure("a compiled method has no first instruction")
+def test_job_that_an_executor_could_not_begin_is_given_up() -> None:
+    """An exception at its very first instruction is in the executor's future, where nobody looks."""
+    interrupt, struck = at_the_first_instruction(ThreadsLoads._run_aside)
+    cache = Cache(str.upper, executor=ThreadPoolExecutor(1, initializer=lambda: sys.settrace(interrupt)))
     with pytest.raises(LoadCancelled):
         cache.get("k", timeout=PATIENCE)
     assert struck.is_set()
@@ -254,19 +258,20 @@ def test_job_that_an_executor_could_not_begin_is_given_up() -> None:
 @pytest.mark.pure("a compiled method has no first instruction")
 def test_load_of_a_thread_that_dies_before_its_first_step_is_run_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """No `except` of its own sees an exception that is raised at its very first instruction."""
-    begin, struck = Workers._work.__code__, threading.Event()
-
-    def interrupt(frame: FrameType, _event: str, _argument: object) -> None:
-        if frame.f_code is begin and not struck.is_set():
-            struck.set()
-            raise KeyboardInterrupt
+    interrupt, struck = at_the_first_instruction(Workers._work)
 
     def ask() -> None:
         sys.settrace(None)
         answers.append(cache.get("k", timeout=PATIENCE))
 
+    def track(error: object) -> None:
+        """Keep the traceback, as an error tracker does."""
+        kept.append(error)
+        tracked.set()
+
     kept: list[object] = []
-    monkeypatch.setattr(threading, "excepthook", kept.append)  # one that keeps the traceback, as an error tracker does
+    tracked = threading.Event()
+    monkeypatch.setattr(threading, "excepthook", track)
     answers: list[str] = []
     cache = Cache(str.upper)
     threading.settrace(interrupt)
@@ -277,5 +282,6 @@ def test_load_of_a_thread_that_dies_before_its_first_step_is_run_by_another(monk
     finally:
         threading.settrace(None)
     assert struck.is_set()
-    assert kept
+    assert tracked.wait(PATIENCE), "by the thread that died, perhaps after the caller was answered"
     assert answers == ["K"]
+    assert kept
