@@ -167,7 +167,7 @@ class CacheObject(DurableObject):
         loaded = await self.load(self._key)
         if not isinstance(loaded, Loaded):
             return wire.checked(self.encode(loaded))
-        return wire.loaded(wire.checked(self.encode(loaded.value)), loaded)
+        return loaded.with_value(wire.checked(self.encode(loaded.value)))
 
     async def _load_from_owner(self) -> Loaded[Body]:
         """What the key's own object lends: a reader's load. The class reaches its own namespace by `ctx.exports`."""

@@ -15,6 +15,7 @@ from typing import Any, Final, Generic, TypeAlias, TypedDict, TypeGuard, TypeVar
 from herdless_core._errors import PolicyError, is_memorable
 
 V = TypeVar("V")
+W = TypeVar("W")
 
 Duration: TypeAlias = int | float | timedelta
 
@@ -234,7 +235,7 @@ class Loaded(Generic[V]):
         self.ttl: Final = _nanoseconds_or_none("ttl", ttl)
         self.stale_while_revalidate: Final = _nanoseconds_or_none("stale_while_revalidate", stale_while_revalidate)
         self.stale_if_error: Final = _nanoseconds_or_none("stale_if_error", stale_if_error)
-        self.keep: Final = _keep(keep)
+        self.keep: Final = _boolean("keep", keep)
 
     def require_kept(self) -> None:
         """Raise PolicyError where the value is not to be kept: what a caller puts is."""
@@ -245,27 +246,32 @@ class Loaded(Generic[V]):
 
     def __reduce__(self) -> tuple[object, ...]:
         """By its arguments, as a Policy is."""
-        durations = {
-            "ttl": self.ttl,
-            "stale_while_revalidate": self.stale_while_revalidate,
-            "stale_if_error": self.stale_if_error,
-        }
-        options = {name: None if duration is None else _seconds(duration) for name, duration in durations.items()}
-        return _loaded_of, (self.value, options, self.keep)
+        return _loaded_of, (self.value, self.ttl, self.stale_while_revalidate, self.stale_if_error, self.keep)
+
+    def with_value(self, value: W) -> Loaded[W]:
+        """Another value, of which all the rest is said as well: one that stands for this one, encoded."""
+        return _loaded_of(value, self.ttl, self.stale_while_revalidate, self.stale_if_error, self.keep)
 
 
 def _policy_of(options: PolicyOptions) -> Policy:
     return Policy(**options)
 
 
-def _loaded_of(value: V, options: dict[str, Duration | None], keep: bool) -> Loaded[V]:
+def _loaded_of(
+    value: V, ttl: int | None, stale_while_revalidate: int | None, stale_if_error: int | None, keep: bool
+) -> Loaded[V]:
+    """By the attributes, whose durations are nanoseconds."""
     return Loaded(
         value,
-        ttl=options["ttl"],
-        stale_while_revalidate=options["stale_while_revalidate"],
-        stale_if_error=options["stale_if_error"],
+        ttl=_seconds_or_none(ttl),
+        stale_while_revalidate=_seconds_or_none(stale_while_revalidate),
+        stale_if_error=_seconds_or_none(stale_if_error),
         keep=keep,
     )
+
+
+def _seconds_or_none(nanoseconds: int | None) -> int | float | None:
+    return None if nanoseconds is None else _seconds(nanoseconds)
 
 
 def _seconds(nanoseconds: int) -> int | float:
@@ -306,10 +312,10 @@ def _load_timeout(duration: object) -> int:
     return nanoseconds
 
 
-def _keep(keep: object) -> bool:
-    if not isinstance(keep, bool):
-        raise PolicyError(f"keep={keep!r} is not accepted: give True or False")
-    return keep
+def _boolean(argument: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise PolicyError(f"{argument}={value!r} is not accepted: give True or False")
+    return value
 
 
 def _answers(answers: object) -> Answers | None:
@@ -325,13 +331,11 @@ def _answers(answers: object) -> Answers | None:
 
 
 def _remember_timeouts(remembers: object, negative_ttl: int) -> bool:
-    if not isinstance(remembers, bool):
-        raise PolicyError(f"remember_timeouts={remembers!r} is not accepted: give True or False")
-    if remembers and not negative_ttl:
+    if _boolean("remember_timeouts", remembers) and not negative_ttl:
         raise PolicyError(
             "remember_timeouts=True is not accepted without negative_ttl, which says how long: give negative_ttl > 0"
         )
-    return remembers
+    return bool(remembers)
 
 
 def _refuse_without_ttl(argument: str, given: object, effect: object) -> None:

@@ -194,15 +194,14 @@ def stale_if_error(step: Step) -> bool:
 
 def answers_replace(step: Step) -> bool:
     """After an error that is an answer nobody is given what was held before, and who waited gets the error."""
-    if not isinstance(step.event, LoadFailed) or not _is_answer(step) or isinstance(step.before, Evicted):
+    event, flight = step.event, step.before.flight
+    if not isinstance(event, LoadFailed) or not event.is_answer or isinstance(step.before, Evicted):
         return True
-    is_own = step.before.flight is not None and step.before.flight.generation == step.event.generation
-    if not is_own:
+    if flight is None or flight.generation != event.generation:
         return True
     held = _value_of(step.after)
-    left = held is _NO_VALUE or (isinstance(held, Failure) and held.error is step.event.error)
-    told = [settle.outcome for settle in _settles(step)]
-    return left and all(isinstance(one, Failure) and one.error is step.event.error for one in told)
+    given = [settle.outcome for settle in _settles(step)] + ([] if held is _NO_VALUE else [held])
+    return all(isinstance(one, Failure) and one.error is event.error for one in given)
 
 
 def not_kept(step: Step) -> bool:

@@ -187,3 +187,10 @@ def test_what_is_sent_elsewhere_says_the_same(copied: Any) -> None:
     assert policy.is_answer(KeyError("k"))
     loaded = copied(Loaded("v", ttl=1, stale_if_error=2, keep=False))
     assert (loaded.value, loaded.ttl, loaded.stale_if_error, loaded.keep) == ("v", SECOND, 2 * SECOND, False)
+
+
+def test_another_value_takes_all_that_is_said_of_one_along() -> None:
+    """An encoded one, say: its lifetimes, and whether it is kept."""
+    other = Loaded(7, ttl=1, stale_while_revalidate=2, stale_if_error=3, keep=False).with_value("7")
+    assert (other.value, other.keep) == ("7", False)
+    assert (other.ttl, other.stale_while_revalidate, other.stale_if_error) == (SECOND, 2 * SECOND, 3 * SECOND)

@@ -162,27 +162,16 @@ class Life(RuleBasedStateMachine):
     # What loads do
 
     @precondition(lambda self: self.running)
-    @rule(index=indices)
-    def succeed(self, index: int) -> None:
-        """A loader returns what was true when it began."""
+    @rule(index=indices, keep=st.booleans())
+    def succeed(self, index: int, keep: bool = True) -> None:
+        """A loader returns what was true when it began, to be kept or not."""
         generation = self.running.pop(index % len(self.running))
         key, known = self.began[generation]
         value = self.value_of(key, known)
+        naive = self.naive[key]
         if self.is_attached(generation):
-            self.naive[key].succeed(self.now, value)
-        effects = self.filled(generation, value) or self.cache.load_succeeded(generation, value, self.now)
-        self.carry_out(key, effects, Said(value))
-
-    @precondition(lambda self: self.running)
-    @rule(index=indices)
-    def give(self, index: int) -> None:
-        """A loader returns a value that is not to be kept."""
-        generation = self.running.pop(index % len(self.running))
-        key, known = self.began[generation]
-        value = self.value_of(key, known)
-        if self.is_attached(generation):
-            self.naive[key].give(value)
-        loaded = Loaded(value, keep=False)
+            naive.succeed(self.now, value) if keep else naive.give(value)
+        loaded = value if keep else Loaded(value, keep=False)
         effects = self.filled(generation, loaded) or self.cache.load_succeeded(generation, loaded, self.now)
         self.carry_out(key, effects, Said(value))
 

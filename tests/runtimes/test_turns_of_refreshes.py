@@ -18,26 +18,37 @@ from tests.runtimes.origin import Origin
 PATIENCE: Final = 30
 
 
+class HungOrigin:
+    """Hangs at as many keys as there are threads for refreshes, and answers at all others."""
+
+    def __init__(self) -> None:
+        self.release = threading.Event()
+        self._hung = threading.Semaphore(0)
+
+    def load(self, key: int) -> int:
+        """Hang until the release, or not."""
+        if key < MAX_REFRESHERS:
+            self._hung.release()
+            assert self.release.wait(PATIENCE)
+        return key
+
+    def wait_until_all_hang(self) -> None:
+        """Until no thread for refreshes is left."""
+        for _ in range(MAX_REFRESHERS):
+            assert self._hung.acquire(timeout=PATIENCE)
+
+
 @pytest.mark.parametrize("timeout", [None, PATIENCE])
 def test_callers_who_take_over_queued_refreshes_lose_no_turn(timeout: float | None) -> None:
     """More refreshes than threads, more than turns, and callers for some of each: every one of them is loaded."""
-    hung, release = threading.Semaphore(0), threading.Event()
-    hangs = range(MAX_REFRESHERS)
-
-    def load(key: int) -> int:
-        if key in hangs:
-            hung.release()
-            assert release.wait(PATIENCE)
-        return key
-
-    cache = herdless.threads.Cache(load, max_loads=MAX_REFRESHERS + 2)
+    origin = HungOrigin()
+    cache = herdless.threads.Cache(origin.load, max_loads=MAX_REFRESHERS + 2)
     for key in range(MAX_REFRESHERS + 6):
         cache.refresh(key)
-    for _ in hangs:
-        assert hung.acquire(timeout=PATIENCE)
+    origin.wait_until_all_hang()
     for key in range(MAX_REFRESHERS, MAX_REFRESHERS + 6, 2):
         assert cache.get(key, timeout) == key
-    release.set()
+    origin.release.set()
     cache.settled(PATIENCE)
     assert len(cache) == MAX_REFRESHERS + 6
 
@@ -45,22 +56,14 @@ def test_callers_who_take_over_queued_refreshes_lose_no_turn(timeout: float | No
 @pytest.mark.parametrize("timeout", [None, PATIENCE])
 def test_refreshes_that_have_not_begun_keep_no_caller_waiting(timeout: float | None) -> None:
     """They have all the turns, and no threads, since others hang: what a caller needs is loaded first."""
-    hung, release = threading.Semaphore(0), threading.Event()
-
-    def load(key: int) -> int:
-        if key < MAX_REFRESHERS:
-            hung.release()
-            assert release.wait(PATIENCE)
-        return key
-
-    cache = herdless.threads.Cache(load, max_loads=MAX_REFRESHERS + 2)
+    origin = HungOrigin()
+    cache = herdless.threads.Cache(origin.load, max_loads=MAX_REFRESHERS + 2)
     for key in range(MAX_REFRESHERS + 2):
         cache.refresh(key)
-    for _ in range(MAX_REFRESHERS):
-        assert hung.acquire(timeout=PATIENCE)
+    origin.wait_until_all_hang()
     for key in range(100, 103):
         assert cache.get(key, timeout) == key
-    release.set()
+    origin.release.set()
     cache.settled(PATIENCE)
     assert len(cache) == MAX_REFRESHERS + 2 + 3, "those who gave up their turns have had others"
 

@@ -15,7 +15,6 @@ from herdless_core import (
     NANOSECONDS_PER_SECOND,
     HerdlessError,
     LoadCancelled,
-    Loaded,
     LoadTimeout,
     MisuseError,
     PolicyError,
@@ -123,17 +122,6 @@ def error_in(reply: Reply) -> HerdlessError | None:
 def seconds(nanoseconds: int | None) -> float | None:
     """A duration as it is given and sent; None stays None."""
     return None if nanoseconds is None else nanoseconds / NANOSECONDS_PER_SECOND
-
-
-def loaded(body: Body, value: Loaded[Any]) -> Loaded[Body]:
-    """The body in place of the value that it encodes."""
-    return Loaded(
-        body,
-        ttl=seconds(value.ttl),
-        stale_while_revalidate=seconds(value.stale_while_revalidate),
-        stale_if_error=seconds(value.stale_if_error),
-        keep=value.keep,
-    )
 
 
 def body_in(reply: Reply) -> Body:

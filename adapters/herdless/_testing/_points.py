@@ -155,13 +155,8 @@ if sys.version_info >= (3, 12):
                 driver.pass_point(code, offset, function)
 
     def _free_tool() -> int:
-        for tool in range(6):
-            if sys.monitoring.get_tool(tool) is None and tool not in {
-                sys.monitoring.DEBUGGER_ID,
-                sys.monitoring.COVERAGE_ID,
-                sys.monitoring.PROFILER_ID,
-                sys.monitoring.OPTIMIZER_ID,
-            }:
+        for tool in (3, 4):  # the places that are of no kind of tool
+            if sys.monitoring.get_tool(tool) is None:
                 return tool
         raise ValueError("sys.monitoring: the places of all tools are in use, and the points need one")
 

@@ -119,12 +119,15 @@ class Model:
             if key is None:
                 self._cleared_at = max(self._cleared_at, at)
             else:
-                self._barriers[key] = max(self._barriers.get(key, 0), at)
+                self._bar(key, at)
 
     def answered_by_error(self, made: Made) -> None:
         """A load ended by an error that is an answer: who begins later may not see what was before it."""
         with self._lock:
-            self._barriers[made.key] = max(self._barriers.get(made.key, 0), made.number)
+            self._bar(made.key, made.number)
+
+    def _bar(self, key: str, number: int) -> None:
+        self._barriers[key] = max(self._barriers.get(key, 0), number)
 
     def begins(self, key: str) -> Caller:
         """A caller looks the key up."""

@@ -35,11 +35,11 @@ QUICK_SECONDS: Final = 0.004
 LOAD_TIMEOUT_SECONDS: Final = 0.02
 SLOW_SECONDS: Final = 3 * LOAD_TIMEOUT_SECONDS
 INJECTED: Final = 0.5
+"""In so large a part of the rounds each kind of foreign code is at work."""
 ANSWERING: Final = 0.3
 """So many of the policies have errors that are answers."""
 UNKEPT: Final = 0.05
 """So many of the loads give values that are not to be kept."""
-"""In so large a part of the rounds each kind of foreign code is at work."""
 
 ACTIONS: Final[dict[Action, int]] = {
     "get": 500,

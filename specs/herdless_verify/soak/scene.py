@@ -113,7 +113,7 @@ class Scene:
         made = self.oracle.made_by_load(key, generation, plan.ttl, is_kept=plan.keep)
         made.last = self.foreign.finalizer()
         self.foreign.touched("loader")
-        return made, LoadPlan(fault, 0.0 if self.is_calm else plan.seconds, plan.ttl, plan.other_key, plan.keep)
+        return made, replace(plan, fault=fault, seconds=0.0 if self.is_calm else plan.seconds)
 
     def _possible(self, fault: LoadFault | None) -> LoadFault | None:
         if self.origin.is_down:
