@@ -60,6 +60,7 @@ class AsyncioLoad(RunningLoad):
         self.has_ended = False
         self.boarder = 0
         self.is_shared = False
+        self.own_load = None
         self.timer = None
         self.waiters: Final[list[Future[Woken]]] = []
         """Those who left included, until they are the greater part."""
@@ -83,7 +84,7 @@ class AsyncioLoad(RunningLoad):
 class AsyncioLoads(BaseCache[K, V, AsyncioLoad], Generic[K, V]):
     """The part of the cache that runs loads. `is_apart`: in one loop of the cache's own, on a daemon thread."""
 
-    def __init__(self, load: Callable[[K], object], *, is_apart: bool, **options: Unpack[CacheOptions]) -> None:
+    def __init__(self, load: Callable[[K], object] | None, *, is_apart: bool, **options: Unpack[CacheOptions]) -> None:
         BaseCache.__init__(self, load, AsyncioLoad, **options)  # not super(): mypyc 2.4 passes ** wrongly
         self._is_apart: Final = is_apart
         self._homes: Final[dict[None, LoopThread]] = {}
@@ -155,9 +156,10 @@ class AsyncioLoads(BaseCache[K, V, AsyncioLoad], Generic[K, V]):
                 if flight.has_ended:
                     raise LoadCancelled("the load was superseded before it began")
                 _set_loading(flight)
-                loading = self._load(flight.key)
+                load = self._load if flight.own_load is None else flight.take_load()
+                loading = load(flight.key)
                 # The first of the questions of `awaitable`, without a call: every miss comes here.
-                value = await (loading if type(loading) is CoroutineType else awaitable(self._load, loading))
+                value = await (loading if type(loading) is CoroutineType else awaitable(load, loading))
             except Exception as error:  # noqa: BLE001  # it is told to the waiters
                 self._failed(flight, error, handled)
             except BaseException as error:

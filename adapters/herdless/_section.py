@@ -27,6 +27,7 @@ from threading import get_ident
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
 from herdless import _primitives
+from herdless._loaders import Loader, require_loader
 from herdless._orders import F, Orders
 from herdless._room import FRAMES, give_room_back, require_room
 from herdless_core import (
@@ -143,20 +144,25 @@ class Section(Orders[F], Generic[K, F]):
         if gone:  # not before the launch: a finalizer may look up the very key that is to be loaded
             gone.clear()  # and not `del`: compiled code lets go of what is not used any more
 
-    def _enter(self, key: K) -> tuple[F | Answer | Refuse, F | None, Any]:
+    def _enter(self, key: K, load: Loader | None = None) -> tuple[F | Answer | Refuse, F | None, Any]:
         """Look the key up, as a caller who will wait if it has to: the flight to wait for, or the reply; the flight
         that was launched for it, if any; and what `_park` returned for the flight to wait for.
+
+        key: what is looked up; load: the caller's own loader, if any.
         """
         require_room()
-        return self._enter_from(key, None)
+        return self._enter_from(key, None, load)
 
     def _enter_from(  # noqa: PLR0912  # in parts a miss would be slower
-        self, key: K, place: object
+        self, key: K, place: object, load: Loader | None = None
     ) -> tuple[F | Answer | Refuse, F | None, Any]:
         """The same, for callers of several kinds, and without a look at the room on the stack.
 
-        place: where the caller runs. If it is not `self._home`, `_require_runtime` and `_look_around` are called.
+        key: what is looked up; place: where the caller runs. If it is not `self._home`, `_require_runtime` and
+        `_look_around` are called; load: the caller's own loader, if any, for the load that the lookup may start.
         """
+        if load is not None:
+            require_loader(load)
         if self._is_entered and self._is_inside():
             self._refuse_inside()
         if place is not self._home:
@@ -173,7 +179,7 @@ class Section(Orders[F], Generic[K, F]):
                 if place is not self._home:
                     self._require_runtime()  # again: it may have gone just before the lock
                     self._look_around(key)
-                asked, boarded = self._ask(key, loading)
+                asked, boarded = self._ask(key, loading, load)
                 if isinstance(asked, RunningLoad):
                     parked = self._park(asked, boarded, place, loading)
                 self._is_entered = False  # first: what comes in after the look at what was postponed would be lost
@@ -220,9 +226,12 @@ class Section(Orders[F], Generic[K, F]):
 
     # What a lookup does inside
 
-    def _ask(self, key: K, loading: RunningLoad | None) -> tuple[F | Answer | Refuse, F | None]:
-        """Look the key up, inside the load `loading` if any: the flight to wait for, or the reply; and the flight to
-        launch after the lock, if any. Inside the lock.
+    def _ask(self, key: K, loading: RunningLoad | None, load: Loader | None) -> tuple[F | Answer | Refuse, F | None]:
+        """Look the key up: the flight to wait for, or the reply; and the flight to launch after the lock, if any.
+        Inside the lock.
+
+        key: what is looked up; loading: the load inside which the caller is, if any; load: the caller's own loader, if
+        any.
         """
         now = self._clock()
         flight: F | None
@@ -234,13 +243,16 @@ class Section(Orders[F], Generic[K, F]):
                 self._wait_for_turn(flight)
                 return flight, None
             flight.boarder = get_ident()
+            if load is not None:
+                flight.own_load = load
             self._equip(flight)
             if flight.due_at != NEVER:
                 self._arm(flight)
             return flight, flight
         if loading is not None and not loading.holds_up():
             loading = None
-        effects = self._keyspace.get(key, now, loading)
+        effects = self._keyspace.get(key, now, loading, brings_loader=load is not None)
+        self._bring(load)
         boarded = self._carry_out(effects)
         reply = reply_of(effects)
         if not isinstance(reply, Join):
@@ -249,6 +261,12 @@ class Section(Orders[F], Generic[K, F]):
         if not flight.boarder:
             self._wait_for_turn(flight)
         return flight, boarded
+
+    def _bring(self, load: Loader | None) -> None:
+        """What the step has started is loaded by the caller's own loader, if there is one."""
+        if load is not None:
+            for flight in self._started:
+                flight.own_load = load
 
     def _wait_for_turn(self, flight: F) -> None:
         """A caller waits for a flight that is launched later, by whoever ends the load before it. Inside the lock."""

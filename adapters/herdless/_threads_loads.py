@@ -18,7 +18,18 @@ from typing import Final, Generic, Unpack, final
 
 from herdless import _primitives
 from herdless._workers import Executor, Job, Workers
-from herdless.adapter import LOADING, LOGGER, NOTHING, WAITS_FOR_TURN, BaseCache, CacheOptions, K, V, not_awaitable
+from herdless.adapter import (
+    LOADING,
+    LOGGER,
+    NOTHING,
+    WAITS_FOR_TURN,
+    BaseCache,
+    CacheOptions,
+    K,
+    Loader,
+    V,
+    not_awaitable,
+)
 from herdless_core import (
     LONG_AGO,
     NEVER,
@@ -85,7 +96,7 @@ class ThreadsLoads(BaseCache[K, V, ThreadsLoad], Generic[K, V]):
 
     def __init__(
         self,
-        load: Callable[[K], object],
+        load: Callable[[K], object] | None,
         executor: Executor | None,
         around_load: Callable[[], AbstractContextManager[object]] | None,
         **options: Unpack[CacheOptions],
@@ -103,15 +114,17 @@ class ThreadsLoads(BaseCache[K, V, ThreadsLoad], Generic[K, V]):
 
     # Inside of a lookup
 
-    def _ask(self, key: K, loading: RunningLoad | None) -> tuple[ThreadsLoad | Answer | Refuse, ThreadsLoad | None]:
+    def _ask(
+        self, key: K, loading: RunningLoad | None, load: Loader | None
+    ) -> tuple[ThreadsLoad | Answer | Refuse, ThreadsLoad | None]:
         """As ever, but that a load for which nobody waited makes way for the caller: a refresh that waits for a thread
         is run for the caller at once, and one that has not begun gives up its turn.
         """
-        asked, boarded = BaseCache._ask(self, key, loading)
+        asked, boarded = BaseCache._ask(self, key, loading, load)
         if isinstance(asked, ThreadsLoad) and asked is not boarded and self._is_queued(asked):
             self._overtaking.add(get_ident())
             self._carry_out(self._keyspace.supersede(asked))
-            asked, boarded = BaseCache._ask(self, key, loading)
+            asked, boarded = BaseCache._ask(self, key, loading, load or asked.own_load)
             self._launch_later(self._carry_out(self._keyspace.next_turn(LONG_AGO)))  # where the caller did not take it
         if isinstance(asked, ThreadsLoad) and asked is not boarded and self._keyspace.waits_for_turn(asked):
             self._overtaking.add(get_ident())
@@ -199,7 +212,8 @@ class ThreadsLoads(BaseCache[K, V, ThreadsLoad], Generic[K, V]):
                 # reported: whoever asks for its key on this thread, a signal handler too, is inside of it.
                 LOADING.set(flight)
                 flight.is_launched = True
-                value = not_awaitable(self._load, self._load(flight.key))
+                load = self._loader_of(flight)
+                value = not_awaitable(load, load(flight.key))
             except Exception as error:  # noqa: BLE001  # it is told to the waiters, this caller among them
                 self._failed(flight, error, handled)
             else:

@@ -55,7 +55,7 @@ class TrioLoad(RunningLoad):
 class TrioLoads(BaseCache[K, V, TrioLoad], Generic[K, V]):
     """The part of the cache that runs loads."""
 
-    def __init__(self, load: Callable[[K], object], **options: Unpack[CacheOptions]) -> None:
+    def __init__(self, load: Callable[[K], object] | None, **options: Unpack[CacheOptions]) -> None:
         BaseCache.__init__(self, load, TrioLoad, **options)  # not super(): mypyc 2.4 passes ** wrongly through it
         self._nursery: trio.Nursery | None = None
         self._token: trio.lowlevel.TrioToken | None = None
@@ -119,7 +119,8 @@ class TrioLoads(BaseCache[K, V, TrioLoad], Generic[K, V]):
                 raise LoadCancelled("the load was superseded before it began")
             LOADING.set(flight)
             flight.task = trio.lowlevel.current_task()
-            value = await awaitable(self._load, self._load(flight.key))
+            load = self._loader_of(flight)
+            value = await awaitable(load, load(flight.key))
         except trio.Cancelled:
             self._dropped(flight)  # where the cache has not ordered it, the nursery ends
             raise

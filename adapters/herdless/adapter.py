@@ -25,6 +25,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar, Unpack
 
 from herdless._answers import awaitable, not_awaitable, value_of, value_of_reply
 from herdless._fork import survive_forks
+from herdless._loaders import Loader, no_loader, require_loader
 from herdless._lookup import How, Lookup
 from herdless._observers import Observers, guarded
 from herdless._orders import F
@@ -55,6 +56,7 @@ __all__ = [
     "CacheOptions",
     "Clock",
     "K",
+    "Loader",
     "Lookup",
     "RunningLoad",
     "V",
@@ -100,7 +102,7 @@ class CacheOptions(PolicyOptions, total=False):
 class BaseCache(Reports[K, F], Generic[K, V, F]):
     """The part of a cache that is the same in every runtime.
 
-    load: the loader, a function of one key.
+    load: the loader, a function of one key; None: each lookup that may have to load brings one.
     load_type: the class of the record that stands for each of its loads, a subclass of `RunningLoad` that is made of
         the same three arguments.
     All else: see `CacheOptions`, and `Policy`. Raises PolicyError for an argument that is not accepted.
@@ -114,7 +116,7 @@ class BaseCache(Reports[K, F], Generic[K, V, F]):
 
     def __init__(
         self,
-        load: Callable[[K], Any],
+        load: Callable[[K], Any] | None,
         load_type: type[F],
         *,
         maxsize: int | None = None,
@@ -125,8 +127,8 @@ class BaseCache(Reports[K, F], Generic[K, V, F]):
         policy: Policy | None = None,
         **options: Unpack[PolicyOptions],
     ) -> None:
-        if not callable(load):
-            raise PolicyError(f"load={load!r} is not accepted: give a function of one key")
+        if load is not None:
+            require_loader(load)
         if policy is not None and options:
             raise PolicyError(f"policy={policy!r} is not accepted beside {', '.join(options)}: give one or the other")
         reading: Callable[[], object] = clock  # what it returns, and not what it should
@@ -138,11 +140,12 @@ class BaseCache(Reports[K, F], Generic[K, V, F]):
             maxsize=maxsize,
             max_loads=max_loads,
             observe=guarded(observe),
+            has_loader=load is not None,
             load_type=load_type,
             shown=show,
         )
         Reports.__init__(self, keyspace, clock, show, has_turns=max_loads is not None)
-        self._load: Final = load
+        self._load: Final[Loader] = no_loader if load is None else load
         # Entries, of which only those before their `hit_until` are read here, and these have a value.
         self._hot: Final[dict[K, Any]] = keyspace.hot
         self._hits = 0
@@ -174,10 +177,15 @@ class BaseCache(Reports[K, F], Generic[K, V, F]):
         """Make a fresh value stale: it is loaded again at the next lookup and served meanwhile as the policy says."""
         self._change(lambda now: self._keyspace.expire(key, now))
 
-    def refresh(self, key: K) -> None:
-        """Start loading the key without waiting for it, unless a load is in flight."""
+    def refresh(self, key: K, load: Callable[[K], Any] | None = None) -> None:
+        """Start loading the key without waiting for it, unless a load is in flight.
+
+        key: what is loaded; load: by which loader, in the place of the cache's own. NoLoader where there is neither.
+        """
+        if load is not None:
+            require_loader(load)
         self._require_runtime()
-        self._change(lambda now: self._refresh(key, now))
+        self._change(lambda now: self._refresh(key, now, load))
 
     def clear(self) -> None:
         """Invalidate every key, those being loaded included."""
@@ -204,15 +212,23 @@ class BaseCache(Reports[K, F], Generic[K, V, F]):
         self._look(self._keyspace.reset_counters)
         self._hits = 0
 
-    def _refresh(self, key: K, now: int) -> Effects:
+    def _refresh(self, key: K, now: int, load: Loader | None) -> Effects:
         self._require_runtime()  # again: it may have gone just before the lock, or since this was postponed
         self._look_around(key)
-        return self._keyspace.refresh(key, now)
+        effects = self._keyspace.refresh(key, now, brings_loader=load is not None)
+        self._bring(load)
+        return effects
 
     # For an adapter's lookups
 
     def _park(self, flight: F, boarded: F | None, place: object, loading: RunningLoad | None) -> Any:
         """See `Section`; where the flight itself is what a caller waits for, there is nothing to do."""
+
+    def _loader_of(self, flight: F) -> Loader:
+        """What loads this flight's key, to be asked for once: the loader of the caller who started it, which is not
+        kept any longer then, or else the cache's own.
+        """
+        return self._load if flight.own_load is None else flight.take_load()
 
     def _lookup(self, answered: Answered) -> Lookup[V]:
         outcome, how = answered

@@ -39,7 +39,7 @@ _loading: Final = LOADING.get
 class Cache(AsyncioLoads[K, V]):
     """A cache whose misses never start two loads of one key.
 
-    load: an async function from key to value, or to `Loaded(value, ttl=...)`.
+    load: an async function from key to value, or to `Loaded(value, ttl=...)`. Without one, each lookup brings its own.
     loads_in: "loop": a load runs in the event loop of the caller who started it, and ends with it. "thread": all loads
         run in one loop of the cache's own, on a daemon thread; refreshes then end although callers' loops are short,
         and what the loader keeps (a pool of connections) belongs to that loop.
@@ -53,7 +53,7 @@ class Cache(AsyncioLoads[K, V]):
 
     def __init__(
         self,
-        load: Callable[[K], Awaitable[V | Loaded[V]]],
+        load: Callable[[K], Awaitable[V | Loaded[V]]] | None = None,
         *,
         loads_in: Literal["loop", "thread"] = "loop",
         **options: Unpack[CacheOptions],
@@ -65,12 +65,15 @@ class Cache(AsyncioLoads[K, V]):
         self._loops: Final[WeakSet[asyncio.AbstractEventLoop]] = WeakSet()
         """The loops that were met, and not seen closed."""
 
-    async def get(self, key: K) -> V:
+    async def get(self, key: K, load: Callable[[K], Awaitable[V | Loaded[V]]] | None = None) -> V:
         """The key's value, loaded if need be.
 
+        key: what is looked up; load: an async function that loads it, in the place of the cache's own, where this call
+        starts the load. It is not called where a load is in flight, and not kept.
+
         Raises what the loader raised, LoadTimeout, LoadCancelled, TooManyWaiters, TooManyLoads, ReentrantLoad,
-        CacheClosed, and TypeError for an unhashable key. Cancelling this call cancels no load that anybody else waits
-        for.
+        NoLoader, CacheClosed, and TypeError for an unhashable key. Cancelling this call cancels no load that anybody
+        else waits for.
         """
         try:
             entry = self._hot.get(key)  # a KeyError would be felt in each miss
@@ -81,7 +84,7 @@ class Cache(AsyncioLoads[K, V]):
         except TypeError:
             pass
         while True:
-            asked, _, waiting = self._enter_from(key, _running_loop())
+            asked, _, waiting = self._enter_from(key, _running_loop(), load)
             if not isinstance(asked, AsyncioLoad):
                 return value_of_reply(key, asked, self._shown).value  # type: ignore[no-any-return]  # as above
             try:  # here and in `lookup`: a coroutine between would be a fifth of what joining costs
@@ -92,10 +95,10 @@ class Cache(AsyncioLoads[K, V]):
             if outcome is not None:
                 return value_of(outcome).value  # type: ignore[no-any-return]  # as above
 
-    async def lookup(self, key: K) -> Lookup[V]:
+    async def lookup(self, key: K, load: Callable[[K], Awaitable[V | Loaded[V]]] | None = None) -> Lookup[V]:
         """Like `get`, and says how the value was got, and its age."""
         while True:
-            asked, boarded, waiting = self._enter_from(key, _running_loop())
+            asked, boarded, waiting = self._enter_from(key, _running_loop(), load)
             if not isinstance(asked, AsyncioLoad):
                 return self._lookup((value_of_reply(key, asked, self._shown), "hit"))
             try:

@@ -27,7 +27,7 @@ from herdless._lookup import Lookup
 from herdless._room import FRAMES, require_room
 from herdless._threads_loads import HERE, NO_WAIT, ThreadsLoad, ThreadsLoads, Wait, runs_here
 from herdless._workers import Executor
-from herdless.adapter import LOADING, Answered, CacheOptions, K, V, value_of, value_of_reply
+from herdless.adapter import LOADING, Answered, CacheOptions, K, Loader, V, value_of, value_of_reply
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     NEVER,
@@ -55,7 +55,7 @@ TWICE_THE_FRAMES: Final = 2 * FRAMES
 class Cache(ThreadsLoads[K, V]):
     """A cache whose misses never start two loads of one key.
 
-    load: a function from key to value, or to `Loaded(value, ttl=...)`.
+    load: a function from key to value, or to `Loaded(value, ttl=...)`. Without one, each lookup brings its own.
     executor: where loads run that no caller runs itself, anything with `submit(job)`; None: daemon threads of the
         cache's own. A bounded one can be filled up by loads that wait for each other.
     around_load: called without arguments for a context manager, inside which every load runs that no caller runs
@@ -70,7 +70,7 @@ class Cache(ThreadsLoads[K, V]):
 
     def __init__(
         self,
-        load: Callable[[K], V | Loaded[V]],
+        load: Callable[[K], V | Loaded[V]] | None = None,
         *,
         executor: Executor | None = None,
         around_load: Callable[[], AbstractContextManager[object]] | None = None,
@@ -78,13 +78,15 @@ class Cache(ThreadsLoads[K, V]):
     ) -> None:
         ThreadsLoads.__init__(self, load, executor, around_load, **options)  # super(): mypyc 2.4 is wrong
 
-    def get(self, key: K, timeout: float | None = None) -> V:
+    def get(self, key: K, timeout: float | None = None, load: Callable[[K], V | Loaded[V]] | None = None) -> V:
         """The key's value, loaded if need be.
 
-        timeout: seconds, by the cache's clock, after which this caller alone gets TimeoutError; the load goes on.
+        key: what is looked up; timeout: seconds, by the cache's clock, after which this caller alone gets TimeoutError,
+        and the load goes on; load: a function that loads it, in the place of the cache's own, where this call starts
+        the load. It is not called where a load is in flight, and not kept.
 
         Raises what the loader raised, TimeoutError, LoadTimeout, LoadCancelled, TooManyWaiters, ReentrantLoad,
-        CacheClosed, and TypeError for an unhashable key.
+        NoLoader, CacheClosed, and TypeError for an unhashable key.
         """
         try:
             entry = self._hot[key]
@@ -94,13 +96,15 @@ class Cache(ThreadsLoads[K, V]):
                 return entry.value  # type: ignore[no-any-return]  # the keyspace holds values as Any
         except (KeyError, TypeError):
             pass
-        return self._answer(key, timeout)[0].value  # type: ignore[no-any-return]  # as above
+        return self._answer(key, timeout, load)[0].value  # type: ignore[no-any-return]  # as above
 
-    def lookup(self, key: K, timeout: float | None = None) -> Lookup[V]:
+    def lookup(
+        self, key: K, timeout: float | None = None, load: Callable[[K], V | Loaded[V]] | None = None
+    ) -> Lookup[V]:
         """Like `get`, and says how the value was got, and its age."""
-        return self._lookup(self._answer(key, timeout))
+        return self._lookup(self._answer(key, timeout, load))
 
-    def _answer(self, key: K, timeout: float | None) -> Answered:
+    def _answer(self, key: K, timeout: float | None, load: Loader | None) -> Answered:
         timeout_ns = _nanoseconds(timeout)
         expires_at = NEVER if timeout_ns == NEVER else after(self._clock(), timeout_ns)
         since = self._keyspace.generation
@@ -108,7 +112,7 @@ class Cache(ThreadsLoads[K, V]):
         is_mended = False
         try:
             try:
-                asked, boarded, wait, flight = self._begin(key, timeout_ns)
+                asked, boarded, wait, flight = self._begin(key, timeout_ns, load)
                 if flight is not None:
                     self._run(flight)
             except Exception:  # what was asked for is refused, or foreign code raised
@@ -122,12 +126,16 @@ class Cache(ThreadsLoads[K, V]):
         return self._answered(key, asked, boarded, wait, expires_at)
 
     def _begin(
-        self, key: K, timeout_ns: int = NEVER
+        self, key: K, timeout_ns: int = NEVER, load: Loader | None = None
     ) -> tuple[ThreadsLoad | Answer | Refuse, ThreadsLoad | None, Wait, ThreadsLoad | None]:
-        """Look the key up: as `_enter`, and the flight whose load this caller has to run, if any."""
+        """Look the key up: as `_enter`, and the flight whose load this caller has to run, if any.
+
+        key: what is looked up; timeout_ns: how long the caller waits, in nanoseconds, `NEVER` for ever; load: its own
+        loader, if any.
+        """
         place = HERE if timeout_ns == NEVER else None
         require_room(TWICE_THE_FRAMES)
-        asked, boarded, parked = self._enter_from(key, place)
+        asked, boarded, parked = self._enter_from(key, place, load)
         if self._overtaking:
             self._overtaking.discard(get_ident())
         is_own = boarded is not None and asked is boarded and runs_here(boarded, place)

@@ -39,7 +39,7 @@ _FIRST_CHECKPOINT_AT: Final = {"fair": LONG_AGO, "always": LONG_AGO, "never": NE
 class Cache(TrioLoads[K, V]):
     """A cache whose misses never start two loads of one key. Use it inside `async with`.
 
-    load: an async function from key to value, or to `Loaded(value, ttl=...)`.
+    load: an async function from key to value, or to `Loaded(value, ttl=...)`. Without one, each lookup brings its own.
     checkpoint: when a hit is a trio checkpoint: "fair", "always" or "never".
     options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, max_loads, clock, observe,
         show_key: see `CacheOptions`.
@@ -50,7 +50,7 @@ class Cache(TrioLoads[K, V]):
 
     def __init__(
         self,
-        load: Callable[[K], Awaitable[V | Loaded[V]]],
+        load: Callable[[K], Awaitable[V | Loaded[V]]] | None = None,
         *,
         checkpoint: Literal["fair", "always", "never"] = "fair",
         **options: Unpack[CacheOptions],
@@ -62,12 +62,15 @@ class Cache(TrioLoads[K, V]):
         self._checkpoint_at = _FIRST_CHECKPOINT_AT[checkpoint]
         self._nursery_manager: AbstractAsyncContextManager[trio.Nursery, bool | None]
 
-    async def get(self, key: K) -> V:
+    async def get(self, key: K, load: Callable[[K], Awaitable[V | Loaded[V]]] | None = None) -> V:
         """The key's value, loaded if need be.
 
+        key: what is looked up; load: an async function that loads it, in the place of the cache's own, where this call
+        starts the load. It is not called where a load is in flight, and not kept.
+
         Raises what the loader raised, LoadTimeout, LoadCancelled, TooManyWaiters, TooManyLoads, ReentrantLoad,
-        CacheClosed, and TypeError for an unhashable key. Cancelling this call cancels no load that anybody else waits
-        for.
+        NoLoader, CacheClosed, and TypeError for an unhashable key. Cancelling this call cancels no load that anybody
+        else waits for.
         """
         now = self._clock()
         if now >= self._checkpoint_at:
@@ -79,20 +82,20 @@ class Cache(TrioLoads[K, V]):
                 return entry.value  # type: ignore[no-any-return]  # the keyspace holds values as Any
         except TypeError:
             pass
-        return (await self._answer(key))[0].value  # type: ignore[no-any-return]  # as above
+        return (await self._answer(key, load))[0].value  # type: ignore[no-any-return]  # as above
 
-    async def lookup(self, key: K) -> Lookup[V]:
+    async def lookup(self, key: K, load: Callable[[K], Awaitable[V | Loaded[V]]] | None = None) -> Lookup[V]:
         """Like `get`, and says how the value was got, and its age."""
         now = self._clock()
         if now >= self._checkpoint_at:
             await self._checkpoint(now)
-        return self._lookup(await self._answer(key))
+        return self._lookup(await self._answer(key, load))
 
-    async def _answer(self, key: K) -> Answered:
+    async def _answer(self, key: K, load: Callable[[K], Awaitable[V | Loaded[V]]] | None) -> Answered:
         if self._token is not trio.lowlevel.current_trio_token():
             self._open_nursery()
             raise CacheClosed("the cache was opened in another trio run: only that one can wait for its loads")
-        asked, boarded, wait = self._enter(key)
+        asked, boarded, wait = self._enter(key, load)
         if isinstance(asked, TrioLoad):
             try:
                 await wait.done.wait()

@@ -20,6 +20,7 @@ from herdless_core._effects import (
     Settle,
     StartLoad,
     Value,
+    reply_of,
 )
 from herdless_core._errors import (
     CacheClosed,
@@ -28,6 +29,7 @@ from herdless_core._errors import (
     LoadError,
     LoadTimeout,
     MisuseError,
+    NoLoader,
     PolicyError,
     ReentrantLoad,
     RemoteLoadError,
@@ -50,7 +52,7 @@ from herdless_core._events import (
     Restarted,
     WaiterLeft,
 )
-from herdless_core._keyspace import Keyspace, reply_of
+from herdless_core._keyspace import Keyspace
 from herdless_core._machine import Step, age, peek, read, transition
 from herdless_core._plain import MAX_MESSAGE_CHARACTERS, Plain, describe, from_plain, to_plain
 from herdless_core._policy import (
@@ -107,6 +109,7 @@ __all__ = [
     "LoadTimeout",
     "Loaded",
     "MisuseError",
+    "NoLoader",
     "Observer",
     "Outcome",
     "Pending",

@@ -124,3 +124,11 @@ Effects: TypeAlias = tuple[Effect, ...]
 
 SAVE: Final = Save()
 FORGET: Final = Forget()
+
+
+def reply_of(effects: Effects) -> Reply:
+    """The first effect of a Get, which says what becomes of the caller; ValueError where it is none."""
+    reply = effects[0] if effects else None
+    if isinstance(reply, (Join, Answer, Refuse)):
+        return reply
+    raise ValueError(f"no reply is the first of {effects!r}")

@@ -39,6 +39,10 @@ class ReentrantLoad(MisuseError):
     """A loader asked, directly or through other keys, for a key that waits for that very loader."""
 
 
+class NoLoader(MisuseError, LookupError):
+    """Nothing is known of the key, and neither this lookup nor the cache has a loader to ask for it."""
+
+
 class CacheClosed(MisuseError):
     """The cache was closed, or was never opened, where the runtime asks for it."""
 

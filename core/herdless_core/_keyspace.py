@@ -34,10 +34,10 @@ in the cold table until their next lookup. In an unbounded one it holds all.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeVar, final
+from typing import Final, TypeVar, final
 
-from herdless_core._effects import Answer, CancelLoad, Effects, Join, Outcome, Refuse, Reply, StartLoad, Value
-from herdless_core._errors import CacheClosed, LoadCancelled, ReentrantLoad, TooManyLoads
+from herdless_core._effects import Answer, CancelLoad, Effects, Join, Outcome, StartLoad, Value, reply_of
+from herdless_core._errors import CacheClosed, LoadCancelled, NoLoader, ReentrantLoad
 from herdless_core._events import (
     DeadlinePassed,
     Event,
@@ -65,7 +65,7 @@ from herdless_core._machine import (
     start,
     transition,
 )
-from herdless_core._policy import LONG_AGO, NANOSECONDS_PER_SECOND, Loaded, Policy, check_count
+from herdless_core._policy import LONG_AGO, Loaded, Policy, check_count
 from herdless_core._reentrancy import begin_wait, end_wait
 from herdless_core._running import RunningLoad
 from herdless_core._shown import Shown, shown
@@ -84,10 +84,11 @@ class Keyspace(Steps[K]):
 
     policy: what every entry is kept by; maxsize: how many values are held at most, at least 0, or None for any number;
     max_loads: how many loads run at once at most, at least 1, or None for any number; observe: told of every step;
-    load_type: the class of which a record is made for each load; shown: what stands for a key in messages.
+    has_loader: whether there is a loader for lookups that bring none; load_type: the class of which a record is made
+    for each load; shown: what stands for a key in messages.
     """
 
-    __slots__ = ("_closed", "_skipped")
+    __slots__ = ("_closed", "_has_loader", "_has_no_short_cut", "_skipped")
 
     def __init__(
         self,
@@ -96,6 +97,7 @@ class Keyspace(Steps[K]):
         maxsize: int | None = None,
         max_loads: int | None = None,
         observe: Observer | None = None,
+        has_loader: bool = True,
         load_type: type[RunningLoad] = RunningLoad,
         shown: Shown = shown,
     ) -> None:
@@ -103,16 +105,20 @@ class Keyspace(Steps[K]):
         turns = None if max_loads is None else Turns(check_count("max_loads", max_loads, least=1))
         Steps.__init__(self, policy, Store[K](room, shown), turns, observe, load_type, shown)
         self._closed = False
+        self._has_loader: Final = has_loader
+        self._has_no_short_cut = not has_loader
         self._skipped = 0
         """How many generations were no load of this keyspace, or are not counted any more."""
 
     # Requests
 
-    def get(self, key: K, now: int, loading: RunningLoad | None = None) -> Effects:
+    def get(self, key: K, now: int, loading: RunningLoad | None = None, *, brings_loader: bool = False) -> Effects:
         """A caller looks the key up. The first effect is the Reply.
 
         key: of any hashable type; now: the instant, in nanoseconds; loading: the load inside which the caller is, if
-        any. Raises TypeError for an unhashable key, CacheClosed, and ReentrantLoad when the load would wait for itself.
+        any; brings_loader: whether the caller has a loader of its own. Raises TypeError for an unhashable key,
+        CacheClosed, ReentrantLoad when the load would wait for itself, and NoLoader where only a load could answer and
+        there is no loader.
         """
         self._check_open()
         before = self._store.entry(key)
@@ -121,6 +127,8 @@ class Keyspace(Steps[K]):
             before = self._store.entry(key)
         event = Get(self.generation + 1)
         after, effects = transition(before, event, now, self.policy)
+        if not (self._has_loader or brings_loader) and any(isinstance(effect, StartLoad) for effect in effects):
+            return self._get_what_is_there(key, now) + missed
         reply = reply_of(effects)
         if loading is not None and isinstance(reply, Join) and not reply.leads:
             # Before the commit, for it may raise.
@@ -139,7 +147,7 @@ class Keyspace(Steps[K]):
         """The short cut of a caller outside of all loads who joins a load, or starts that of an unknown key: that load.
         None, and nothing done, where the lookup does anything else: then `get`.
         """
-        if self._closed:
+        if self._has_no_short_cut:
             return None
         table = self.hot
         try:
@@ -202,8 +210,10 @@ class Keyspace(Steps[K]):
         """A fresh value is stale from now on."""
         return self._request(key, Expire(), now)
 
-    def refresh(self, key: K, now: int) -> Effects:
-        """A load is started in the background, unless one is in flight."""
+    def refresh(self, key: K, now: int, *, brings_loader: bool = False) -> Effects:
+        """A load is started in the background, unless one is in flight. NoLoader where nobody has a loader."""
+        if not (self._has_loader or brings_loader):
+            raise NoLoader(f"there is no loader by which {self._shown(key)} could be refreshed: give load=")
         return self._in_turn(self._request(key, Refresh(self.generation + 1), now), is_nested=False)
 
     def clear(self, now: int) -> Effects:
@@ -222,12 +232,13 @@ class Keyspace(Steps[K]):
         answered.
         """
         effects = NOTHING if self._closed else self.clear(now)
-        self._closed = True
+        self._closed = self._has_no_short_cut = True
         return effects
 
     def open(self) -> None:
         """Requests are accepted again."""
         self._closed = False
+        self._has_no_short_cut = not self._has_loader
 
     def abort(self, error: BaseException, now: int) -> Effects:
         """Every flight in the air ends by this error, and its load is to be cancelled."""
@@ -464,34 +475,19 @@ class Keyspace(Steps[K]):
         if self._closed:
             raise CacheClosed("the cache is closed")
 
+    def _get_what_is_there(self, key: K, now: int) -> Effects:
+        """The lookup of a caller who has no loader, and would have to start a load."""
+        outcome = self.peek(key, now)
+        if outcome is None:
+            raise NoLoader(f"nothing is known of {self._shown(key)}, and there is no loader: give load=")
+        reply = Answer(outcome)
+        self._store.visit(key)
+        self._counters.count_lookup(reply)
+        return (reply,)
+
     def _request(self, key: K, event: Event, now: int) -> Effects:
         self._check_open()
         return self._step(key, self._store.entry(key), event, now)
 
     def _in_turn(self, effects: Effects, *, is_nested: bool) -> Effects:
         return effects if self._turns is None else self._turns.admitted(effects, self.flights, is_nested=is_nested)
-
-    def _give_up_turn_of(self, entry: Entry, now: int) -> Effects:
-        """Where the entry's flight waits for its turn, and its deadline has passed."""
-        turns, flight = self._turns, entry.flight
-        if turns is None or flight is None or turns.waiting(flight.generation) is None or now < flight.due_at:
-            return NOTHING
-        return self._give_up_turn(turns, flight.generation, now)
-
-    def _give_up_turn(self, turns: Turns, generation: int, now: int) -> Effects:
-        """This flight's deadline passed before its turn came."""
-        self._counters.load_timeouts += 1
-        seconds = self.policy.load_timeout / NANOSECONDS_PER_SECOND
-        late = TooManyLoads(
-            f"max_loads={turns.max_loads} loads ran all the while: the load did not begin within "
-            f"load_timeout={seconds:g} seconds"
-        )
-        return self._report(generation, LoadFailed(generation, late, NO_ANSWER), now)
-
-
-def reply_of(effects: Effects) -> Reply:
-    """The first effect of a Get, which says what becomes of the caller; ValueError where it is none."""
-    reply = effects[0] if effects else None
-    if isinstance(reply, (Join, Answer, Refuse)):
-        return reply
-    raise ValueError(f"no reply is the first of {effects!r}")

@@ -35,6 +35,10 @@ class RunningLoad:
 
     # What an adapter notes
 
+    own_load: Any = None
+    """The loader of the caller who started it, where that gave one: it takes the place of the cache's, and is let go
+    when it is called.
+    """
     boarder: int = 0
     """Who took the step that started it, and so has to launch it: a thread's number; 0 until that is noted."""
     is_launched: bool = False
@@ -51,6 +55,11 @@ class RunningLoad:
         self.key = key
         self.generation = generation
         self.due_at = due_at
+
+    def take_load(self) -> Any:
+        """The caller's own loader, which is not kept any longer."""
+        load, self.own_load = self.own_load, None
+        return load
 
     def holds_up(self) -> bool:
         """Whether this load cannot end before the caller does who runs in its context. A runtime in which a context is

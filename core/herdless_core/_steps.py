@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from herdless_core._effects import CancelLoad, Effects
-from herdless_core._events import Event, Evict, Invalidate, Restarted
-from herdless_core._machine import NOTHING, Step, age, transition
-from herdless_core._policy import LONG_AGO, Policy
+from herdless_core._errors import TooManyLoads
+from herdless_core._events import Event, Evict, Invalidate, LoadFailed, Restarted
+from herdless_core._machine import NO_ANSWER, NOTHING, Step, age, transition
+from herdless_core._policy import LONG_AGO, NANOSECONDS_PER_SECOND, Policy
 from herdless_core._running import RunningLoad
 from herdless_core._shown import Shown
 from herdless_core._states import ABSENT, Entry, Evicted
@@ -198,6 +199,25 @@ class Steps(Generic[K]):
         ended = self.ended[generation] = self.flights[generation]
         ended.has_ended = True
         del self.flights[generation]
+
+    # Turns
+
+    def _give_up_turn_of(self, entry: Entry, now: int) -> Effects:
+        """Where the entry's flight waits for its turn, and its deadline has passed."""
+        turns, flight = self._turns, entry.flight
+        if turns is None or flight is None or turns.waiting(flight.generation) is None or now < flight.due_at:
+            return NOTHING
+        return self._give_up_turn(turns, flight.generation, now)
+
+    def _give_up_turn(self, turns: Turns, generation: int, now: int) -> Effects:
+        """This flight's deadline passed before its turn came."""
+        self._counters.load_timeouts += 1
+        seconds = self.policy.load_timeout / NANOSECONDS_PER_SECOND
+        late = TooManyLoads(
+            f"max_loads={turns.max_loads} loads ran all the while: the load did not begin within "
+            f"load_timeout={seconds:g} seconds"
+        )
+        return self._report(generation, LoadFailed(generation, late, NO_ANSWER), now)
 
     # Room
 

@@ -19,6 +19,7 @@ from herdless_core import (
     LoadCancelled,
     Loaded,
     LoadTimeout,
+    NoLoader,
     Policy,
     ReentrantLoad,
     Refuse,
@@ -422,3 +423,31 @@ def test_a_refused_lookup_inside_its_own_load_counts_nothing() -> None:
         cache.get("a", 0, cache.flights[1])
     stats = cache.stats()
     assert (stats.misses, stats.joins, stats.refusals) == (1, 0, 0)
+
+
+# Without a loader
+
+
+def test_lookup_without_a_loader_starts_nothing() -> None:
+    """What only a load could answer is refused, and the keyspace is as it was; what is held is answered and counted."""
+    cache = Keyspace[str](Policy(ttl=10, stale_while_revalidate=100), maxsize=1, has_loader=False)
+    assert cache.enter("k", 0) is None
+    with pytest.raises(NoLoader, match="'k'"):
+        cache.get("k", 0)
+    with pytest.raises(NoLoader, match="'k'"):
+        cache.refresh("k", 0)
+    assert (cache.generation, cache.stats().misses, len(cache.flights)) == (0, 0, 0)
+    cache.put("k", "value", 0)
+    assert reply_of(cache.get("k", SECOND)) == Answer(Value("value", 0, is_stale=False))
+    assert cache.get("k", 20 * SECOND) == (Answer(Value("value", 0, is_stale=True)),)
+    assert (cache.stats().hits, cache.stats().stale_hits, cache.generation) == (1, 1, 0)
+    assert reply_of(cache.get("k", 20 * SECOND, brings_loader=True)) == Answer(Value("value", 0, is_stale=True))
+    assert list(cache.flights) == [1]
+
+
+def test_keyspace_without_a_loader_takes_no_short_cut_when_it_is_opened_again() -> None:
+    """The short cut starts loads, and asks nobody whether there is a loader."""
+    cache = Keyspace[str](Policy(), has_loader=False)
+    cache.close(0)
+    cache.open()
+    assert cache.enter("k", 0) is None

@@ -63,13 +63,17 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless._call": Row({CORE}, {"asyncio"}),  # for the mark of an async function before Python 3.12
     "herdless._answers": Row({CORE}),
     "herdless._orders": Row({CORE}, {"threading"}),
-    "herdless._section": Row({CORE, "herdless._orders", "herdless._primitives", "herdless._room"}, {"threading"}),
+    "herdless._loaders": Row({CORE}),
+    "herdless._section": Row(
+        {CORE, "herdless._loaders", "herdless._orders", "herdless._primitives", "herdless._room"}, {"threading"}
+    ),
     "herdless._reports": Row({CORE, "herdless._answers", "herdless._log", "herdless._orders", "herdless._section"}),
     ADAPTER: Row(
         {
             CORE,
             "herdless._answers",
             "herdless._fork",
+            "herdless._loaders",
             "herdless._lookup",
             "herdless._observers",
             "herdless._orders",

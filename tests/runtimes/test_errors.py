@@ -11,7 +11,10 @@ import logging
 import threading
 import traceback
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from logging.handlers import QueueHandler
+from queue import SimpleQueue
 from typing import Any, Final, TypeAlias
 
 import pytest
@@ -194,6 +197,16 @@ def _records(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [getattr(record, "herdless_event", "") for record in caplog.records if record.name == "herdless"]
 
 
+@contextmanager
+def _listening() -> Iterator[SimpleQueue[Any]]:
+    """What is logged, for who waits until it is."""
+    heard: SimpleQueue[Any] = SimpleQueue()
+    handler = QueueHandler(heard)
+    logging.getLogger("herdless").addHandler(handler)
+    yield heard
+    logging.getLogger("herdless").removeHandler(handler)
+
+
 def test_an_outage_and_its_end_are_a_few_lines(caplog: pytest.LogCaptureFixture) -> None:
     """A hundred hot keys, refreshed once a second by the virtual clock, for two minutes and a half."""
     clock, is_up = VirtualClock(), [True]
@@ -278,12 +291,12 @@ def test_an_answer_is_no_outage(caplog: pytest.LogCaptureFixture) -> None:
         return key
 
     policy = Policy(ttl=1, stale_while_revalidate=3_600, refresh_backoff=0, answers=NotFound)
-    with herdless.threads.Cache(load, policy=policy, clock=clock) as cache:
+    with _listening() as heard, herdless.threads.Cache(load, policy=policy, clock=clock) as cache:
         cache.get("key")
-        for _ in range(2):
+        for word in ("refresh_failed", "refreshes_succeed"):
             clock.advance(2)
             assert cache.get("key") == "key"
-            cache.settled()
+            assert heard.get(timeout=30).herdless_event == word  # the load's thread writes it after its end
         assert cache.peek("key") is None
         cache.refresh("key")
         cache.settled()

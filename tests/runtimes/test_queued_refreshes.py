@@ -105,6 +105,15 @@ def test_unknown_key_that_is_being_refreshed_is_loaded_at_once(origin: HungOrigi
     assert cache.get("new") == "new"
 
 
+def test_queued_refresh_is_loaded_at_once_by_the_loader_it_was_given(origin: HungOrigin) -> None:
+    """Who needs the key now and brings no loader has it loaded by that of the refresh, whose place its load takes."""
+    cache = stale_cache(origin, VirtualClock())
+    cache.refresh("new", load=lambda key: f"{key} by the refresh")
+    assert cache.get("new") == "new by the refresh"
+    cache.refresh("newer", load=lambda key: f"{key} by the refresh")
+    assert cache.get("newer", load=lambda key: f"{key} by the caller") == "newer by the caller"
+
+
 def test_early_refresh_behind_hung_ones_is_loaded_when_needed(origin: HungOrigin) -> None:
     """Its value is a hit until the ttl, and afterwards the caller loads."""
     clock = VirtualClock()

@@ -82,7 +82,7 @@ def test_lost_wake_up_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_waiter_registered_outside_the_lock_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A caller looks for its flight after the critical section of its step, when the flight may be settled already."""
 
-    def answer(self: Any, key: str, _timeout: float | None) -> Any:
+    def answer(self: Any, key: str, _timeout: float | None, _load: object) -> Any:
         with self._lock:
             effects = self._keyspace.get(key, self._clock(), None)
             boarded = self._carry_out(effects)
@@ -126,12 +126,12 @@ def test_check_outside_the_lock_is_found(monkeypatch: pytest.MonkeyPatch) -> Non
     so any more.
     """
 
-    def answer(self: Any, key: str, _timeout: float | None) -> Any:
+    def answer(self: Any, key: str, _timeout: float | None, _load: object) -> Any:
         with self._lock:
             leads = self._keyspace.entry(key).flight is None
         with self._lock:
             asked: Any
-            asked, boarded = BaseCache._ask(self, key, None)
+            asked, boarded = BaseCache._ask(self, key, None, None)
             wait = None if isinstance(asked, Answer) else asked.wait
             if wait is not None and not leads:
                 wait.park()
@@ -171,9 +171,9 @@ def test_stale_value_after_invalidation_is_found(monkeypatch: pytest.MonkeyPatch
     kept: dict[str, Any] = {}
     answer = Cache._answer
 
-    def remembering(self: Any, key: str, timeout: float | None) -> Any:
+    def remembering(self: Any, key: str, timeout: float | None, load: Any) -> Any:
         if key not in kept:
-            kept[key] = answer(self, key, timeout)
+            kept[key] = answer(self, key, timeout, load)
         return kept[key]
 
     monkeypatch.setattr(Cache, "_answer", remembering)

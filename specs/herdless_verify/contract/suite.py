@@ -15,6 +15,7 @@ from herdless_verify.contract import (
     foreign,
     interleavings_of_flights,
     interleavings_of_keys,
+    loaders,
     promises,
 )
 from herdless_verify.contract.world import Scenario, World
@@ -32,6 +33,7 @@ def _scenarios(*modules: ModuleType) -> tuple[Scenario, ...]:
 PARTS: Final[dict[str, tuple[Scenario, ...]]] = {
     "Promises": _scenarios(promises),
     "Decisions": _scenarios(decisions_on_loads, decisions_on_values),
+    "Loaders that callers bring": _scenarios(loaders),
     "Interleavings in which other caches broke": _scenarios(interleavings_of_flights, interleavings_of_keys),
     "Foreign code that raises": _scenarios(foreign),
 }

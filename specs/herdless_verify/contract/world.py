@@ -91,10 +91,11 @@ class World(ABC):
     async def make_cache(self, **options: Any) -> Any:
         """A new, opened cache that loads by `self.loader`: `cache_class`, or anything that has the words of `Cache`.
 
-        options: those of the scenario, with this world's `clock` and `observe`. A runtime that sets real timers for
-        `load_timeout` must be given `self.call_later` for it, or another way to see `move_clock`.
+        options: those of the scenario, `load=None` for a cache without a loader, with this world's `clock` and
+        `observe`. A runtime that sets real timers for `load_timeout` must be given `self.call_later` for it, or another
+        way to see `move_clock`.
         """
-        return self.cache_class(self.loader, **options)
+        return self.cache_class(options.pop("load", self.loader), **options)
 
     def cancel(self, caller: Caller) -> None:
         """Make the caller give up."""
