@@ -34,9 +34,15 @@ _loading: Final = LOADING.get
 class Reports(Section[K, F], Generic[K, F]):
     """The ends of loads and of waiting, each of which is one step."""
 
-    def __init__(self, keyspace: Keyspace[K], clock: Callable[[], int], shown: Shown, *, has_turns: bool) -> None:
+    def __init__(
+        self, keyspace: Keyspace[K], clock: Callable[[], int], shown: Shown, *, has_turns: bool, finishes: bool
+    ) -> None:
+        """finishes: whether a load goes on when nobody waits for it any more; all else as in `Section`, and `shown` as
+        in the keyspace.
+        """
         Section.__init__(self, keyspace, clock, has_turns=has_turns)
         self._shown: Final = shown
+        self._finishes_unwatched: Final = finishes
         self._failures: Final = FailureLog()
 
     # The end of a load
@@ -147,6 +153,7 @@ class Reports(Section[K, F], Generic[K, F]):
         self._change(lambda now: self._let_go_of(flight, now, can_cancel, loading))
 
     def _let_go_of(self, flight: F, now: int, can_cancel: bool, loading: RunningLoad | None) -> Effects:
+        can_cancel = can_cancel and not self._finishes_unwatched
         return self._keyspace.waiter_left(flight.generation, now, can_cancel=can_cancel, loading=loading)
 
     def _begin_wait(self, loading: RunningLoad, flight: F) -> None:

@@ -45,6 +45,7 @@ from herdless_core import (
     Stats,
     Value,
 )
+from herdless_core._policy import check_boolean
 
 __all__ = [
     "LOADING",
@@ -78,7 +79,7 @@ Answered: TypeAlias = tuple[Value, How]
 
 
 class CacheOptions(PolicyOptions, total=False):
-    """The keyword arguments that every cache takes: those of `Policy`, or `policy` itself, and five of its own."""
+    """The keyword arguments that every cache takes: those of `Policy`, or `policy` itself, and six of its own."""
 
     maxsize: int | None
     """How many values are held at most; None: any number."""
@@ -91,6 +92,10 @@ class CacheOptions(PolicyOptions, total=False):
     """One observer, or several: called with the key and the `herdless_core.Step` at every step, inside the lock.
 
     It must not call the cache. A hit takes no step.
+    """
+    finish_unwatched: bool
+    """Whether a load goes on when nobody waits for it any more, and its value is stored, on asyncio and trio too. By
+    default it is cancelled there. Threads cannot cancel, and always finish.
     """
     show_key: ShowKey
     """A function from a key to the text that stands for it in logs and in messages of errors; by default
@@ -123,6 +128,7 @@ class BaseCache(Reports[K, F], Generic[K, V, F]):
         max_loads: int | None = None,
         clock: Clock = monotonic_ns,
         observe: Observers | None = None,
+        finish_unwatched: bool = False,
         show_key: ShowKey = repr,
         policy: Policy | None = None,
         **options: Unpack[PolicyOptions],
@@ -144,7 +150,14 @@ class BaseCache(Reports[K, F], Generic[K, V, F]):
             load_type=load_type,
             shown=show,
         )
-        Reports.__init__(self, keyspace, clock, show, has_turns=max_loads is not None)
+        Reports.__init__(
+            self,
+            keyspace,
+            clock,
+            show,
+            has_turns=max_loads is not None,
+            finishes=check_boolean("finish_unwatched", finish_unwatched),
+        )
         self._load: Final[Loader] = no_loader if load is None else load
         # Entries, of which only those before their `hit_until` are read here, and these have a value.
         self._hot: Final[dict[K, Any]] = keyspace.hot

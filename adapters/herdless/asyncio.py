@@ -44,7 +44,7 @@ class Cache(AsyncioLoads[K, V]):
         run in one loop of the cache's own, on a daemon thread; refreshes then end although callers' loops are short,
         and what the loader keeps (a pool of connections) belongs to that loop.
     options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, max_loads, clock, observe,
-        show_key: see `CacheOptions`.
+        finish_unwatched, show_key: see `CacheOptions`.
 
     Look up by `get`, `lookup` and `peek`; change by `put`, `invalidate`, `expire`, `refresh` and `clear`; wait for
     loads by `settled`; end by `close` or `async with`, which opens it again. Raises PolicyError for an argument out of

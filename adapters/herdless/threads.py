@@ -61,7 +61,7 @@ class Cache(ThreadsLoads[K, V]):
     around_load: called without arguments for a context manager, inside which every load runs that no caller runs
         itself: what a framework does around a request has to be done there too.
     options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, max_loads, clock, observe,
-        show_key: see `CacheOptions`. `max_loads` is 128 unless given; None: no limit.
+        finish_unwatched, show_key: see `CacheOptions`. `max_loads` is 128 unless given; None: no limit.
 
     Look up by `get`, `lookup` and `peek`; change by `put`, `invalidate`, `expire`, `refresh` and `clear`; end by
     `close` or `with`. After `os.fork()` the child has the values, and no flights. Raises PolicyError for an argument

@@ -42,7 +42,7 @@ class Cache(TrioLoads[K, V]):
     load: an async function from key to value, or to `Loaded(value, ttl=...)`. Without one, each lookup brings its own.
     checkpoint: when a hit is a trio checkpoint: "fair", "always" or "never".
     options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, max_loads, clock, observe,
-        show_key: see `CacheOptions`.
+        finish_unwatched, show_key: see `CacheOptions`.
 
     Look up by `get`, `lookup` and `peek`; change by `put`, `invalidate`, `expire`, `refresh` and `clear`; end by
     `close` or by leaving the `async with`. Raises PolicyError for an argument out of its range.

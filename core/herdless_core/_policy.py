@@ -235,7 +235,7 @@ class Loaded(Generic[V]):
         self.ttl: Final = _nanoseconds_or_none("ttl", ttl)
         self.stale_while_revalidate: Final = _nanoseconds_or_none("stale_while_revalidate", stale_while_revalidate)
         self.stale_if_error: Final = _nanoseconds_or_none("stale_if_error", stale_if_error)
-        self.keep: Final = _boolean("keep", keep)
+        self.keep: Final = check_boolean("keep", keep)
 
     def require_kept(self) -> None:
         """Raise PolicyError where the value is not to be kept: what a caller puts is."""
@@ -312,7 +312,8 @@ def _load_timeout(duration: object) -> int:
     return nanoseconds
 
 
-def _boolean(argument: str, value: object) -> bool:
+def check_boolean(argument: str, value: object) -> bool:
+    """The value if it is True or False; PolicyError otherwise."""
     if not isinstance(value, bool):
         raise PolicyError(f"{argument}={value!r} is not accepted: give True or False")
     return value
@@ -331,7 +332,7 @@ def _answers(answers: object) -> Answers | None:
 
 
 def _remember_timeouts(remembers: object, negative_ttl: int) -> bool:
-    if _boolean("remember_timeouts", remembers) and not negative_ttl:
+    if check_boolean("remember_timeouts", remembers) and not negative_ttl:
         raise PolicyError(
             "remember_timeouts=True is not accepted without negative_ttl, which says how long: give negative_ttl > 0"
         )

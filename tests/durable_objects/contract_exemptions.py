@@ -23,6 +23,7 @@ EXEMPT: Final[Mapping[str, str]] = {
     "test_no_doomed_join_after_the_last_waiter": _NOT_SEEN,
     "test_bounded_waiters": _NOT_SEEN,
     "test_load_that_nobody_waits_for_is_cancelled": _NOT_SEEN,
+    "test_load_that_nobody_waits_for_is_finished_where_asked": _NOT_SEEN,
     "test_all_waiters_leave_an_invalidated_load": _NOT_SEEN,
     "test_04_cancelled_load_that_unwinds_is_not_joined": _NOT_SEEN,
     "test_no_stale_set_after_eviction": _ONE_KEY,

@@ -37,6 +37,20 @@ async def test_load_that_nobody_waits_for_is_stored(w: World) -> None:
     assert cache.peek("k") == 1
 
 
+async def test_load_that_nobody_waits_for_is_finished_where_asked(w: World) -> None:
+    """With `finish_unwatched`: a client who hangs up has the key loaded for the next one, whatever the runtime."""
+    cache = await w.open(finish_unwatched=True)
+    sole = w.get("k", leaves=1)
+    await w.settle()
+    await w.leave(sole)
+    assert not w.load.was_cancelled
+    joiner = w.get("k")
+    await w.settle()
+    w.load.succeed(1)
+    await w.settle()
+    assert (joiner.value, cache.peek("k"), len(w.loads)) == (1, 1, 1)
+
+
 async def test_refresh_goes_on_when_its_last_waiter_leaves(w: World) -> None:
     """A value that is kept for stale_if_error is still the key's: its load is worth finishing."""
     cache = await w.open(ttl=10, stale_if_error=100)
