@@ -42,6 +42,10 @@ INTERPRETED: Final = {
     "invariants": "the checkers read it",
     "_plain": "only durable_objects uses it",
     "table": "only checkers and documents read it",
+    "_bulk": "it makes few calls for many keys",
+    "_asyncio_bulk": "as _bulk",
+    "_threads_bulk": "as _bulk",
+    "_trio_bulk": "as _bulk",
     "_call": "keys are tuples that know their hash, and mypyc has no class derived from tuple",
     "_daemons": "mypyc has no class derived from partial",
     "_decorator": "what takes the place of a function is bound to instances as only Python can",
@@ -76,7 +80,7 @@ SERIALIZABLE: Final = {"_policy.Policy", "_policy.Loaded"}
 JUDGED: Final = {
     "_policy.Policy": {"early_refresh", "jitter", "max_waiters"},
     "_keyspace.Keyspace": {"maxsize"},
-    "adapter.BaseCache": {"maxsize"},
+    "adapter.BaseCache": {"finish_unwatched", "maxsize"},
     "threads.Cache": {"timeout"},
     **{f"{runtime}.cached": {"function"} for runtime in ("asyncio", "threads", "trio")},
 }

@@ -10,7 +10,7 @@ import contextlib
 import contextvars
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from threading import get_ident
@@ -48,6 +48,9 @@ MAX_LOADS: Final = 128
 
 HERE: Final = object()
 """The place of a caller who may run the load on its own thread; one with a timeout may not."""
+
+TOGETHER: Final = object()
+"""The place of a caller who begins several loads before it runs them."""
 
 
 @final
@@ -165,9 +168,9 @@ class ThreadsLoads(BaseCache[K, V, ThreadsLoad], Generic[K, V]):
             return NO_WAIT
         wait = flight.wait or NO_WAIT
         flight.is_urgent = True
-        if flight is boarded and runs_here(flight, place):
+        if flight is boarded and (place is TOGETHER or runs_here(flight, place)):
             flight.is_begun = True
-        else:
+        if flight is not boarded or not runs_here(flight, place):
             wait.park()
         return wait
 
@@ -178,20 +181,25 @@ class ThreadsLoads(BaseCache[K, V, ThreadsLoad], Generic[K, V]):
             return  # by the caller, who runs it when the lookup has left the lock
         if not flight.is_urgent:
             self._give_up_overdue(self._clock())
-        job = self._job(flight)
         try:
-            if self._executor is None:
-                self._workers.submit(job, flight)
-            else:
-                submitted = self._executor.submit(job)
-                if isinstance(submitted, Future):
-                    submitted.add_done_callback(functools.partial(self._job_over, flight))
+            self._submit(flight, self._run_aside, functools.partial(self._job_over, flight))
         except Exception as error:  # noqa: BLE001  # no thread can be had, or the executor was shut down
             self._failed(flight, error)
         flight.is_launched = True
 
-    def _job(self, flight: ThreadsLoad) -> Job:
-        return functools.partial(contextvars.copy_context().run, self._run_aside, flight)
+    def _submit(
+        self, flight: ThreadsLoad, run: Callable[[ThreadsLoad], None], over: Callable[[Future[object]], None]
+    ) -> None:
+        """Have a load run on another thread. flight: the load; run: what is called with it, in a copy of the context
+        here; over: called with the executor's future, where the executor is one of Python's own.
+        """
+        job: Job = functools.partial(contextvars.copy_context().run, run, flight)
+        if self._executor is None:
+            self._workers.submit(job, flight)
+            return
+        submitted = self._executor.submit(job)
+        if isinstance(submitted, Future):
+            submitted.add_done_callback(over)
 
     def _job_over(self, flight: ThreadsLoad, job: Future[object]) -> None:
         if not flight.is_begun and (job.cancelled() or job.exception() is not None):
@@ -232,11 +240,16 @@ class ThreadsLoads(BaseCache[K, V, ThreadsLoad], Generic[K, V]):
             elif flight.has_ended:
                 self._dropped(flight)  # superseded while it was queued: a closed cache must not go on loading
         except BaseException as error:  # noqa: BLE001  # an interrupt has no business on a worker's thread
-            if not flight.has_ended:
-                self._failed(flight, error)
-            elif isinstance(error, Exception):
-                with contextlib.suppress(Exception):  # a handler of the user's own
-                    LOGGER.warning("around_load failed after a load", exc_info=error)
+            self._broken_off_aside((flight,), error)
+
+    def _broken_off_aside(self, flights: Sequence[ThreadsLoad], error: BaseException) -> None:
+        """On a thread of the cache's own, something raised this before, in or after the loads of these flights."""
+        open_ones = [flight for flight in flights if not flight.has_ended]
+        for flight in open_ones:
+            self._failed(flight, error)
+        if not open_ones and isinstance(error, Exception):
+            with contextlib.suppress(Exception):  # a handler of the user's own
+                LOGGER.warning("around_load failed after a load", exc_info=error)
 
     def _begins(self, flight: ThreadsLoad) -> bool:
         """Whether this thread is the one to run the load. Inside the lock."""

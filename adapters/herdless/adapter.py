@@ -19,11 +19,12 @@ names and meanings within a minor version.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from time import monotonic_ns
 from typing import Any, Final, Generic, TypeAlias, TypeVar, Unpack
 
 from herdless._answers import awaitable, not_awaitable, value_of, value_of_reply
+from herdless._bulk import distinct
 from herdless._fork import survive_forks
 from herdless._loaders import Loader, no_loader, require_loader
 from herdless._lookup import How, Lookup
@@ -179,12 +180,24 @@ class BaseCache(Reports[K, F], Generic[K, V, F]):
         luck = random.random()
         self._change(lambda now: self._keyspace.put(key, value, now, luck))
 
+    def put_many(self, values: Mapping[K, V | Loaded[V]]) -> None:
+        """Store each of these values, one after the other, as by `put`. PolicyError for what is no mapping."""
+        if not isinstance(values, Mapping):
+            raise PolicyError(f"values={values!r} is not accepted: give a mapping from key to value")
+        for key, value in values.items():
+            self.put(key, value)
+
     def invalidate(self, key: K) -> None:
         """From now on nobody is served what was known of the key, nor what a load in flight will say of it.
 
         Callers who joined that load before get its result; later ones start a new load.
         """
         self._change(lambda now: self._keyspace.invalidate(key, now))
+
+    def invalidate_many(self, keys: Iterable[K]) -> None:
+        """Invalidate each of these keys, one after the other. PolicyError where `keys` is a text or no collection."""
+        for key in distinct(keys):
+            self.invalidate(key)
 
     def expire(self, key: K) -> None:
         """Make a fresh value stale: it is loaded again at the next lookup and served meanwhile as the policy says."""

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Future
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final, Literal, Self, Unpack, final
 from weakref import WeakSet
 
+from herdless._asyncio_bulk import AsyncioBatches, get_many
 from herdless._asyncio_loads import AsyncioLoad, AsyncioLoads, Woken, call_in
+from herdless._bulk import check_bulk
 from herdless._decorator import AsyncCached, P, R, decorate_async, require_parentheses
 from herdless._lookup import Lookup
 from herdless.adapter import LOADING, BaseCache, CacheOptions, K, V, value_of, value_of_reply
@@ -40,6 +42,9 @@ class Cache(AsyncioLoads[K, V]):
     """A cache whose misses never start two loads of one key.
 
     load: an async function from key to value, or to `Loaded(value, ttl=...)`. Without one, each lookup brings its own.
+    load_many: instead of it, an async function from a list of keys to a mapping: misses that arrive in one turn of the
+        loop are one call. What the mapping leaves out raises KeyError, for that key alone.
+    batch_size: so many keys at most in one call of `load_many`; 100 unless given.
     loads_in: "loop": a load runs in the event loop of the caller who started it, and ends with it. "thread": all loads
         run in one loop of the cache's own, on a daemon thread; refreshes then end although callers' loops are short,
         and what the loader keeps (a pool of connections) belongs to that loop.
@@ -55,9 +60,14 @@ class Cache(AsyncioLoads[K, V]):
         self,
         load: Callable[[K], Awaitable[V | Loaded[V]]] | None = None,
         *,
+        load_many: Callable[[list[K]], Awaitable[Mapping[K, V | Loaded[V]]]] | None = None,
+        batch_size: int | None = None,
         loads_in: Literal["loop", "thread"] = "loop",
         **options: Unpack[CacheOptions],
     ) -> None:
+        size = check_bulk(load, load_many, batch_size)
+        if load_many is not None:
+            load = AsyncioBatches(load_many, size).load
         if loads_in not in {"loop", "thread"}:
             raise PolicyError(f'loads_in={loads_in!r} is not accepted: give "loop" or "thread"')
         AsyncioLoads.__init__(self, load, is_apart=loads_in == "thread", **options)  # not super(): see there
@@ -109,6 +119,17 @@ class Cache(AsyncioLoads[K, V]):
             if outcome is not None:
                 return self._lookup((value_of(outcome), "loaded" if asked is boarded else "joined"))
 
+    async def get_many(self, keys: Iterable[K], *, return_exceptions: bool = False) -> dict[K, V]:
+        """The values of the keys, in their order, each once. Each key is looked up as by `get`, and has a load of its
+        own, which others may join.
+
+        keys: any number of keys; return_exceptions: False: when all are answered, the error of the first key that has
+        one is raised; True: errors stand in the places of values.
+
+        Raises what `get` raises, and PolicyError where `keys` is a text or no collection.
+        """
+        return await get_many(self, keys, self._leave_flight, return_exceptions=return_exceptions)
+
     def _park(
         self, flight: AsyncioLoad, boarded: AsyncioLoad | None, place: Any, loading: RunningLoad | None
     ) -> Awaitable[Woken]:
@@ -147,9 +168,15 @@ class Cache(AsyncioLoads[K, V]):
             self._leave_flight(flight, waiter)
             raise
 
-    def _leave_flight(self, flight: AsyncioLoad, waiting: object) -> None:
+    def _leave_flight(self, flight: AsyncioLoad, waiting: Any, has_begun: bool = True) -> None:
+        """The caller stops waiting. waiting: what `_park` returned; has_begun: whether the caller has begun to await
+        it.
+        """
         if isinstance(waiting, Future):
             call_in(waiting.get_loop(), waiting.cancel)  # where the caller's coroutine was closed, it is not yet
+            self._left(flight, can_cancel=True)
+        elif not has_begun:  # a coroutine, which else tells of this itself
+            waiting.close()
             self._left(flight, can_cancel=True)
 
     def _let_go_of(self, flight: AsyncioLoad, now: int, can_cancel: bool, loading: RunningLoad | None) -> Effects:
@@ -220,7 +247,7 @@ class Cache(AsyncioLoads[K, V]):
         for flight in list(self._flights.values()):
             if flight.loop is not loop and not flight.loop.is_running():
                 self._drop_here(flight)
-            elif flight is not own:
+            elif flight is not own and own not in flight.waits_for:
                 return True
         self._forget_ended()
         return any(

@@ -16,15 +16,17 @@ lookup. Only the counter of hits relies on the GIL for exactness; without it, `s
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from threading import TIMEOUT_MAX, get_ident
 from types import TracebackType
 from typing import Final, Self, Unpack, final
 
+from herdless._bulk import check_bulk
 from herdless._decorator import P, R, SyncCached, decorate_sync, require_parentheses
 from herdless._lookup import Lookup
 from herdless._room import FRAMES, require_room
+from herdless._threads_bulk import ThreadsBatches, get_many, run_together
 from herdless._threads_loads import HERE, NO_WAIT, ThreadsLoad, ThreadsLoads, Wait, runs_here
 from herdless._workers import Executor
 from herdless.adapter import LOADING, Answered, CacheOptions, K, Loader, V, value_of, value_of_reply
@@ -56,6 +58,9 @@ class Cache(ThreadsLoads[K, V]):
     """A cache whose misses never start two loads of one key.
 
     load: a function from key to value, or to `Loaded(value, ttl=...)`. Without one, each lookup brings its own.
+    load_many: instead of it, a function from a list of keys to a mapping: what a `get_many` has to load is one call.
+        What the mapping leaves out raises KeyError, for that key alone.
+    batch_size: so many keys at most in one call of `load_many`; 100 unless given.
     executor: where loads run that no caller runs itself, anything with `submit(job)`; None: daemon threads of the
         cache's own. A bounded one can be filled up by loads that wait for each other.
     around_load: called without arguments for a context manager, inside which every load runs that no caller runs
@@ -72,10 +77,16 @@ class Cache(ThreadsLoads[K, V]):
         self,
         load: Callable[[K], V | Loaded[V]] | None = None,
         *,
+        load_many: Callable[[list[K]], Mapping[K, V | Loaded[V]]] | None = None,
+        batch_size: int | None = None,
         executor: Executor | None = None,
         around_load: Callable[[], AbstractContextManager[object]] | None = None,
         **options: Unpack[CacheOptions],
     ) -> None:
+        size = check_bulk(load, load_many, batch_size)
+        self._batches: Final = None if load_many is None else ThreadsBatches(load_many, size)
+        if self._batches is not None:
+            load = self._batches.load
         ThreadsLoads.__init__(self, load, executor, around_load, **options)  # super(): mypyc 2.4 is wrong
 
     def get(self, key: K, timeout: float | None = None, load: Callable[[K], V | Loaded[V]] | None = None) -> V:
@@ -104,15 +115,33 @@ class Cache(ThreadsLoads[K, V]):
         """Like `get`, and says how the value was got, and its age."""
         return self._lookup(self._answer(key, timeout, load))
 
-    def _answer(self, key: K, timeout: float | None, load: Loader | None) -> Answered:
+    def get_many(
+        self, keys: Iterable[K], timeout: float | None = None, *, return_exceptions: bool = False
+    ) -> dict[K, V]:
+        """The values of the keys, in their order, each once. Each key is looked up as by `get`, and has a load of its
+        own, which others may join. Without `load_many`, they are loaded one after the other.
+
+        keys: any number of keys; timeout: seconds for all of them, as in `get`; return_exceptions: False: when all are
+        answered, the error of the first key that has one is raised; True: errors stand in the places of values.
+
+        Raises what `get` raises, and PolicyError where `keys` is a text or no collection.
+        """
+        return get_many(self, keys, self._expires_at(timeout), return_exceptions=return_exceptions)
+
+    def _expires_at(self, timeout: float | None) -> int:
         timeout_ns = _nanoseconds(timeout)
-        expires_at = NEVER if timeout_ns == NEVER else after(self._clock(), timeout_ns)
+        return NEVER if timeout_ns == NEVER else after(self._clock(), timeout_ns)
+
+    def _answer(self, key: K, timeout: float | None, load: Loader | None) -> Answered:
+        return self._answer_by(key, self._expires_at(timeout), load)
+
+    def _answer_by(self, key: K, expires_at: int, load: Loader | None) -> Answered:
         since = self._keyspace.generation
         self._require_outside()  # out here: what follows would mend, and give back the lock of whoever is inside
         is_mended = False
         try:
             try:
-                asked, boarded, wait, flight = self._begin(key, timeout_ns, load)
+                asked, boarded, wait, flight = self._begin(key, HERE if expires_at == NEVER else None, load)
                 if flight is not None:
                     self._run(flight)
             except Exception:  # what was asked for is refused, or foreign code raised
@@ -126,20 +155,41 @@ class Cache(ThreadsLoads[K, V]):
         return self._answered(key, asked, boarded, wait, expires_at)
 
     def _begin(
-        self, key: K, timeout_ns: int = NEVER, load: Loader | None = None
+        self, key: K, place: object = HERE, load: Loader | None = None
     ) -> tuple[ThreadsLoad | Answer | Refuse, ThreadsLoad | None, Wait, ThreadsLoad | None]:
         """Look the key up: as `_enter`, and the flight whose load this caller has to run, if any.
 
-        key: what is looked up; timeout_ns: how long the caller waits, in nanoseconds, `NEVER` for ever; load: its own
-        loader, if any.
+        key: what is looked up; place: `HERE` where the caller may run the load, `TOGETHER` where it runs several, else
+        None; load: the caller's own loader, if any.
         """
-        place = HERE if timeout_ns == NEVER else None
         require_room(TWICE_THE_FRAMES)
         asked, boarded, parked = self._enter_from(key, place, load)
         if self._overtaking:
             self._overtaking.discard(get_ident())
         is_own = boarded is not None and asked is boarded and runs_here(boarded, place)
         return asked, boarded, parked or NO_WAIT, boarded if is_own else None
+
+    def _run_elsewhere(self, flights: list[ThreadsLoad]) -> None:
+        """Load the keys of these flights by one call of the bulk loader on another thread."""
+
+        def run(_: ThreadsLoad) -> None:
+            try:
+                with nullcontext() if self._around_load is None else self._around_load():
+                    run_together(self, flights)
+            except BaseException as error:  # noqa: BLE001  # an interrupt has no business on a worker's thread
+                self._broken_off_aside(flights, error)
+
+        def over(_: object) -> None:
+            for flight in flights:
+                self._ensure_reported(flight)
+
+        try:
+            self._submit(flights[0], run, over)
+        except Exception as error:  # noqa: BLE001  # no thread can be had, or the executor was shut down
+            for flight in flights:
+                self._failed(flight, error)
+        for flight in flights:
+            flight.is_launched = True
 
     def _answered(
         self,
@@ -190,7 +240,7 @@ class Cache(ThreadsLoads[K, V]):
     def _parked(self) -> list[tuple[ThreadsLoad, Wait]]:
         own, parked = LOADING.get(), []
         for flight in self._flights.values():
-            if flight is not own and flight.wait is not None:
+            if flight is not own and own not in flight.waits_for and flight.wait is not None:
                 flight.wait.park()
                 parked.append((flight, flight.wait))
         return parked

@@ -14,15 +14,17 @@ in any thread.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Final, Literal, Self, Unpack, final
 
 import trio
 
+from herdless._bulk import check_bulk
 from herdless._decorator import AsyncCached, P, R, decorate_async, require_parentheses
 from herdless._lookup import Lookup
+from herdless._trio_bulk import TrioBatches, get_many
 from herdless._trio_loads import TrioLoad, TrioLoads
 from herdless.adapter import LOADING, Answered, CacheOptions, K, V, value_of, value_of_reply
 from herdless_core import LONG_AGO, NEVER, CacheClosed, Fresh, Loaded, Policy, PolicyError, Stats
@@ -40,6 +42,9 @@ class Cache(TrioLoads[K, V]):
     """A cache whose misses never start two loads of one key. Use it inside `async with`.
 
     load: an async function from key to value, or to `Loaded(value, ttl=...)`. Without one, each lookup brings its own.
+    load_many: instead of it, an async function from a list of keys to a mapping: misses that arrive together are one
+        call. What the mapping leaves out raises KeyError, for that key alone.
+    batch_size: so many keys at most in one call of `load_many`; 100 unless given.
     checkpoint: when a hit is a trio checkpoint: "fair", "always" or "never".
     options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, max_loads, clock, observe,
         finish_unwatched, show_key: see `CacheOptions`.
@@ -52,9 +57,14 @@ class Cache(TrioLoads[K, V]):
         self,
         load: Callable[[K], Awaitable[V | Loaded[V]]] | None = None,
         *,
+        load_many: Callable[[list[K]], Awaitable[Mapping[K, V | Loaded[V]]]] | None = None,
+        batch_size: int | None = None,
         checkpoint: Literal["fair", "always", "never"] = "fair",
         **options: Unpack[CacheOptions],
     ) -> None:
+        size = check_bulk(load, load_many, batch_size)
+        if load_many is not None:
+            load = TrioBatches(load_many, size).load
         TrioLoads.__init__(self, load, **options)  # not super(): mypyc 2.4 passes ** wrongly through it
         if checkpoint not in _FIRST_CHECKPOINT_AT:
             raise PolicyError(f'checkpoint={checkpoint!r} is not accepted: give "fair", "always" or "never"')
@@ -91,10 +101,23 @@ class Cache(TrioLoads[K, V]):
             await self._checkpoint(now)
         return self._lookup(await self._answer(key, load))
 
+    async def get_many(self, keys: Iterable[K], *, return_exceptions: bool = False) -> dict[K, V]:
+        """The values of the keys, in their order, each once. Each key is looked up as by `get`, and has a load of its
+        own, which others may join.
+
+        keys: any number of keys; return_exceptions: False: when all are answered, the error of the first key that has
+        one is raised; True: errors stand in the places of values.
+
+        Raises what `get` raises, and PolicyError where `keys` is a text or no collection.
+        """
+        now = self._clock()
+        if now >= self._checkpoint_at:
+            await self._checkpoint(now)
+        self._require_own_run()
+        return await get_many(self, keys, return_exceptions=return_exceptions)
+
     async def _answer(self, key: K, load: Callable[[K], Awaitable[V | Loaded[V]]] | None) -> Answered:
-        if self._token is not trio.lowlevel.current_trio_token():
-            self._open_nursery()
-            raise CacheClosed("the cache was opened in another trio run: only that one can wait for its loads")
+        self._require_own_run()
         asked, boarded, wait = self._enter(key, load)
         if isinstance(asked, TrioLoad):
             try:
@@ -105,12 +128,17 @@ class Cache(TrioLoads[K, V]):
             return value_of(wait.outcome), "loaded" if asked is boarded else "joined"
         return value_of_reply(key, asked, self._shown), "hit"
 
+    def _require_own_run(self) -> None:
+        if self._token is not trio.lowlevel.current_trio_token():
+            self._open_nursery()
+            raise CacheClosed("the cache was opened in another trio run: only that one can wait for its loads")
+
     async def settled(self) -> None:
         """Return when no load is in the air: neither one that callers wait for, nor a refresh. Inside a load: no other
         one.
         """
         own = LOADING.get()
-        while any(load is not own for load in (*self._loads, *self._flights.values())):
+        while any(load is not own and own not in load.waits_for for load in (*self._loads, *self._flights.values())):
             quiet = trio.Event()
             self._quiet.append(quiet)
             await quiet.wait()

@@ -383,7 +383,8 @@ class Keyspace(Steps[K]):
         """
         if not begin_wait(loading, running):
             is_own = self.flights.get(loading.generation) is loading
-            asks = self._shown(loading.key) if is_own else "a key of another cache"
+            other = "a key of another cache" if loading.generation else "several keys"
+            asks = self._shown(loading.key) if is_own else other
             raise ReentrantLoad(f"the loader of {asks} asks for {self._shown(running.key)}, whose load waits for it")
         if self._turns is None or self._turns.waiting(running.generation) is None:
             return NOTHING

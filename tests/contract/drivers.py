@@ -20,6 +20,7 @@ from tests.contract.traffic import Traffic
 from tests.durable_objects.world import WorkerdWorld
 
 _NO_CANCELLATION = "a thread cannot be cancelled: a load that nobody waits for goes on, is joined and is stored"
+_OWN_LOADS = "a thread runs the load that it asks for at once: what `get_many` asks for is one call"
 _ENDS_THE_RUN = "an exception that is no Exception ends the cache's nursery too: tests/runtimes/test_trio.py has it"
 
 
@@ -84,6 +85,7 @@ class ThreadsWorld(BlockingWorld):
     cancellation = TimeoutError
     first_caller_loads = True
     exempt: ClassVar[Mapping[str, str]] = {
+        "test_misses_that_arrive_together_are_one_call": _OWN_LOADS,
         "test_no_doomed_join_after_the_last_waiter": _NO_CANCELLATION,
         "test_04_cancelled_load_that_unwinds_is_not_joined": _NO_CANCELLATION,
         "test_load_that_nobody_waits_for_is_cancelled": _NO_CANCELLATION,

@@ -64,6 +64,7 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless._answers": Row({CORE}),
     "herdless._orders": Row({CORE}, {"threading"}),
     "herdless._loaders": Row({CORE}),
+    "herdless._bulk": Row({CORE, "herdless._answers", "herdless._loaders"}),
     "herdless._section": Row(
         {CORE, "herdless._loaders", "herdless._orders", "herdless._primitives", "herdless._room"}, {"threading"}
     ),
@@ -72,6 +73,7 @@ TABLE: Final[Mapping[str, Row]] = {
         {
             CORE,
             "herdless._answers",
+            "herdless._bulk",
             "herdless._fork",
             "herdless._loaders",
             "herdless._lookup",
@@ -85,19 +87,44 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless._asyncio_loads": Row(
         {CORE, ADAPTER, "herdless._awaiting", "herdless._loop_thread", "herdless._room"}, {"asyncio"}
     ),
+    "herdless._asyncio_bulk": Row({CORE, ADAPTER, "herdless._asyncio_loads", "herdless._bulk"}, {"asyncio"}),
     "herdless.asyncio": Row(
-        {CORE, ADAPTER, "herdless._asyncio_loads", "herdless._decorator", "herdless._lookup"}, {"asyncio"}
+        {
+            CORE,
+            ADAPTER,
+            "herdless._asyncio_bulk",
+            "herdless._asyncio_loads",
+            "herdless._bulk",
+            "herdless._decorator",
+            "herdless._lookup",
+        },
+        {"asyncio"},
     ),
     "herdless._trio_loads": Row({CORE, ADAPTER}, {"trio"}),
-    "herdless.trio": Row({CORE, ADAPTER, "herdless._decorator", "herdless._lookup", "herdless._trio_loads"}, {"trio"}),
+    "herdless._trio_bulk": Row({CORE, ADAPTER, "herdless._bulk", "herdless._trio_loads"}, {"trio"}),
+    "herdless.trio": Row(
+        {
+            CORE,
+            ADAPTER,
+            "herdless._bulk",
+            "herdless._decorator",
+            "herdless._lookup",
+            "herdless._trio_bulk",
+            "herdless._trio_loads",
+        },
+        {"trio"},
+    ),
     "herdless._threads_loads": Row({CORE, ADAPTER, "herdless._primitives", "herdless._workers"}, {"threading"}),
+    "herdless._threads_bulk": Row({CORE, ADAPTER, "herdless._bulk", "herdless._threads_loads"}),
     "herdless.threads": Row(
         {
             CORE,
             ADAPTER,
+            "herdless._bulk",
             "herdless._decorator",
             "herdless._lookup",
             "herdless._room",
+            "herdless._threads_bulk",
             "herdless._threads_loads",
             "herdless._workers",
         },

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from herdless_core import Join, Keyspace, Policy, ReentrantLoad, RunningLoad, reply_of
+from herdless_core._reentrancy import begin_wait
 
 
 def _lead(cache: Keyspace[Any], key: object, loading: RunningLoad | None = None) -> RunningLoad:
@@ -139,3 +140,13 @@ def test_leaving_twice_is_leaving_once() -> None:
 def test_load_is_held_up_by_whoever_runs_in_its_context() -> None:
     """Unless its runtime knows better."""
     assert RunningLoad("k", 1, 0).holds_up()
+
+
+def test_load_of_several_keys_is_named_without_them() -> None:
+    """One call of a bulk loader stands for all of its keys, and waits for none of them."""
+    cache = Keyspace[str](Policy())
+    several = RunningLoad("a batch", 0, 0)
+    assert reply_of(cache.get("a", 0)) == Join(1, leads=True)
+    begin_wait(cache.flights[1], several)
+    with pytest.raises(ReentrantLoad, match="the loader of several keys asks for 'a'"):
+        cache.get("a", 0, several)

@@ -33,6 +33,8 @@ pytest.register_assert_rewrite(
             "decisions_on_values",
             "interleavings_of_flights",
             "interleavings_of_keys",
+            "loaders",
+            "bulk",
             "foreign",
         )
     )

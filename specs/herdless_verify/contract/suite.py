@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final, cast
 import pytest
 
 from herdless_verify.contract import (
+    bulk,
     decisions_on_loads,
     decisions_on_values,
     foreign,
@@ -34,6 +35,7 @@ PARTS: Final[dict[str, tuple[Scenario, ...]]] = {
     "Promises": _scenarios(promises),
     "Decisions": _scenarios(decisions_on_loads, decisions_on_values),
     "Loaders that callers bring": _scenarios(loaders),
+    "Many keys at once": _scenarios(bulk),
     "Interleavings in which other caches broke": _scenarios(interleavings_of_flights, interleavings_of_keys),
     "Foreign code that raises": _scenarios(foreign),
 }

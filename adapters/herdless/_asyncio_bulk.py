@@ -1,0 +1,171 @@
+"""Many keys at once on asyncio: `get_many`, and the batches in which a bulk loader is called.
+
+The loads of keys that are asked for in one turn of the loop are one batch: each runs in its own flight's task, puts its
+key into the batch that is open, and waits. Nothing but the flights' own tasks is cancelled with a caller; a batch ends
+when nobody is left in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from asyncio import Future
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Final, final
+from weakref import WeakKeyDictionary
+
+from herdless._asyncio_loads import AsyncioLoad, AsyncioLoads
+from herdless._bulk import Answers, Given, distinct, mapping_of, told
+from herdless.adapter import LOADING, K, Loader, awaitable
+from herdless_core import NEVER
+from herdless_core._reentrancy import begin_wait
+
+
+@final
+class Batch:
+    """Some keys that are loaded by one call, in one event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.waiters: Final[dict[Any, Future[Given]]] = {}
+        """By key, where its load waits."""
+        self.load: Final = AsyncioLoad("a batch", 0, NEVER)
+        """Stands for the call: whoever asks inside it for one of its own keys would wait for itself."""
+        self.load.loop = loop
+        self.has_begun = False
+
+    def end(self, given: Given) -> None:
+        """Tell every load of it that still waits."""
+        self.load.has_ended = True
+        for waiter in self.waiters.values():
+            if not waiter.done():
+                waiter.set_result(given)
+
+    def leave(self, key: object) -> None:
+        """This key's load is cancelled: it is not asked for any more, and without any other the call is cancelled."""
+        del self.waiters[key]
+        if not self.waiters and self.load.task is not None:
+            self.load.task.cancel()
+
+
+@final
+class AsyncioBatches:
+    """Makes a loader of one key of a bulk loader."""
+
+    def __init__(self, load_many: Loader, size: int) -> None:
+        """load_many: an async function from a list of keys to a mapping; size: so many keys at most in one call."""
+        self._load_many: Final = load_many
+        self._size: Final = size
+        self._open: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Batch]] = WeakKeyDictionary()
+        """For each loop the batch that still takes keys."""
+
+    def __repr__(self) -> str:
+        return repr(self._load_many)
+
+    async def load(self, key: Any) -> Any:
+        """The key's value, from the call of its batch."""
+        flight: Any = LOADING.get()  # the load that this is the loader of
+        batch = self._batch_for(key, flight)
+        waiter: Future[Given] = flight.loop.create_future()
+        batch.waiters[key] = waiter
+        begin_wait(flight, batch.load)
+        try:
+            given = await waiter
+        except BaseException:
+            batch.leave(key)
+            raise
+        return given.value_of(key)
+
+    def _batch_for(self, key: object, flight: AsyncioLoad) -> Batch:
+        batch = self._open.get(flight.loop)
+        # A key can be in the air twice: the load that was invalidated, and the one after it.
+        if batch is None or batch.has_begun or len(batch.waiters) >= self._size or key in batch.waiters:
+            batch = self._open[flight.loop] = Batch(flight.loop)
+            context = contextvars.copy_context()
+            context.run(LOADING.set, batch.load)
+            flight.loop.call_soon(self._begin, batch, context=context)
+        return batch
+
+    def _begin(self, batch: Batch) -> None:
+        """The turn of the loop is over: the batch takes no more keys, and is loaded in a task of its own."""
+        batch.has_begun = True
+        if self._open.get(batch.load.loop) is batch:
+            del self._open[batch.load.loop]
+        if not batch.waiters:
+            return
+        run = self._run(batch)
+        try:
+            task = batch.load.loop.create_task(run)
+        except BaseException as error:  # a task factory is foreign code
+            run.close()
+            batch.end(Given({}, told(error)))
+            if not isinstance(error, Exception):
+                raise
+            return
+        if not task.done():  # an eager task may have run to its end
+            batch.load.task = task
+            task.add_done_callback(partial(self._over, batch))
+            if not batch.waiters:
+                task.cancel()
+
+    async def _run(self, batch: Batch) -> None:
+        try:
+            returned = await awaitable(self._load_many, self._load_many(list(batch.waiters)))
+            batch.end(Given(mapping_of(self._load_many, returned)))
+        except BaseException as error:
+            batch.end(Given({}, told(error)))
+            if not isinstance(error, Exception):
+                raise
+
+    def _over(self, batch: Batch, task: Future[None]) -> None:
+        """The task has ended: perhaps before its first step."""
+        batch.load.task = None
+        if not batch.load.has_ended:
+            batch.end(Given({}, told(asyncio.CancelledError())))
+        elif not task.cancelled():
+            task.exception()  # it was told to the loads
+
+
+async def get_many(
+    cache: AsyncioLoads[K, Any],
+    keys: Iterable[K],
+    leave: Callable[[AsyncioLoad, Any, bool], None],
+    *,
+    return_exceptions: bool,
+) -> dict[K, Any]:
+    """The values of the keys, in their order.
+
+    cache: whose keys they are; keys: any number of them; leave: called with a flight, what was to be awaited for it,
+    and whether that has begun, where the caller stops waiting; return_exceptions: whether errors stand in the place of
+    values.
+    """
+    rest = distinct(keys)
+    answers, waits = Answers(rest), dict[K, tuple[AsyncioLoad, Any]]()
+    loop, awaited = asyncio.get_running_loop(), None
+    try:
+        while rest:  # more than once only where the loop of a load has ended
+            for key in rest:
+                try:
+                    asked, _, waiting = cache._enter_from(key, loop)
+                except Exception as error:  # noqa: BLE001  # it is this key's alone
+                    answers.failed(key, error)
+                    continue
+                if isinstance(asked, AsyncioLoad):
+                    waits[key] = asked, waiting
+                else:
+                    answers.replied(key, asked, cache._shown)
+            rest = []
+            while waits:
+                key = next(iter(waits))
+                awaited = waits[key][1]
+                outcome = await awaited
+                del waits[key]
+                if outcome is None:
+                    rest.append(key)
+                else:
+                    answers.ended(key, outcome)
+    except BaseException:
+        for flight, waiting in waits.values():
+            leave(flight, waiting, waiting is awaited)
+        raise
+    return answers.all(return_exceptions=return_exceptions)
