@@ -124,7 +124,8 @@ class CacheObject(DurableObject):
         stale_while_revalidate: float | None = None,
         stale_if_error: float | None = None,
     ) -> Reply:
-        """Store a value, encoded; the durations, seconds, in place of the policy's. `{}`, or `{error, message}`.
+        """Store a value, encoded. ttl, stale_while_revalidate, stale_if_error: seconds >= 0, in place of the policy's.
+        Replies `{}`, or `{error, message}`.
 
         A text has to be JSON, unless the class has its own `encode`. NotStored: this instance serves the value, until
         it ends; what was stored before is deleted.

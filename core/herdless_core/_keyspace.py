@@ -211,7 +211,11 @@ class Keyspace(Steps[K]):
         return self._request(key, Expire(), now)
 
     def refresh(self, key: K, now: int, *, brings_loader: bool = False) -> Effects:
-        """A load is started in the background, unless one is in flight. NoLoader where nobody has a loader."""
+        """A load is started in the background, unless one is in flight.
+
+        key: of any hashable type; now: the instant, in nanoseconds; brings_loader: whether the caller has a loader of
+        its own. Raises NoLoader where nobody has one.
+        """
         if not (self._has_loader or brings_loader):
             raise NoLoader(f"there is no loader by which {self._shown(key)} could be refreshed: give load=")
         return self._in_turn(self._request(key, Refresh(self.generation + 1), now), is_nested=False)

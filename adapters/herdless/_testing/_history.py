@@ -70,7 +70,11 @@ class History:
             return next(self._instants)
 
     def add(self, kind: Kind, called_at: int, value: Any = None, *, ended_at: int | None = None) -> None:
-        """Note an operation that ends now, or at the instant that is given."""
+        """Note an operation.
+
+        kind: what was done; called_at: the instant at which it began, by `now`; value: what it was about; ended_at: the
+        instant of its end, None for now.
+        """
         ended_at = self.now() if ended_at is None else ended_at
         self.operations.append(Operation(kind, called_at, ended_at, value))
 

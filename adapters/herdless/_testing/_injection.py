@@ -74,6 +74,9 @@ class Injection:
     """
 
     def __init__(self, number: int | None, act: Callable[[Any], object], files: Iterable[str]) -> None:
+        """number: at which point it strikes, counted from 1, None for none; act: what is called there, with the
+        subject; files: of which it counts the points.
+        """
         self.point: Point | None = None
         """Where it struck; None as long as it did not."""
         self.error: BaseException | None = None

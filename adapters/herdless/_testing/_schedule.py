@@ -54,7 +54,12 @@ class Schedule:
         """What was done, for people."""
 
     def pick(self, options: Sequence[str], *, running: str | None = None, costs: Sequence[int] | None = None) -> int:
-        """The index of the option to take next. The first is the natural one, and free."""
+        """The index of the option to take next.
+
+        options: what may be done, in words; the first is the natural one; running: the option by which the one that
+        runs goes on, if any; costs: what each option costs of the bound of `explore`, None where only the first is
+        free.
+        """
         if len(self.decisions) >= MAX_DECISIONS:
             raise ScheduleFailed(f"the run has not ended after {MAX_DECISIONS} decisions")
         picked = 0 if len(options) == 1 else self._chooser.choose(options, running)
@@ -175,8 +180,8 @@ def explore(run: Run, *, bound: int | None = None, limit: int = 100_000) -> int:
 def sample(run: Run, *, seeds: Iterable[int], switches: int | None = None) -> int:
     """Run one schedule for each seed; returns how many there were.
 
-    switches: None: each decision is random. A number: threads run by random priorities that change so often (PCT),
-        which finds what needs few switches at the right places.
+    run: called with each schedule; seeds: integers; switches: None: each decision is random. A number: threads run by
+        random priorities that change so often (PCT), which finds what needs few switches at the right places.
 
     Raises ScheduleFailed at the first run that raises.
     """

@@ -39,7 +39,8 @@ def run_threads(
 ) -> T:
     """Run `main(threads)` in the first of the threads; it makes the cache and starts the others.
 
-    Ends when all have ended but daemons, which are stopped. clock: give it to the cache too. lines_of: the files (as
+    Ends when all have ended but daemons, which are stopped. schedule: who decides, in the natural order unless given.
+    clock: give it to the cache too. lines_of: the files (as
     in `module.__file__`) of which every line is a point of changing over as well. around: called with a thread's name,
     gives what its body runs inside of: by it an `Injection` gets into the threads that a cache starts itself.
 
@@ -64,6 +65,7 @@ class Spawned(Generic[T]):
     """A thread of a run."""
 
     def __init__(self, threads: Threads, name: str, body: Callable[[], T], *, is_daemon: bool) -> None:
+        """threads: of whose run it is; name, body, is_daemon: as `Threads.spawn` was given them."""
         self.name: Final = name
         self.is_daemon: Final = is_daemon
         self.turn: Final = threading.Lock()
@@ -120,6 +122,7 @@ class Threads:
         files: frozenset[str],
         around: Callable[[str], AbstractContextManager[object]],
     ) -> None:
+        """schedule, clock, around: as in `run_threads`; files: its `lines_of`."""
         self.clock: Final = clock
         self.spawned: Final[list[Spawned[Any]]] = []
         self.is_over = False
@@ -133,7 +136,9 @@ class Threads:
     # For the test
 
     def spawn(self, body: Callable[[], T], *, name: str | None = None, is_daemon: bool = False) -> Spawned[T]:
-        """Start a thread."""
+        """Start a thread. body: what it runs; name: by which schedules know it, a number unless given; is_daemon:
+        whether it is stopped when all others have ended.
+        """
         spawned = Spawned(self, name or f"thread {len(self.spawned)}", body, is_daemon=is_daemon)
         self.spawned.append(spawned)
         spawned.thread.start()
@@ -146,7 +151,11 @@ class Threads:
     # For the primitives
 
     def park(self, doing: str, is_ready: Callable[[], bool], timeout: float | None = None) -> None:
-        """Let the schedule say who is next. The caller goes on once it is ready, or `timeout` seconds have passed."""
+        """Let the schedule say who is next.
+
+        doing: what the caller does, in words; is_ready: asked whether it may go on; timeout: seconds of the run's clock
+        after which it goes on all the same, None for never.
+        """
         me = self._current
         if me is None or threading.get_ident() != me.thread.ident:
             if self.is_over and any(each.thread.ident == threading.get_ident() for each in self.spawned):
@@ -160,7 +169,7 @@ class Threads:
         self._schedule.note(f"{me.name} {doing}")
 
     def trace(self, frame: FrameType, _event: str, _argument: object) -> Callable[..., Any] | None:
-        """Make every line of the files a point of changing over."""
+        """Make every line of the files a point of changing over: what `sys.settrace` calls with a frame."""
         return self._trace_line if frame.f_code.co_filename in self._files else None
 
     def _trace_line(self, frame: FrameType, event: str, _argument: object) -> Callable[..., Any]:

@@ -68,6 +68,7 @@ class Departure:
 def departure(lines: Iterable[Line], *, has_ended: bool = False, maxsize: int | None = None) -> Departure | None:
     """Replay a trace through the machine; where it departs from what a correct adapter does, or None.
 
+    lines: of the trace, in their order.
     has_ended: every cache was closed, and nobody is left: no flight may have a waiter any more.
     maxsize: that of the cache, if it has one: never more values than this.
     """

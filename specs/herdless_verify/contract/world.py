@@ -110,7 +110,10 @@ class World(ABC):
                 timer[1]()
 
     def call_with_timeout(self, method: Callable[..., Any], key: object, _timeout_ns: int) -> Any:
-        """Call a method that may be given up; a runtime that cancels needs nothing for it."""
+        """Call a method that may be given up; a runtime that cancels needs nothing for it.
+
+        method: of the cache; key: its first argument; the last: after how many nanoseconds it is given up.
+        """
         return method(key)
 
     # What the two kinds of drivers differ in
@@ -154,7 +157,11 @@ class World(ABC):
         return self.loads[-1]
 
     def get(self, key: object, *, leaves: int | None = None, cache: Any = None) -> Caller:
-        """Start a caller of `get`. One that is to leave says so by its rank among those that are."""
+        """Start a caller of `get`.
+
+        key: what it asks for; leaves: of one that is to leave, its rank among those that are; cache: the first one
+        unless given.
+        """
         method = (self.cache if cache is None else cache).get
         if leaves is None:
             return self.begin(lambda: method(key))
