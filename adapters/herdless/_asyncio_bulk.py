@@ -139,8 +139,8 @@ async def get_many(
     and whether that has begun, where the caller stops waiting; return_exceptions: whether errors stand in the place of
     values.
     """
-    rest = distinct(keys)
-    answers, waits = Answers(rest), dict[K, tuple[AsyncioLoad, Any]]()
+    answers, waits = Answers(cache, distinct(keys)), dict[K, tuple[AsyncioLoad, Any]]()
+    rest = answers.open
     loop, awaited = asyncio.get_running_loop(), None
     try:
         while rest:  # more than once only where the loop of a load has ended

@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, NoReturn, TypeVar, final
 
 from herdless._answers import value_of, value_of_reply
 from herdless._loaders import Loader
-from herdless_core import Answer, LoadCancelled, Outcome, PolicyError, Refuse, ShowKey, Value
+from herdless_core import Answer, Fresh, LoadCancelled, Outcome, PolicyError, Refuse, ShowKey, Value
 from herdless_core._copies import copy_of
 from herdless_core._policy import check_count
 
@@ -86,10 +86,19 @@ def told(error: BaseException) -> Exception:
 
 @final
 class Answers(Generic[K]):
-    """What becomes of each key of a `get_many`: a function that returns its value, or raises its error."""
+    """What becomes of each key of a `get_many`."""
 
-    def __init__(self, keys: Iterable[K]) -> None:
-        self._found: Final[dict[K, Callable[[], Value]]] = dict.fromkeys(keys, _unanswered)
+    def __init__(self, cache: Any, keys: list[K]) -> None:
+        """cache: of which the keys are looked up, and counted, that are hits; keys: each once, in their order."""
+        hot, now = cache._hot, cache._clock()
+        self._answers: dict[K, Any] = dict.fromkeys(keys)
+        for key in keys:  # as in `Cache.get`
+            entry = hot.get(key)
+            self._answers[key] = entry.value if type(entry) is Fresh and now < entry.hit_until else _UNANSWERED
+        self.open: Final = [key for key, answer in self._answers.items() if answer is _UNANSWERED]
+        """The keys that are still to be looked up."""
+        self._found: Final[dict[K, Callable[[], Value]]] = dict.fromkeys(self.open, _unanswered)
+        cache._hits += len(keys) - len(self.open)
 
     def ended(self, key: K, outcome: Outcome) -> None:
         """The load for which the key's lookup waited has ended."""
@@ -107,12 +116,13 @@ class Answers(Generic[K]):
         """The values, in the order of the keys; with `return_exceptions`, errors stand in their places. Otherwise the
         first one is raised.
         """
-        answers: dict[K, Any] = {}
+        answers, self._answers = self._answers, {}
         for key, find in list(self._found.items()):
             try:
                 answers[key] = find().value
             except Exception as error:
                 if not return_exceptions:
+                    answers.clear()
                     raise
                 answers[key] = without_this_frame(error)
             finally:
@@ -128,6 +138,9 @@ def without_this_frame(error: Exception) -> Exception:
     """The exception without the first frame of its traceback: it is the caller's, and is not to be kept."""
     traceback = error.__traceback__
     return BaseException.with_traceback(error, None if traceback is None else traceback.tb_next)
+
+
+_UNANSWERED: Final = object()
 
 
 def _unanswered() -> NoReturn:

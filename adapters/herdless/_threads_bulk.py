@@ -46,25 +46,24 @@ def get_many(cache: Any, keys: Iterable[K], expires_at: int, *, return_exception
     which on the caller waits no more, `NEVER` without a timeout; return_exceptions: whether errors stand in the place
     of values.
     """
-    wanted = distinct(keys)
-    answers = Answers(wanted)
+    answers = Answers(cache, distinct(keys))
     if cache._batches is None:
-        for key in wanted:
+        for key in answers.open:
             try:
                 answers.ended(key, cache._answer_by(key, expires_at, None)[0])
             except Exception as error:  # noqa: BLE001  # it is this key's alone
                 answers.failed(key, error)
     else:
-        _look_up_together(cache, wanted, answers, expires_at)
+        _look_up_together(cache, answers, expires_at)
     return answers.all(return_exceptions=return_exceptions)
 
 
-def _look_up_together(cache: Any, wanted: Sequence[K], answers: Answers[K], expires_at: int) -> None:
+def _look_up_together(cache: Any, answers: Answers[K], expires_at: int) -> None:
     waits: dict[K, tuple[ThreadsLoad, Wait]] = {}
     since = cache._keyspace.generation
     cache._require_outside()
     try:
-        for chunk in _chunks(wanted, cache._batches.size):
+        for chunk in _chunks(answers.open, cache._batches.size):
             own = list(_begin(cache, chunk, answers, waits))
             if own:
                 _lead(cache, own, is_left_behind=expires_at != NEVER or own[0].due_at != NEVER)

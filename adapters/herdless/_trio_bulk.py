@@ -117,10 +117,9 @@ async def get_many(cache: TrioLoads[K, Any], keys: Iterable[K], *, return_except
     cache: whose keys they are; keys: any number of them; return_exceptions: whether errors stand in the place of
     values.
     """
-    wanted = distinct(keys)
-    answers, waits = Answers(wanted), dict[K, tuple[TrioLoad, Any]]()
+    answers, waits = Answers(cache, distinct(keys)), dict[K, tuple[TrioLoad, Any]]()
     try:
-        for key in wanted:
+        for key in answers.open:
             try:
                 asked, _, wait = cache._enter(key)
             except Exception as error:  # noqa: BLE001  # it is this key's alone

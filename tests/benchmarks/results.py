@@ -15,6 +15,7 @@ SECTIONS: Final = (
     "herd",
     "writes",
     "decorator",
+    "bulk",
     "imports",
     "memory",
     "growth",

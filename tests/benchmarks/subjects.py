@@ -31,6 +31,7 @@ TTL_SECONDS: Final = 3600
 
 PEERS: Final = {
     "aiocache": "aiocache",
+    "aiodataloader": "aiodataloader",
     "anyio": "anyio",
     "async-lru": "async_lru",
     "cachebox": "cachebox",
