@@ -48,9 +48,13 @@ INTERPRETED: Final = {
     "_trio_bulk": "as _bulk",
     "_call": "keys are tuples that know their hash, and mypyc has no class derived from tuple",
     "_daemons": "mypyc has no class derived from partial",
+    "_decorated": "mypyc has no generic protocol; and type checkers alone read it",
     "_decorator": "what takes the place of a function is bound to instances as only Python can",
     "_errors": "mypyc has no class with two bases; and users may derive from these",
     "_fork": "what is referred to weakly must be interpreted",
+    "_instances": "mypyc has no class derived from weakref.ref or dict",
+    "_methods": "mypyc has no class derived from partial",
+    "_words": "they hang on interpreted functions",
     "_room": "what is compiled takes no frame of Python's",
     "_log": "it works after failures",
     "_lookup": "mypyc has no generic dataclass",
@@ -82,7 +86,7 @@ JUDGED: Final = {
     "_keyspace.Keyspace": {"maxsize"},
     "adapter.BaseCache": {"finish_unwatched", "maxsize"},
     "threads.Cache": {"timeout"},
-    **{f"{runtime}.cached": {"function"} for runtime in ("asyncio", "threads", "trio")},
+    **{f"{runtime}.cached": {"function", "per_instance"} for runtime in ("asyncio", "threads", "trio")},
 }
 """The arguments of which their class or function says itself what is accepted."""
 

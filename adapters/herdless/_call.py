@@ -53,14 +53,16 @@ class Call(tuple[Any, ...]):
     hash: int
     arguments: Arguments | tuple[()] | None
     """None: the key says them. Let go once the function has them, since a refresh is done with those of the call that
-    asks for it.
+    asks for it; then, and in a key that is no call's but a value's, there are none.
     """
+    is_lasting = False
+    """Whether they are not let go: the key is a caller's own, who may use it many times."""
 
     def __hash__(self) -> int:
         return self.hash
 
 
-def carried(key: tuple[Any, ...], arguments: Arguments | None) -> tuple[Any, ...]:
+def carried(key: tuple[Any, ...], arguments: Arguments | tuple[()] | None) -> tuple[Any, ...]:
     """The key as it goes through the cache, which hashes it several times. Unchanged where it cannot be hashed."""
     if arguments is None and _CHEAP.issuperset(map(type, key)):
         return key
@@ -74,14 +76,35 @@ def carried(key: tuple[Any, ...], arguments: Arguments | None) -> tuple[Any, ...
     return call
 
 
+def lasting(key: tuple[Any, ...], arguments: Arguments | None) -> tuple[Any, ...]:
+    """The same for a caller who keeps the key: a load by it leaves it its arguments, so that it can be used again."""
+    call = carried(key, arguments)
+    if isinstance(call, Call):
+        call.is_lasting = True
+    return call
+
+
+def taken_from(key: Any) -> Arguments:
+    """The arguments that a key says or carries, of which it lets go."""
+    if type(key) is not Call or key.arguments is None:
+        return key, {}
+    if not key.arguments:
+        raise RuntimeError(f"the call {shown(key)} is run for the second time, without its arguments")
+    arguments = key.arguments
+    if not key.is_lasting:
+        key.arguments = ()
+    return arguments
+
+
 @final
 class Calls:
     """Turns the arguments of a call into a key, and a key into the call."""
 
-    def __init__(self, function: Callable[..., Any], key: Callable[..., object] | None) -> None:
+    def __init__(self, function: Callable[..., Any], key: Callable[..., object] | None, *, is_async: bool) -> None:
         self.function: Final = function
         self.name: Final = _name(function)
-        self._key: Final = key
+        self.is_async: Final = is_async
+        self.key: Final = key
         try:
             signature: inspect.Signature | None = inspect.signature(function)
         except ValueError:  # of some builtins nobody knows it
@@ -97,7 +120,9 @@ class Calls:
 
         # In the body of a class; `str.upper` lies there as well, and is none the worse for it.
         outside, _, _ = str(getattr(function, "__qualname__", "")).rpartition(".")
-        self.is_unplaced = outside != "" and not outside.endswith("<locals>")
+        self.body: Final = "" if outside.endswith("<locals>") else outside
+        """The qualified name of the class in whose body it lies; empty: in none."""
+        self.is_unplaced = self.body != ""
         """Whether it is not known what it is for its class: a static method, a class method, or something else."""
         self.owner: type | None = None
         """The class in whose body it lies below `@classmethod`, once that is known."""
@@ -108,8 +133,8 @@ class Calls:
 
         Raises TypeError where the arguments do not fit the signature.
         """
-        if self._key is not None:
-            return (self._key(*args, **kwargs),), (args, kwargs)
+        if self.key is not None:
+            return (self.key(*args, **kwargs),), (args, kwargs)
         missing = self.count - len(args)
         if not kwargs and 0 <= missing <= len(self._defaults) and not self._has_stand_ins:
             return args + self._defaults[len(self._defaults) - missing :] if missing else args, None
@@ -125,18 +150,8 @@ class Calls:
 
     def run(self, key: Any) -> Any:
         """Call the function as the key says."""
-        if type(key) is not Call or key.arguments is None:
-            return self.function(*key)
-        if not key.arguments:
-            raise RuntimeError(f"the call {shown(key)} is run for the second time, without its arguments")
-        args, kwargs = key.arguments
-        try:
-            returned = self.function(*args, **kwargs)
-        except Exception:
-            key.arguments = ()
-            raise
-        key.arguments = ()
-        return returned
+        args, kwargs = taken_from(key)
+        return self.function(*args, **kwargs)
 
     def place(self, args: tuple[Any, ...]) -> None:
         """Learn from a call whether it is `@classmethod` that puts the class there."""
@@ -184,6 +199,17 @@ def check_function(function: object) -> None:
         raise TypeError(f"cached is applied to {function!r}: @classmethod and @staticmethod stand above @cached")
     if not callable(function):
         raise TypeError(f"cached is applied to {function!r}, which is no function")
+
+
+def check_method(calls: Calls) -> None:
+    """Raise TypeError for a function that is not written in the body of a class, where each instance is to have a cache
+    of its own.
+    """
+    if not calls.body:
+        raise TypeError(
+            f"per_instance=True is for methods, and {calls.function!r} is not written in the body of a class: leave it "
+            "out, or decorate the method there"
+        )
 
 
 def check_sync(function: Any) -> None:

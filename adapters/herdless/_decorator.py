@@ -1,114 +1,38 @@
-"""The `cached` decorator: calls into keys and back, and what hangs on the function.
+"""The `cached` decorator: a function around the user's own, which has a cache.
 
 What `cached` makes is a real Python function, so that all who look at functions see one: it is bound, pickled, copied
-and asked for its signature as any other, and it may call itself nearly as deep as before. One thing a function cannot
-do: its attributes do not know the instance on which it was found. So in the body of a class there is a `_Method` around
-it, and on an instance a `_BoundMethod`, whose `invalidate` needs no `self`.
+and asked for its signature as any other, and it may call itself nearly as deep as before. What is found of it in the
+body of a class, and on an instance, is in `_methods`; the words that hang on it, in `_words`.
 """
 
 from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from functools import partial
-from types import MethodType
-from typing import Any, NamedTuple, ParamSpec, Protocol, Self, TypeVar, cast, final, overload
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias, cast
 
-from herdless._call import Call, Calls, carried, check_async, check_function, check_sync
+from herdless._call import (
+    Call,
+    Calls,
+    carried,
+    check_async,
+    check_function,
+    check_method,
+    check_sync,
+)
+from herdless._decorated import AsyncCached, P, R, SyncCached
+from herdless._instances import InstanceCalls
+from herdless._methods import InstanceMethod, Method, clear, info_of
+from herdless._words import hang_words
 from herdless.adapter import LOADING, not_awaitable
-from herdless_core import NEVER, Fresh, Loaded, Stats
+from herdless_core import NEVER, Fresh, Loaded
+from herdless_core._policy import check_boolean
 
-P = ParamSpec("P")
-Q = ParamSpec("Q")
-R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
-S = TypeVar("S")
-S_contra = TypeVar("S_contra", contravariant=True)
+__all__ = ["AsyncCached", "P", "R", "SyncCached", "decorate_async", "decorate_sync", "require_parentheses"]
 
-
-class CacheInfo(NamedTuple):
-    """The words of `functools.lru_cache`. A stale hit is a hit; a join is neither a hit nor a miss."""
-
-    hits: int
-    misses: int
-    maxsize: int | None
-    currsize: int
-
-
-# What type checkers see
-
-
-class _Takes(Protocol[S_contra, Q, R_co]):
-    """A function with a first argument. mypy would ignore a `Concatenate` in its place."""
-
-    def __call__(self, first: S_contra, /, *args: Q.args, **kwargs: Q.kwargs) -> R_co: ...
-
-
-class _Cached(Protocol[P]):
-    """What hangs on a cached function. On an instance, a method's `invalidate` needs no `self`, like the method."""
-
-    __name__: str
-    __qualname__: str
-
-    @property
-    def __wrapped__(self) -> Callable[..., Any]:
-        """The function that was decorated."""
-
-    @property
-    def cache(self) -> Any:
-        """The cache behind the function."""
-
-    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Invalidate the result for these arguments."""
-
-    def cache_info(self) -> CacheInfo:
-        """Hits, misses, maxsize and current size, as `functools.lru_cache` names them."""
-
-    def cache_clear(self) -> None:
-        """Invalidate the results for all arguments, of all instances where it is a method, and count from 0 again."""
-
-
-class AsyncCached(_Cached[P], Protocol[P, R_co]):
-    """An async function with a cache."""
-
-    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
-        """The function's result, cached."""
-
-    # In this order: a class method on its class; any other on its class; a method; a class, then a static method on an
-    # instance.
-    @overload
-    def __get__(self: _Takes[S, Q, Coroutine[Any, Any, R]], instance: None, owner: S) -> AsyncCached[Q, R]: ...
-    @overload
-    def __get__(self, instance: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self: _Takes[S, Q, Coroutine[Any, Any, R]], instance: S, owner: type) -> AsyncCached[Q, R]: ...
-    @overload
-    def __get__(self: _Takes[S, Q, Coroutine[Any, Any, R]], instance: object, owner: S) -> AsyncCached[Q, R]: ...
-    @overload
-    def __get__(self, instance: object, owner: type) -> Self: ...
-
-
-class SyncCached(_Cached[P], Protocol[P, R_co]):
-    """A function with a cache."""
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
-        """The function's result, cached."""
-
-    # As above.
-    @overload
-    def __get__(self: _Takes[S, Q, R], instance: None, owner: S) -> SyncCached[Q, R]: ...
-    @overload
-    def __get__(self, instance: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self: _Takes[S, Q, R], instance: S, owner: type) -> SyncCached[Q, R]: ...
-    @overload
-    def __get__(self: _Takes[S, Q, R], instance: object, owner: S) -> SyncCached[Q, R]: ...
-    @overload
-    def __get__(self, instance: object, owner: type) -> Self: ...
-
-
-# What `cached` makes
+MakeCache: TypeAlias = Callable[[Callable[[Any], Any]], Any]
+"""From a loader to a cache with the options that were given."""
 
 
 def require_parentheses(function: object) -> None:
@@ -120,35 +44,76 @@ def require_parentheses(function: object) -> None:
 def decorate_sync(
     function: Callable[P, R | Loaded[R]],
     key: Callable[..., object] | None,
-    make_cache: Callable[[Callable[[Any], R | Loaded[R]]], Any],
+    make_cache: MakeCache,
+    *,
+    per_instance: object,
 ) -> SyncCached[P, R]:
-    """The function with a cache made by `make_cache`; TypeError where it is not a function to be called plainly."""
+    """The function with a cache made by `make_cache`; TypeError where it is not a function to be called plainly.
+
+    function: the user's; key: None, or what a call is cached by; make_cache: from a loader to a cache; per_instance:
+    whether each instance has one. PolicyError where that is no boolean.
+    """
     check_function(function)
     check_sync(function)
-    calls = Calls(function, key)
-    cache = make_cache(calls.run)
-    return cast(SyncCached[P, R], _finished(_sync(calls, cache), calls, cache))
+    calls = Calls(function, key, is_async=False)
+    return cast(SyncCached[P, R], _decorated(calls, make_cache, _sync, per_instance))
 
 
 def decorate_async(
     function: Callable[P, Awaitable[R | Loaded[R]]],
     key: Callable[..., object] | None,
-    make_cache: Callable[[Callable[[Any], Awaitable[R | Loaded[R]]]], Any],
+    make_cache: MakeCache,
     *,
+    per_instance: object,
     checkpoints: bool = False,
 ) -> AsyncCached[P, R]:
     """The async function with a cache made by `make_cache`; TypeError where it is not an async function.
 
-    checkpoints: whether the cache says when a hit is to be a checkpoint of the runtime.
+    The arguments are those of `decorate_sync`. checkpoints: whether the cache says when a hit is to be a checkpoint of
+    the runtime.
     """
     check_function(function)
     check_async(function)
-    calls = Calls(function, key)
+    calls = Calls(function, key, is_async=True)
+    wrap = functools.partial(_async, checkpoints=checkpoints)
+    return cast(AsyncCached[P, R], _decorated(calls, make_cache, wrap, per_instance))
+
+
+def _decorated(calls: Calls, make_cache: MakeCache, wrap: Callable[[Any, Any], Any], per_instance: object) -> Any:
+    if check_boolean("per_instance", per_instance):
+        return _of_instances(calls, make_cache, wrap)
     cache = make_cache(calls.run)
-    return cast(AsyncCached[P, R], _finished(_async(calls, cache, checkpoints), calls, cache))
+    call = _finished(wrap(calls, cache), calls, cache)
+    hang_words(call)
+    call.cache_info = lambda: info_of(cache)
+    call.cache_clear = lambda: clear(cache)
+    return Method(call, calls) if calls.is_unplaced else call
 
 
-def _sync(calls: Calls, cache: Any) -> Callable[..., Any]:
+def _of_instances(calls: Calls, make_cache: MakeCache, wrap: Callable[[Any, Any], Any]) -> InstanceMethod:
+    check_method(calls)
+    make_cache(calls.run)  # for what it says of the options: here they are written
+
+    def make(instance: Any) -> Any:
+        of_instance = InstanceCalls(calls, instance)
+        cache = make_cache(of_instance.run)
+        return _finished(wrap(of_instance, cache), of_instance, cache)
+
+    if calls.is_async:
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            return await method.of_call(args)(*args, **kwargs)
+    else:
+
+        def call(*args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]  # the same for functions that await nothing
+            return method.of_call(args)(*args, **kwargs)
+
+    _named(call, calls)
+    method = InstanceMethod(call, calls, make)
+    return method
+
+
+def _sync(calls: Calls | InstanceCalls, cache: Any) -> Callable[..., Any]:
     function, count, described = calls.function, calls.count, calls.described
     entry_of, clock = cache._hot.get, cache._clock
 
@@ -214,7 +179,7 @@ def _without_this_frame(error: Exception) -> Exception:
     return BaseException.with_traceback(error, None if traceback is None else traceback.tb_next)
 
 
-def _async(calls: Calls, cache: Any, checkpoints: bool) -> Callable[..., Any]:
+def _async(calls: Calls | InstanceCalls, cache: Any, checkpoints: bool) -> Callable[..., Any]:
     count, described = calls.count, calls.described
     entry_of, clock = cache._hot.get, cache._clock
 
@@ -239,127 +204,17 @@ def _async(calls: Calls, cache: Any, checkpoints: bool) -> Callable[..., Any]:
     return call
 
 
-def _finished(call: Any, calls: Calls, cache: Any) -> Any:
-    """The function with all that hangs on it, inside a `_Method` where it was defined in the body of a class."""
+def _finished(call: Any, calls: Calls | InstanceCalls, cache: Any) -> Any:
+    """The function with its names, and with its cache."""
+    _named(call, calls)
+    call.cache = cache
+    call._calls = calls
+    return call
 
-    def invalidate(*args: Any, **kwargs: Any) -> None:
-        cache.invalidate(carried(*calls.described(args, kwargs)))
 
-    def cache_info() -> CacheInfo:
-        stats: Stats = cache.stats()
-        return CacheInfo(stats.hits + stats.stale_hits, stats.misses, stats.maxsize, stats.size)
-
-    def cache_clear() -> None:
-        cache.clear()
-        cache._count_anew()
-
+def _named(call: Any, calls: Calls | InstanceCalls) -> None:
     function = calls.function
     # A class's attributes are its instances' affair.
     functools.update_wrapper(call, function, updated=() if isinstance(function, type) else functools.WRAPPER_UPDATES)
     if not hasattr(function, "__name__"):
         call.__name__ = call.__qualname__ = calls.name
-    call.cache = cache
-    call.invalidate = invalidate
-    call.cache_info = cache_info
-    call.cache_clear = cache_clear
-    return _Method(call, calls) if calls.is_unplaced else call
-
-
-@final
-class _Method(partial[Any]):
-    """A cached function in the body of a class, until it is found on the class or on an instance. What is read and
-    written of it is the function's own. It is a `partial`, of nothing, since these are called by C.
-    """
-
-    def __new__(cls, function: Callable[..., Any], calls: Calls) -> Self:
-        method = super().__new__(cls, function)
-        partial.__setattr__(method, "_calls", calls)
-        calls.method = method
-        return method
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._calls.is_unplaced = False
-
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        return self.func if instance is None else _BoundMethod(self.func, instance)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.func, name)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        setattr(self.func, name, value)
-
-    def __repr__(self) -> str:
-        return f"<cached {self.func.__qualname__} at {id(self):#x}>"
-
-    def __reduce__(self) -> Any:
-        return self.func.__qualname__  # what `pickle` and `copy` take for "found under this name"
-
-    def invalidate(self, /, *args: Any, **kwargs: Any) -> None:
-        """Invalidate the result for these arguments; below `@classmethod`, of all classes that have the method.
-
-        Since Python 3.13 `classmethod` binds by itself, so that nothing here is told the class.
-        """
-        cache, calls = self.func.cache, self._calls  # type: ignore[attr-defined]  # of the function, see `_finished`
-        if calls.owner is not None:
-            for owner in _family(calls.owner):
-                self.func.invalidate(owner, *args, **kwargs)  # type: ignore[attr-defined]  # as above
-        elif not calls.is_unplaced or len(cache) or cache.stats().in_flight:
-            self.func.invalidate(*args, **kwargs)  # type: ignore[attr-defined]  # as above
-
-
-@final
-class _BoundMethod(partial[Any]):
-    """A cached method of one instance. All but `invalidate` is as of a bound method of Python's own."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.func, name)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"{name!r} of {self!r} is not set: set it on the class's function")
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _BoundMethod) and self.func is other.func and self.args[0] is other.args[0]
-
-    def __hash__(self) -> int:
-        return hash((self.func, id(self.args[0])))
-
-    def __repr__(self) -> str:
-        return f"<bound method {self.func.__qualname__} of {self.args[0]!r}>"
-
-    def __reduce__(self) -> Any:
-        return getattr, (self.args[0], self.func.__name__)
-
-    @property
-    def __self__(self) -> Any:
-        return self.args[0]
-
-    @property
-    def __func__(self) -> Callable[..., Any]:
-        return self.func
-
-    @property
-    def __wrapped__(self) -> Callable[..., Any]:
-        return MethodType(self.func.__wrapped__, self.args[0])  # type: ignore[attr-defined]  # by `update_wrapper`
-
-    def invalidate(self, /, *args: Any, **kwargs: Any) -> None:
-        """Invalidate the instance's result for these arguments."""
-        self.func.invalidate(self.args[0], *args, **kwargs)  # type: ignore[attr-defined]  # see `_finished`
-
-
-def _family(owner: type) -> Iterator[type]:
-    """The class and all that are derived from it now."""
-    yield owner
-    children: list[type] = type.__subclasses__(owner)
-    for derived in children:
-        yield from _family(derived)  # one with two bases comes twice, which does no harm
-
-
-def _of_the_function(name: str) -> Any:
-    return property(lambda self: getattr(self.func, name))
-
-
-# Every class has these itself, so `__getattr__` is not asked for them.
-for _name in ("__doc__", "__module__"):
-    for _class in (_Method, _BoundMethod):
-        setattr(_class, _name, _of_the_function(_name))

@@ -287,18 +287,23 @@ def cached(
     /,
     *,
     key: Callable[..., object] | None = None,
+    per_instance: bool = False,
     executor: Executor | None = None,
     around_load: Callable[[], AbstractContextManager[object]] | None = None,
     **options: Unpack[CacheOptions],
 ) -> Callable[[Callable[P, R | Loaded[R]]], SyncCached[P, R]]:
     """Cache a function or method by its arguments, as they are bound to its signature.
 
-    key: a function of the same arguments that returns what to cache by. All else as for `Cache`. A method's `self` is
-    one of the arguments, and is kept alive by the cache as `functools.lru_cache` does.
+    key: a function of the same arguments that returns what to cache by. per_instance: whether each instance has a cache
+    of its own, which ends with it; without it a method's `self` is one of the arguments, and is kept alive by the cache
+    as `functools.lru_cache` does. All else as for `Cache`.
+
+    Raises TypeError for a function that cannot be cached so, PolicyError for an argument out of its range.
     """
     require_parentheses(function)
     return lambda function: decorate_sync(
         function,
         key,
         lambda load: Cache(load, executor=executor, around_load=around_load, **options),
+        per_instance=per_instance,
     )

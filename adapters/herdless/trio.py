@@ -194,19 +194,24 @@ def cached(
     /,
     *,
     key: Callable[..., object] | None = None,
+    per_instance: bool = False,
     checkpoint: Literal["fair", "always", "never"] = "fair",
     **options: Unpack[CacheOptions],
 ) -> Callable[[Callable[P, Awaitable[R | Loaded[R]]]], AsyncCached[P, R]]:
     """Cache an async function or method by its arguments, as they are bound to its signature.
 
     Open its cache, `async with function.cache:`, around the calls. key: a function of the same arguments that returns
-    what to cache by. All else as for `Cache`. A method's `self` is one of the arguments, and is kept alive by the cache
-    as `functools.lru_cache` does.
+    what to cache by. per_instance: whether each instance has a cache of its own, which ends with it; without it a
+    method's `self` is one of the arguments, and is kept alive by the cache as `functools.lru_cache` does. All else as
+    for `Cache`.
+
+    Raises TypeError for a function that cannot be cached so, PolicyError for an argument out of its range.
     """
     require_parentheses(function)
     return lambda function: decorate_async(
         function,
         key,
         lambda load: Cache(load, checkpoint=checkpoint, **options),
+        per_instance=per_instance,
         checkpoints=True,
     )

@@ -83,7 +83,21 @@ TABLE: Final[Mapping[str, Row]] = {
             "herdless._section",
         }
     ),
-    "herdless._decorator": Row({CORE, ADAPTER, "herdless._call"}),
+    "herdless._decorated": Row({CORE, "herdless._lookup"}),
+    "herdless._words": Row({"herdless._call"}),
+    "herdless._instances": Row({CORE, "herdless._call"}),
+    "herdless._methods": Row({CORE, "herdless._call", "herdless._decorated", "herdless._instances", "herdless._words"}),
+    "herdless._decorator": Row(
+        {
+            CORE,
+            ADAPTER,
+            "herdless._call",
+            "herdless._decorated",
+            "herdless._instances",
+            "herdless._methods",
+            "herdless._words",
+        }
+    ),
     "herdless._asyncio_loads": Row(
         {CORE, ADAPTER, "herdless._awaiting", "herdless._loop_thread", "herdless._room"}, {"asyncio"}
     ),
