@@ -39,11 +39,12 @@ def test_function_may_call_itself_400_deep() -> None:
     assert in_a_thread(lambda: depth(400)) == 400
 
 
-def test_method_may_call_itself_300_deep() -> None:
+@pytest.mark.parametrize("per_instance", [False, True], ids=["shared", "per instance"])
+def test_method_may_call_itself_300_deep(per_instance: bool) -> None:
     """On its instance it takes one more, where Python 3.11 counts the calls of C too."""
 
     class Stairs:
-        @cached()
+        @cached(per_instance=per_instance)
         def depth(self, n: int) -> Any:
             return 0 if n == 0 else 1 + self.depth(n - 1)
 

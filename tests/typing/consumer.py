@@ -154,6 +154,16 @@ class Service:
         """Find by name, without a loop."""
         return User()
 
+    @herdless.asyncio.cached(ttl=60, per_instance=True)
+    async def of_instance(self, name: str) -> User:
+        """Find by name, each instance for itself."""
+        return User()
+
+    @herdless.threads.cached(per_instance=True)
+    def of_instance_here(self, name: str, limit: int = 1) -> User:
+        """Find by name, each instance for itself, without a loop."""
+        return User()
+
     @classmethod
     @herdless.threads.cached()
     def of_class(cls, name: str) -> User:
@@ -223,6 +233,55 @@ async def decorated() -> None:
     find_here("a", "b")  # expect: call-arg
     _ = find("a").append  # expect: attr-defined
     herdless.asyncio.cached(find_here)  # expect: arg-type
+
+
+async def words_of_decorated_functions() -> None:
+    """They take the function's arguments; what they give is of the function's type."""
+    assert_type(await find.lookup("a", limit=3), Lookup[list[User]])
+    assert_type((await find_in_trio.lookup("a")).value, list[User])
+    assert_type(find_here.lookup("a"), Lookup[User | None])
+    assert_type(find.peek("a"), list[User] | None)
+    assert_type(find_here.peek("a"), User | None)
+    find.put([User()], "a", limit=3)
+    find.put(Loaded([User()], ttl=1), "a")
+    find_here.put(None, name="a")
+    find.expire("a")
+    find_here.refresh("a")
+    assert_type(find.cache.peek(find.key("a", limit=3)), Any)
+
+    find.lookup(1)  # expect: arg-type
+    find.peek()  # expect: call-arg
+    find.put([1], "a")  # expect: list-item
+    find.put([User()])  # expect: call-arg
+    find_here.put(User(), 1)  # expect: arg-type
+    find_here.expire("a", "b")  # expect: call-arg
+    find.refresh(limit="3", name="a")  # expect: arg-type
+    find.key("a", 3)  # expect: call-arg
+    _ = find.lookup("a").value  # expect: attr-defined
+
+
+async def words_in_a_class() -> None:
+    """On an instance they need no `self`, on the class they do; of a class method never the class."""
+    service = Service()
+    assert_type((await service.find.lookup("a")).value, User)
+    assert_type(service.find_here.peek("a"), User | None)
+    assert_type(await service.of_instance("a"), User)
+    assert_type((await service.of_instance.lookup("a")).value, User)
+    assert_type(service.of_instance_here("a", limit=2), User)
+    assert_type(Service.of_instance_here(service, "a"), User)
+    service.of_instance_here.put(User(), "a", 2)
+    Service.of_instance_here.put(User(), service, "a")
+    Service.of_instance.expire(service, "a")
+    assert_type(service.of_instance_here.cache_info().hits, int)
+    assert_type(BetterService.of_class.lookup("a").value, User)
+    assert_type(Service.static.peek(1), User | None)
+
+    service.of_instance_here.put(1, "a")  # expect: arg-type
+    service.of_instance.expire(service, "a")  # expect: call-arg
+    Service.of_instance_here.peek("a")  # expect: arg-type
+    await service.of_instance(1)  # expect: arg-type
+    BetterService.of_class.lookup(1)  # expect: arg-type
+    herdless.threads.cached(per_instance="yes")  # expect: arg-type
 
 
 async def decorated_in_a_class() -> None:
