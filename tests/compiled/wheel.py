@@ -50,7 +50,7 @@ def test_traceback_names_the_line_of_the_source() -> None:
         herdless.threads.Cache(load).get("k")
     frames = {(frame.filename, frame.name): frame.lineno for frame in traceback.extract_tb(caught.value.__traceback__)}
     lines = (ROOT / "adapters" / "herdless" / "_threads_loads.py").read_text(encoding="utf-8").splitlines()
-    assert "self._load(flight.key)" in lines[(frames["herdless/_threads_loads.py", "_run"] or 0) - 1]
+    assert "load(flight.key)" in lines[(frames["herdless/_threads_loads.py", "_run"] or 0) - 1]
 
 
 def test_lookup_is_known_as_a_coroutine() -> None:

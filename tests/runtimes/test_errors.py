@@ -279,7 +279,7 @@ class NotFound(LookupError):
     """An answer."""
 
 
-def test_an_answer_is_no_outage(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_answer_is_no_outage() -> None:
     """It is not logged, whoever waits; and an origin that answers is there again."""
     clock = VirtualClock()
     ends: list[Exception | None] = [None, ConnectionError("down"), NotFound("key"), NotFound("key")]
@@ -301,7 +301,7 @@ def test_an_answer_is_no_outage(caplog: pytest.LogCaptureFixture) -> None:
         cache.refresh("key")
         cache.settled()
         assert cache.stats().load_failures == 1
-    assert _records(caplog) == ["refresh_failed", "refreshes_succeed"]
+    assert heard.empty()
 
 
 def test_a_failure_that_its_callers_see_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
