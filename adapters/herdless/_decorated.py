@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, NamedTuple, ParamSpec, Protocol, Self, TypeVar, overload
 
 from herdless._lookup import Lookup
@@ -80,6 +80,9 @@ class AsyncCached(_Cached[P, R], Protocol[P, R]):
     async def lookup(self, *args: P.args, **kwargs: P.kwargs) -> Lookup[R]:
         """Like the call, and says how the result was got, and its age."""
 
+    async def get_many(self, calls: Iterable[tuple[Any, ...]], /, *, return_exceptions: bool = False) -> list[R]:
+        """The results of many calls, each a tuple of arguments, in their order; errors as by the cache's `get_many`."""
+
     # In this order: a class method on its class; any other on its class; a method; a class, then a static method on an
     # instance.
     @overload
@@ -102,6 +105,11 @@ class SyncCached(_Cached[P, R], Protocol[P, R]):
 
     def lookup(self, *args: P.args, **kwargs: P.kwargs) -> Lookup[R]:
         """Like the call, and says how the result was got, and its age."""
+
+    def get_many(
+        self, calls: Iterable[tuple[Any, ...]], /, timeout: float | None = None, *, return_exceptions: bool = False
+    ) -> list[R]:
+        """The results of many calls, each a tuple of arguments, in their order; errors as by the cache's `get_many`."""
 
     # As above.
     @overload

@@ -6,7 +6,7 @@ word of the cache that takes one key is one line in it, and a method in the type
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from herdless._call import Arguments, carried, lasting
@@ -68,6 +68,32 @@ def _put(cache: Any, described: Described, /, *args: Any, **kwargs: Any) -> None
     cache.put(carried(key, None if arguments is None else ()), args[0])
 
 
+def _keys(described: Described, args: tuple[Any, ...]) -> list[Any]:
+    """The keys of many calls. args: the calls, and, of a method, the instance."""
+    if not args or isinstance(args[0], str | bytes) or not isinstance(args[0], Iterable):
+        raise TypeError("get_many() takes a collection of calls: a tuple of the function's arguments for each")
+    calls, *instance = args
+    return [carried(*described((*instance, *_arguments(call)), {})) for call in calls]
+
+
+def _arguments(call: object) -> tuple[Any, ...]:
+    if not isinstance(call, tuple):
+        raise TypeError(f"get_many() takes a tuple of arguments for each call, as (1,): it was given {call!r}")
+    return call
+
+
+def _get_many(cache: Any, described: Described, /, *args: Any, **kwargs: Any) -> list[Any]:
+    keys = _keys(described, args)
+    found = cache.get_many(keys, **kwargs)
+    return [found[key] for key in keys]
+
+
+async def _get_many_awaited(cache: Any, described: Described, /, *args: Any, **kwargs: Any) -> list[Any]:
+    keys = _keys(described, args)
+    found = await cache.get_many(keys, **kwargs)
+    return [found[key] for key in keys]
+
+
 WORDS: Final[dict[str, Word]] = {
     "lookup": _waiting("lookup", "Like the call, and says how the result was got, and its age."),
     "peek": _at_once("peek", "The result that a call would be given at once, a stale one included, or None."),
@@ -75,6 +101,9 @@ WORDS: Final[dict[str, Word]] = {
     "invalidate": _at_once("invalidate", "Invalidate the result for these arguments.", is_for_many=True),
     "expire": _at_once("expire", "Make the result for these arguments stale.", is_for_many=True),
     "refresh": _at_once("refresh", "Start loading the result for these arguments, unless a load is in flight."),
+    "get_many": Word(
+        _get_many, _get_many_awaited, "The results of many calls, each a tuple of arguments, in a list.", leading=1
+    ),
     "key": Word(_key, _key, "What to ask `cache` by for these arguments. With `key=` it keeps them."),
 }
 

@@ -365,3 +365,26 @@ def test_a_function_with_words_goes_with_its_last_reference() -> None:
         assert make()() is None
     finally:
         gc.enable()
+
+
+@every_runtime
+def test_many_calls_are_one_question(runtime: Runtime, log: Log) -> None:
+    """Results come in the order of the calls, on a function and on an instance; each call is a tuple of arguments."""
+    shops = shop(runtime, log)
+    one = shops()
+
+    async def scene() -> None:
+        async with Opened(one.price.cache):
+            calls = [("tea",), ("milk", 2), ("tea", 1)]
+            results = await got(one.price.get_many(calls))
+            assert [result.split(":")[0] for result in results] == ["tea 1", "milk 2", "tea 1"]
+            assert sorted(log.calls) == [("milk", 2), ("tea", 1)]
+            assert await got(shops.price.get_many(calls, one)) == results
+            assert one.price.peek("milk", 2) == results[1]
+            for wrong in ("tea", 5):
+                with pytest.raises(TypeError, match=r"get_many\(\) takes a collection of calls"):
+                    await got(one.price.get_many(wrong))
+            with pytest.raises(TypeError, match=r"a tuple of arguments for each call, as \(1,\): it was given 'tea'"):
+                await got(one.price.get_many(["tea"]))
+
+    runtime.play(scene)
