@@ -3,10 +3,11 @@
 A keyspace owns the entries of one cache, its generations, its capacity and its counters. It never blocks. Its methods
 come in three kinds, and an adapter calls all of them inside one critical section, in this order:
 
-1. requests of callers: `get`, `put`, `invalidate`, `expire`, `refresh`, `clear`, `peek`;
+1. requests of callers: `get`, `put`, `touch`, `invalidate`, `expire`, `refresh`, `clear`, `peek`, `ttl_of`; for many
+   keys `invalidate_these`, `expire_all`, `restore_all`;
 2. reports about flights, by generation: `load_succeeded`, `load_failed`, `deadline_passed`, `waiter_left`, `restarted`,
    and about what an earlier process left: `restore`, `skip_to`;
-3. questions: `flights`, `stats`, `entry`.
+3. questions: `flights`, `stats`, `entry`, `snapshot`. They are in `_held.py`, with the requests that load nothing.
 
 `enter` and `fill` are short cuts before `get` and `load_succeeded`: the same steps where these are of the kinds that a
 busy cache makes most, without the objects that describe a step. An adapter tries them first.
@@ -33,11 +34,10 @@ in the cold table until their next lookup. In an unbounded one it holds all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final, TypeVar, final
 
 from herdless_core._effects import Answer, CancelLoad, Effects, Join, Outcome, StartLoad, Value, reply_of
-from herdless_core._errors import CacheClosed, LoadCancelled, NoLoader, ReentrantLoad
+from herdless_core._errors import LoadCancelled, NoLoader, ReentrantLoad
 from herdless_core._events import (
     DeadlinePassed,
     Event,
@@ -51,6 +51,7 @@ from herdless_core._events import (
     Restarted,
     WaiterLeft,
 )
+from herdless_core._held import Held
 from herdless_core._machine import (
     NO_ANSWER,
     NOT_STALE,
@@ -70,8 +71,7 @@ from herdless_core._reentrancy import begin_wait, end_wait
 from herdless_core._running import RunningLoad
 from herdless_core._shown import Shown, shown
 from herdless_core._states import ABSENT, Entry
-from herdless_core._stats import Stats
-from herdless_core._steps import Observer, Steps, cancellations_in
+from herdless_core._steps import Observer, cancellations_in
 from herdless_core._store import Store
 from herdless_core._turns import Turns
 
@@ -79,7 +79,7 @@ K = TypeVar("K")
 
 
 @final
-class Keyspace(Steps[K]):
+class Keyspace(Held[K]):
     """The entries of one cache. See the module's docstring for the kinds of methods and the order of their use.
 
     policy: what every entry is kept by; maxsize: how many values are held at most, at least 0, or None for any number;
@@ -88,7 +88,7 @@ class Keyspace(Steps[K]):
     for each load; shown: what stands for a key in messages.
     """
 
-    __slots__ = ("_closed", "_has_loader", "_has_no_short_cut", "_skipped")
+    __slots__ = ("_has_loader", "_has_no_short_cut")
 
     def __init__(
         self,
@@ -103,12 +103,9 @@ class Keyspace(Steps[K]):
     ) -> None:
         room = None if maxsize is None else check_count("maxsize", maxsize, least=0)
         turns = None if max_loads is None else Turns(check_count("max_loads", max_loads, least=1))
-        Steps.__init__(self, policy, Store[K](room, shown), turns, observe, load_type, shown)
-        self._closed = False
+        Held.__init__(self, policy, Store[K](room, shown), turns, observe, load_type, shown)
         self._has_loader: Final = has_loader
         self._has_no_short_cut = not has_loader
-        self._skipped = 0
-        """How many generations were no load of this keyspace, or are not counted any more."""
 
     # Requests
 
@@ -418,67 +415,7 @@ class Keyspace(Steps[K]):
         self.generation += skipped
         self._skipped += skipped
 
-    # Questions
-
-    @property
-    def inconsistent(self) -> type | None:
-        """The type of the first key that changed its hash or equality while it was in the cache, if one did."""
-        return self._store.inconsistent
-
-    def is_in_flight(self, generation: int) -> bool:
-        """Whether the end of this flight is still awaited."""
-        return generation in self.flights
-
-    def waits_for_turn(self, load: RunningLoad) -> bool:
-        """Whether this load is one too many for now, and is started when another is over."""
-        return self._turns is not None and self._turns.waiting(load.generation) is not None
-
-    def waiters(self, generation: int) -> int | None:
-        """How many callers wait for this flight; None where it is not in flight."""
-        running = self.flights.get(generation)
-        if running is None:
-            return None
-        entry = running.evicted or self._store.entry_of(running.key, generation) or self._stray(generation)
-        return None if entry.flight is None else entry.flight.waiters
-
-    def entry(self, key: K) -> Entry:
-        """The key's entry as it was committed, not aged; Absent when there is none. Raises TypeError for an unhashable
-        key.
-        """
-        return self._store.entry(key)
-
-    def __iter__(self) -> Iterator[K]:
-        """The keys that have an entry."""
-        return iter(self._store)
-
-    def stats(self, *, hits: int = 0) -> Stats:
-        """The counters; `hits`: those that the adapter answered from `hot` without a step."""
-        return Stats(
-            hits=self._counters.hits + hits,
-            stale_hits=self._counters.stale_hits,
-            joins=self._counters.joins,
-            misses=self._counters.misses,
-            loads=self.generation - self._skipped,
-            load_failures=self._counters.load_failures,
-            load_timeouts=self._counters.load_timeouts,
-            load_cancellations=self._counters.load_cancellations,
-            refusals=self._counters.refusals,
-            evictions=self._counters.evictions,
-            size=self._store.size,
-            maxsize=self._store.maxsize,
-            in_flight=len(self.flights),
-        )
-
-    def reset_counters(self) -> None:
-        """Count from 0 again. Generations go on."""
-        self._skipped = self.generation
-        self._counters.reset()
-
     # Small things
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise CacheClosed("the cache is closed")
 
     def _get_what_is_there(self, key: K, now: int) -> Effects:
         """The lookup of a caller who has no loader, and would have to start a load."""

@@ -1,0 +1,215 @@
+"""What is held: the questions that a keyspace answers, and what is done to its keys as a whole.
+
+An entry never changes. So `snapshot` is all that needs the critical section: who wants to know something of every key
+looks at what it gave outside of it, and calls foreign code there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from herdless_core._effects import CancelLoad, Effects, Value
+from herdless_core._errors import CacheClosed
+from herdless_core._events import Event, Expire, Invalidate, Put, Restarted
+from herdless_core._machine import age, transition
+from herdless_core._policy import NEVER, Loaded, Policy
+from herdless_core._running import RunningLoad
+from herdless_core._shown import Shown
+from herdless_core._states import Entry, Failure, Fresh, Stale
+from herdless_core._stats import Stats
+from herdless_core._steps import Observer, Steps, cancellations_in
+from herdless_core._store import Store
+from herdless_core._turns import Turns
+
+K = TypeVar("K")
+
+
+class Held(Steps[K]):
+    """What is held, and whether more is accepted. What is asked for a key that may have to be loaded is `Keyspace`."""
+
+    __slots__ = ("_closed", "_skipped")
+
+    def __init__(
+        self,
+        policy: Policy,
+        store: Store[K],
+        turns: Turns | None,
+        observe: Observer | None,
+        load_type: type[RunningLoad],
+        shown: Shown,
+    ) -> None:
+        """As `Steps`."""
+        Steps.__init__(self, policy, store, turns, observe, load_type, shown)
+        self._closed = False
+        self._skipped = 0
+        """How many generations were no load of this keyspace, or are not counted any more."""
+
+    # Requests for a value that is held
+
+    def ttl_of(self, key: K, now: int) -> int | None:
+        """For how long the key's value is fresh, in nanoseconds: `NEVER` without a ttl, 0 where it is stale and kept,
+        None where no value is held. Starts nothing and counts as no lookup.
+        """
+        self._check_open()
+        held = value_in(self._store.entry(key), now)
+        if held is None:
+            return None
+        return _fresh_for(held, now) if isinstance(held, Fresh) else 0
+
+    def touch(self, key: K, given: Loaded[None] | None, now: int, luck: float = 0.0) -> Effects | None:
+        """The value that is held begins a new life, as if it were put again; None where none is held.
+
+        key: of any hashable type; given: says what lifetime it gets; None: the policy's; now: the instant, in
+        nanoseconds; luck: the random number for the jitter, 0 <= luck < 1.
+        """
+        self._check_open()
+        before = self._store.entry(key)
+        held = value_in(before, now)
+        if held is None:
+            return None
+        return self._step(key, before, Put(held.value, self.policy.lifetime_for(given, luck)), now)
+
+    # Requests for many keys
+
+    def invalidate_these(self, keys: Iterable[K], now: int) -> Effects:
+        """Each of the keys that has an entry is invalidated, one that is being loaded included."""
+        return self._step_each(keys, Invalidate(), now)
+
+    def expire_all(self, now: int) -> Effects:
+        """Every fresh value is stale from now on."""
+        fresh = [key for key, entry in self.snapshot() if isinstance(entry, Fresh)]
+        return self._step_each(fresh, Expire(), now)
+
+    def restore_all(self, entries: Iterable[tuple[K, Entry]], now: int) -> list[K]:
+        """What another process held is held here, with its age: the keys that came back. What is known here of a key
+        stays; what is of no use any more, and what there is no room for, is left out, in the order of `entries`.
+
+        entries: as the clock of this keyspace has them; now: the instant, in nanoseconds.
+        """
+        self._check_open()
+        restored: list[K] = []
+        for key, entry in entries:
+            replaced = self._store.entry(key)
+            after, effects = transition(entry, Restarted(), now, self.policy)
+            is_in_the_way = age(replaced, now).is_reachable
+            has_room = replaced.holds_value or not self._store.is_full()  # an expired one gives its own room
+            if is_in_the_way or not has_room or not after.holds_value:
+                continue
+            self._tell(key, entry, Restarted(), now, after, effects)
+            self._is_torn = True
+            for expired in self._store.place(key, replaced, after, now):
+                self._evict(expired, now)  # orders nothing: what has expired has no load that only it would cancel
+            self._is_torn = False
+            restored.append(key)
+        return restored
+
+    # Questions
+
+    @property
+    def inconsistent(self) -> type | None:
+        """The type of the first key that changed its hash or equality while it was in the cache, if one did."""
+        return self._store.inconsistent
+
+    def snapshot(self) -> Sequence[tuple[K, Entry]]:
+        """Every key with its entry, not aged, those being loaded included; those looked up of late come first."""
+        self._check_open()
+        return [*self._store.hot.items(), *self._store.cold.items()]
+
+    def fresh_for(self, key: K, answered: Value, now: int) -> int:
+        """For how long this answer for the key is fresh, in nanoseconds; 0 where it is stale, or is held no more."""
+        entry = self._store.find(key)
+        if not isinstance(entry, Fresh) or entry.value is not answered.value or entry.loaded_at != answered.loaded_at:
+            return 0
+        return max(_fresh_for(entry, now), 0)
+
+    def is_in_flight(self, generation: int) -> bool:
+        """Whether the end of this flight is still awaited."""
+        return generation in self.flights
+
+    def waits_for_turn(self, load: RunningLoad) -> bool:
+        """Whether this load is one too many for now, and is started when another is over."""
+        return self._turns is not None and self._turns.waiting(load.generation) is not None
+
+    def waiters(self, generation: int) -> int | None:
+        """How many callers wait for this flight; None where it is not in flight."""
+        running = self.flights.get(generation)
+        if running is None:
+            return None
+        entry = running.evicted or self._store.entry_of(running.key, generation) or self._stray(generation)
+        return None if entry.flight is None else entry.flight.waiters
+
+    def entry(self, key: K) -> Entry:
+        """The key's entry as it was committed, not aged; Absent when there is none. Raises TypeError for an unhashable
+        key.
+        """
+        return self._store.entry(key)
+
+    def __iter__(self) -> Iterator[K]:
+        """The keys that have an entry."""
+        return iter(self._store)
+
+    def stats(self, *, hits: int = 0) -> Stats:
+        """The counters; `hits`: those that the adapter answered from `hot` without a step."""
+        return Stats(
+            hits=self._counters.hits + hits,
+            stale_hits=self._counters.stale_hits,
+            joins=self._counters.joins,
+            misses=self._counters.misses,
+            loads=self.generation - self._skipped,
+            load_failures=self._counters.load_failures,
+            load_timeouts=self._counters.load_timeouts,
+            load_cancellations=self._counters.load_cancellations,
+            refusals=self._counters.refusals,
+            evictions=self._counters.evictions,
+            size=self._store.size,
+            maxsize=self._store.maxsize,
+            in_flight=len(self.flights),
+        )
+
+    def reset_counters(self) -> None:
+        """Count from 0 again. Generations go on."""
+        self._skipped = self.generation
+        self._counters.reset()
+
+    # Small things
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise CacheClosed("the cache is closed")
+
+    def _step_each(self, keys: Iterable[K], event: Event, now: int) -> Effects:
+        """One step of each key that has an entry; of what they order the cancellations."""
+        self._check_open()
+        effects: list[CancelLoad] = []
+        for key in keys:
+            before = self._found(key)
+            if before.is_reachable:
+                effects += cancellations_in(self._step(key, before, event, now))
+        return tuple(effects)
+
+    def _found(self, key: K) -> Entry:
+        """The entry of one key among many. Where its hash or its equality fails, that is not the business of the
+        others: the tables are put together again, without it if it still cannot be found.
+        """
+        try:
+            return self._store.entry(key)
+        except Exception:  # noqa: BLE001  # the key's own, of any kind
+            self._is_torn = True
+            self._store.rebuild()
+            self._is_torn = False
+            return self._store.find(key)
+
+
+def value_in(entry: Entry, now: int) -> Fresh | Stale | None:
+    """The entry at `now`, where a value is held: one that is fresh, or kept for a stale window. A remembered error is
+    no value.
+    """
+    held = age(entry, now)
+    if isinstance(held, (Fresh, Stale)) and not isinstance(held.value, Failure):
+        return held
+    return None
+
+
+def _fresh_for(entry: Fresh, now: int) -> int:
+    return NEVER if entry.lifetime.ttl >= NEVER else entry.fresh_until - now
