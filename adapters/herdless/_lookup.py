@@ -23,6 +23,9 @@ class Lookup(Generic[V_co]):
     in flight; `loaded`: it started the load."""
     age: float
     """Seconds since the load of the value started."""
+    ttl: float = 0.0
+    """For how many seconds more the value is fresh, `math.inf` without end; 0.0 where it is stale, or is held no more:
+    not stored, removed or replaced meanwhile."""
 
     @property
     def outcome(self) -> How:

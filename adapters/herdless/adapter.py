@@ -5,12 +5,13 @@ and to call a loader. The order of work is the same everywhere: inside `self._lo
 effects are carried out and the caller is registered as a waiter; after it, the one load that the step may have ordered
 is launched. Nothing is awaited and no loader runs inside the lock.
 
-`BaseCache` is made of four parts, each of which knows only those before it, and each in a file of its own:
+`BaseCache` is made of five parts, each of which knows only those before it, and each in a file of its own:
 
 - `Orders` carries out what a step orders;
 - `Section` is the lock: `_change`, `_look` and `_enter`, and what mends where they are broken off;
 - `Reports` is what an adapter tells of its loads and its callers: `_succeeded`, `_failed`, `_dropped`, `_left` ...;
-- `BaseCache` has the requests that never wait, and the constructor.
+- `Contents` has the requests about what is held, of which none waits or loads;
+- `BaseCache` has the other requests that never wait, and the constructor.
 
 What an adapter may call and has to write are the methods with one underscore that the how-to names. They keep their
 names and meanings within a minor version.
@@ -25,15 +26,15 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar, Unpack
 
 from herdless._answers import awaitable, not_awaitable, value_of, value_of_reply
 from herdless._bulk import distinct
+from herdless._contents import Answered, Contents, V
 from herdless._fork import survive_forks
 from herdless._loaders import Loader, no_loader, require_loader
-from herdless._lookup import How, Lookup
+from herdless._lookup import Lookup
 from herdless._observers import Observers, guarded
 from herdless._orders import F
 from herdless._reports import Reports
 from herdless._section import LOADING, LOGGER, NOTHING, WAITS_FOR_TURN, K
 from herdless_core import (
-    NANOSECONDS_PER_SECOND,
     Effects,
     Keyspace,
     Loaded,
@@ -68,15 +69,10 @@ __all__ = [
     "value_of_reply",
 ]
 
-V = TypeVar("V")
-"""A cache's values, as `K` is its keys."""
 T = TypeVar("T")
 
 Clock: TypeAlias = Callable[[], int]
 """Tells the time, in integer nanoseconds from any origin."""
-
-Answered: TypeAlias = tuple[Value, How]
-"""What a lookup ends with: the value with its age and whether it is stale, and how it was got."""
 
 
 class CacheOptions(PolicyOptions, total=False):
@@ -105,7 +101,7 @@ class CacheOptions(PolicyOptions, total=False):
     policy: Policy | None
 
 
-class BaseCache(Reports[K, F], Generic[K, V, F]):
+class BaseCache(Contents[K, V, F], Generic[K, V, F]):
     """The part of a cache that is the same in every runtime.
 
     load: the loader, a function of one key; None: each lookup that may have to load brings one.
@@ -221,18 +217,6 @@ class BaseCache(Reports[K, F], Generic[K, V, F]):
         """What the cache has done, and what it holds."""
         return self._look(lambda: self._keyspace.stats(hits=self._hits))
 
-    def __contains__(self, key: K) -> bool:
-        """Whether a lookup would be answered at once."""
-        return isinstance(self._look(lambda: self._keyspace.peek(key, self._clock())), Value)
-
-    def __len__(self) -> int:
-        """How many values are held."""
-        return self.stats().size
-
-    def __bool__(self) -> bool:
-        """An empty cache is a cache: `cache or Cache(...)` must not throw it away."""
-        return True
-
     def _count_anew(self) -> None:
         """Set the counters back, for `cache_clear`."""
         self._look(self._keyspace.reset_counters)
@@ -255,8 +239,3 @@ class BaseCache(Reports[K, F], Generic[K, V, F]):
         kept any longer then, or else the cache's own.
         """
         return self._load if flight.own_load is None else flight.take_load()
-
-    def _lookup(self, answered: Answered) -> Lookup[V]:
-        outcome, how = answered
-        age = (self._clock() - outcome.loaded_at) / NANOSECONDS_PER_SECOND
-        return Lookup(outcome.value, "stale" if outcome.is_stale else how, age)

@@ -110,14 +110,14 @@ class Cache(AsyncioLoads[K, V]):
         while True:
             asked, boarded, waiting = self._enter_from(key, _running_loop(), load)
             if not isinstance(asked, AsyncioLoad):
-                return self._lookup((value_of_reply(key, asked, self._shown), "hit"))
+                return self._lookup(key, (value_of_reply(key, asked, self._shown), "hit"))
             try:
                 outcome = await waiting
             except BaseException:
                 self._leave_flight(asked, waiting)
                 raise
             if outcome is not None:
-                return self._lookup((value_of(outcome), "loaded" if asked is boarded else "joined"))
+                return self._lookup(key, (value_of(outcome), "loaded" if asked is boarded else "joined"))
 
     async def get_many(self, keys: Iterable[K], *, return_exceptions: bool = False) -> dict[K, V]:
         """The values of the keys, in their order, each once. Each key is looked up as by `get`, and has a load of its

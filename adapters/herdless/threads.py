@@ -113,7 +113,7 @@ class Cache(ThreadsLoads[K, V]):
         self, key: K, timeout: float | None = None, load: Callable[[K], V | Loaded[V]] | None = None
     ) -> Lookup[V]:
         """Like `get`, and says how the value was got, and its age."""
-        return self._lookup(self._answer(key, timeout, load))
+        return self._lookup(key, self._answer(key, timeout, load))
 
     def get_many(
         self, keys: Iterable[K], timeout: float | None = None, *, return_exceptions: bool = False

@@ -99,7 +99,7 @@ class Cache(TrioLoads[K, V]):
         now = self._clock()
         if now >= self._checkpoint_at:
             await self._checkpoint(now)
-        return self._lookup(await self._answer(key, load))
+        return self._lookup(key, await self._answer(key, load))
 
     async def get_many(self, keys: Iterable[K], *, return_exceptions: bool = False) -> dict[K, V]:
         """The values of the keys, in their order, each once. Each key is looked up as by `get`, and has a load of its

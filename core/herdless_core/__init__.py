@@ -2,7 +2,8 @@
 
 Nothing in here reads a clock, takes a lock, runs a loop, draws a random number or does I/O. The public names are those
 below, and those of two modules: `herdless_core.invariants`, the promises as predicates, and `herdless_core.table`, the
-summary of all moves. The order in which to read: `_states`, `_events`, `_effects`, `_machine`, `_steps`, `_keyspace`.
+summary of all moves. The order in which to read: `_states`, `_events`, `_effects`, `_machine`, `_steps`, `_held`,
+`_keyspace`.
 """
 
 from herdless_core._effects import (
@@ -52,6 +53,7 @@ from herdless_core._events import (
     Restarted,
     WaiterLeft,
 )
+from herdless_core._held import value_in
 from herdless_core._keyspace import Keyspace
 from herdless_core._machine import Step, age, peek, read, transition
 from herdless_core._plain import MAX_MESSAGE_CHARACTERS, Plain, describe, from_plain, to_plain
@@ -66,6 +68,7 @@ from herdless_core._policy import (
     PolicyOptions,
     after,
 )
+from herdless_core._records import entries_of, record_of
 from herdless_core._running import RunningLoad
 from herdless_core._shown import ShowKey, Shown, shown
 from herdless_core._states import ABSENT, Absent, Cause, Entry, Evicted, Failure, Flight, Fresh, Pending, Stale
@@ -143,11 +146,14 @@ __all__ = [
     "after",
     "age",
     "describe",
+    "entries_of",
     "from_plain",
     "peek",
     "read",
+    "record_of",
     "reply_of",
     "shown",
     "to_plain",
     "transition",
+    "value_in",
 ]

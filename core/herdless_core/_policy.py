@@ -289,6 +289,11 @@ def check_count(argument: str, value: object, *, least: int) -> int:
     return value
 
 
+def check_duration(argument: str, value: object) -> int:
+    """The duration in nanoseconds; PolicyError for what is none."""
+    return _nanoseconds(argument, value)
+
+
 def _nanoseconds_or_never(argument: str, duration: object) -> int:
     return NEVER if duration is None else _nanoseconds(argument, duration, f"None, {_DURATION}")
 

@@ -69,11 +69,13 @@ TABLE: Final[Mapping[str, Row]] = {
         {CORE, "herdless._loaders", "herdless._orders", "herdless._primitives", "herdless._room"}, {"threading"}
     ),
     "herdless._reports": Row({CORE, "herdless._answers", "herdless._log", "herdless._orders", "herdless._section"}),
+    "herdless._contents": Row({CORE, "herdless._lookup", "herdless._orders", "herdless._reports", "herdless._section"}),
     ADAPTER: Row(
         {
             CORE,
             "herdless._answers",
             "herdless._bulk",
+            "herdless._contents",
             "herdless._fork",
             "herdless._loaders",
             "herdless._lookup",

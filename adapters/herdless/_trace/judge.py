@@ -5,7 +5,8 @@ entry begins as the key's last step left it, no generation is used twice, nobody
 caller leaves only where one waits.
 
 Durable entries may lag: an owner that takes over (a Restarted step) may find any entry that was saved, unless it is
-known that a later one was stored; but nothing else.
+known that a later one was stored; but nothing else. Entries in memory may be restored from what was dumped, which no
+trace tells: by the same step, where nothing is known of the key.
 """
 
 from __future__ import annotations
@@ -237,7 +238,7 @@ class Judge:
     def _may_begin(self, key: Any, step: Step, expected: Entry | None) -> bool:
         if self._storage is not None and isinstance(step.event, Restarted):
             return self._storage.found(key, step.before)
-        if step.before == expected or self._is_inherited(key, step):
+        if step.before == expected or self._is_inherited(key, step) or _is_restored(step, expected):
             return True
         if self._storage is None or isinstance(step.before, Evicted):
             return False
@@ -292,6 +293,13 @@ class Judge:
             case _:
                 pass
         return None
+
+
+def _is_restored(step: Step, expected: Entry | None) -> bool:
+    """Whether a value is held again that another process held, in the place of nothing."""
+    is_value = step.before.holds_value and step.before.flight is None
+    is_free = expected is not None and not age(expected, step.now).is_reachable
+    return isinstance(step.event, Restarted) and is_value and is_free
 
 
 @contextmanager

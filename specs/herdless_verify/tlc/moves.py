@@ -103,7 +103,8 @@ class Moves:
         if passed < 0:
             self._write(line, 'Silent("TimeGoesBack", 0, 0)')  # which nothing does
         self._now = step.now
-        if self._is_durable and isinstance(event, Restarted) and step.before != self._entry:
+        is_restored = step.before.holds_value and step.before.flight is None
+        if isinstance(event, Restarted) and (self._is_durable or is_restored) and step.before != self._entry:
             self._write_found(line)
         if isinstance(event, Put | Invalidate):
             self._write_truth(line, self._name(event.value) if isinstance(event, Put) else 0)
@@ -132,7 +133,7 @@ class Moves:
         self.names.append(name)
 
     def _write_found(self, line: Recorded) -> None:
-        """The entry that an owner finds; its value is one of its own, under the name it had."""
+        """The entry that an owner finds, or a cache restores; its value is one of its own, under the name it had."""
         found = line.step.before
         if isinstance(found, Fresh | Stale) and not isinstance(found.value, Failure):
             self._write_truth(line, self._name(found.value))
