@@ -16,7 +16,7 @@ from herdless_core._machine import age, transition
 from herdless_core._policy import NEVER, Loaded, Policy
 from herdless_core._running import RunningLoad
 from herdless_core._shown import Shown
-from herdless_core._states import Entry, Failure, Fresh, Stale
+from herdless_core._states import ABSENT, Entry, Failure, Fresh, Stale
 from herdless_core._stats import Stats
 from herdless_core._steps import Observer, Steps, cancellations_in
 from herdless_core._store import Store
@@ -90,15 +90,17 @@ class Held(Steps[K]):
         self._check_open()
         restored: list[K] = []
         for key, entry in entries:
-            replaced = self._store.entry(key)
             after, effects = transition(entry, Restarted(), now, self.policy)
-            is_in_the_way = age(replaced, now).is_reachable
-            has_room = replaced.holds_value or not self._store.is_full()  # an expired one gives its own room
-            if is_in_the_way or not has_room or not after.holds_value:
+            known = self._store.entry(key)
+            if not after.holds_value or age(known, now).is_reachable:
+                continue
+            if known.is_reachable:  # expired, and not swept yet
+                self._evict(key, now)
+            if self._store.is_full():
                 continue
             self._tell(key, entry, Restarted(), now, after, effects)
             self._is_torn = True
-            for expired in self._store.place(key, replaced, after, now):
+            for expired in self._store.place(key, ABSENT, after, now):
                 self._evict(expired, now)  # orders nothing: what has expired has no load that only it would cancel
             self._is_torn = False
             restored.append(key)

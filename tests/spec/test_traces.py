@@ -27,7 +27,10 @@ from herdless_core import (
     Put,
     Restarted,
     Step,
+    entries_of,
+    record_of,
     transition,
+    value_in,
 )
 from herdless_verify.tlc.scale import END_OF_TIME, OutsideOfSpecification, Scale
 from herdless_verify.tlc.traces import Validation, validate
@@ -104,6 +107,30 @@ def of_a_replaced_owner() -> list[str]:
     return lines
 
 
+def of_a_restored_cache() -> list[str]:
+    """A cache holds again what another one held: a fresh value, a stale one, and one in the place of a dead one."""
+    lines: list[str] = []
+    policy = Policy(ttl=3, stale_while_revalidate=2)
+    other = Keyspace[str](policy)
+    other.put("dead", "x", 3 * SECOND)  # in the place of a dead one, and so before a sweep comes by
+    other.put("stale", "x", 0)
+    other.put("fresh", "x", 3 * SECOND)
+    at = 4 * SECOND
+    held = {key: value_in(entry, at) for key, entry in other.snapshot()}
+    records = [record_of(key, entry, at, 0) for key, entry in held.items() if entry is not None]
+    keyspace = Keyspace[str](policy, observe=TraceWriter(lines.append))
+    keyspace.put("dead", "y", 0)
+    now = 50 * SECOND + 7
+    assert len(keyspace.restore_all(entries_of(records, now, 0.5, 0, policy, str), now)) == len(records) == 3
+    for key in ("stale", "fresh", "dead"):
+        keyspace.get(key, now)
+    keyspace.load_succeeded(1, "new", now + SECOND)
+    keyspace.expire("fresh", now + SECOND)
+    for key in ("fresh", "dead"):
+        keyspace.get(key, now + 2 * SECOND)
+    return lines
+
+
 def without_the_settlement(lines: list[str]) -> list[str]:
     """The same, but nobody is told."""
     last = json.loads(lines[-1])
@@ -118,6 +145,7 @@ def validation(tlc: None) -> Validation:
     traces |= {f"irregular {seed}": irregular(seed) for seed in range(5)}
     traces |= {"base": as_text(base()), "two owners": of_two_owners()}
     traces["replaced owner"] = of_a_replaced_owner()
+    traces["restored"] = of_a_restored_cache()
     traces |= {f"mutant {name}": mutated(name)[0] for name in MUTANTS}
     traces["mutant two owners"] = without_the_settlement(of_two_owners())
     return validate({name: read_trace(lines) for name, lines in traces.items()})
@@ -175,6 +203,18 @@ def test_irregular_traces_are_right_for_the_machine_too(seed: int) -> None:
     lines = irregular(seed)
     assert len(lines) > 25
     assert departure(read_trace(lines)) is None
+
+
+def test_restored_values_are_right_for_the_machine_too() -> None:
+    """A cache that was warmed is no trace that departs; one that has a value from nowhere is."""
+    lines = of_a_restored_cache()
+    events = [json.loads(line)["event"]["event"] for line in lines[1:7]]
+    assert events == ["Put", "Evict", "Restarted", "Restarted", "Restarted", "Get"]
+    assert departure(read_trace(lines)) is None
+    assert json.loads(lines[6])["before"]["state"] == "stale"
+    departed = departure(read_trace([*lines[:2], *lines[6:]]))
+    assert departed is not None
+    assert departed.line == 3
 
 
 def test_what_the_specification_does_not_know_is_left_out_with_the_reason(tlc: None) -> None:

@@ -298,8 +298,7 @@ class Judge:
 def _is_restored(step: Step, expected: Entry | None) -> bool:
     """Whether a value is held again that another process held, in the place of nothing."""
     is_value = step.before.holds_value and step.before.flight is None
-    is_free = expected is not None and not age(expected, step.now).is_reachable
-    return isinstance(step.event, Restarted) and is_value and is_free
+    return isinstance(step.event, Restarted) and is_value and expected == ABSENT
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, final
 
 from herdless._trace.plain import VERSION, Name, policy_to_plain, short, step_to_plain
-from herdless_core import Entry, Failure, Fresh, Plain, Policy, Stale, Step
+from herdless_core import ABSENT, Entry, Failure, Fresh, Plain, Policy, Restarted, Stale, Step
 
 
 @final
@@ -66,7 +66,7 @@ class TraceWriter:
             line = {**self._owner, "key": short(self._key(key)), "by": short(self._by())}
             self._line(line | step_to_plain(step, name))
             if self._value is None:
-                self._numbers.follow(step.before, step.after)
+                self._numbers.follow(ABSENT if self._is_restored(step) else step.before, step.after)
 
     def open(self, policy: Policy) -> None:
         """Write the header, unless it has been written."""
@@ -92,6 +92,11 @@ class TraceWriter:
             self._has_ended = True
             error.add_note("the recording of the trace has ended")
             raise
+
+    def _is_restored(self, step: Step) -> bool:
+        """Whether what the step begins with was not held before. What the owner of a durable entry finds may have been."""
+        is_without_flight = isinstance(step.event, Restarted) and step.before.flight is None
+        return is_without_flight and not self._nature["is_durable"]
 
     def _given_name(self, value: Any) -> Name:
         name = self._value(value) if self._value is not None else 0
