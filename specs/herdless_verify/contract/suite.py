@@ -11,6 +11,7 @@ import pytest
 
 from herdless_verify.contract import (
     bulk,
+    decisions_on_contents,
     decisions_on_loads,
     decisions_on_values,
     foreign,
@@ -33,7 +34,7 @@ def _scenarios(*modules: ModuleType) -> tuple[Scenario, ...]:
 
 PARTS: Final[dict[str, tuple[Scenario, ...]]] = {
     "Promises": _scenarios(promises),
-    "Decisions": _scenarios(decisions_on_loads, decisions_on_values),
+    "Decisions": _scenarios(decisions_on_loads, decisions_on_values, decisions_on_contents),
     "Loaders that callers bring": _scenarios(loaders),
     "Many keys at once": _scenarios(bulk),
     "Interleavings in which other caches broke": _scenarios(interleavings_of_flights, interleavings_of_keys),
