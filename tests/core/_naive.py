@@ -132,6 +132,14 @@ class NaiveEntry:
         self.hold(value, now)
         self.settle(Said(value))
 
+    def touch(self, now: int) -> bool:
+        """Put again what is held, if it is a value."""
+        self.age(now)
+        if self.held is None or self.held.is_error:
+            return False
+        self.put(now, self.held.value)
+        return True
+
     def invalidate(self) -> Load | None:
         """Hold nothing; the load goes on aside while callers wait for it."""
         load, self.held, self.load = self.load, None, None

@@ -13,6 +13,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from herdless_core import (
+    NEVER,
     Answer,
     CancelLoad,
     Effects,
@@ -28,8 +29,11 @@ from herdless_core import (
     Stale,
     Step,
     age,
+    entries_of,
+    record_of,
     reply_of,
     transition,
+    value_in,
 )
 from herdless_core.invariants import violated
 from herdless_verify import diagram
@@ -132,6 +136,28 @@ class Life(RuleBasedStateMachine):
             self.set_aside(key)
             self.carry_out(key, self.cache.invalidate(key, self.now))
 
+    @rule(keys=st.sets(keys))
+    def invalidate_these(self, keys: set[object]) -> None:
+        """The truth of several keys changes."""
+        for each in keys:
+            self.set_aside(each)
+        self.carry_out(None, self.cache.invalidate_these(keys, self.now))
+
+    @rule(key=keys)
+    def touch(self, key: object) -> None:
+        """A caller knows that what is held is still true."""
+        is_held = self.naive[key].touch(self.now)
+        effects = self.cache.touch(key, None, self.now)
+        assert (effects is not None) == is_held
+        self.carry_out(key, effects or ())
+
+    @rule()
+    def expire_all(self) -> None:
+        """A caller wants everything loaded again soon."""
+        for entry in self.naive.values():
+            entry.expire(self.now)
+        self.carry_out(None, self.cache.expire_all(self.now))
+
     @rule(key=keys)
     def expire(self, key: object) -> None:
         """A caller wants it loaded again soon."""
@@ -219,6 +245,33 @@ class Life(RuleBasedStateMachine):
         self.now = later[index % len(later)] if later else self.now + 1
 
     # What must hold
+
+    @invariant()
+    def says_what_is_left(self) -> None:
+        """How long a value is fresh is what the naive cache knows."""
+        for key, entry in self.naive.items():
+            entry.age(self.now)
+            held = None if entry.held is None or entry.held.is_error else entry.held
+            left = self.cache.ttl_of(key, self.now)
+            if held is None or held.fresh_until >= FOREVER:
+                assert left == (None if held is None else NEVER)
+            else:
+                assert left == max(held.fresh_until - self.now, 0)
+
+    @rule(offset=st.integers(-(10**12), 10**12))
+    def another_process_holds_the_same(self, offset: int) -> None:
+        """What is dumped and restored is there for as long as it is here, whatever the other clock says."""
+        held = {key: value_in(entry, self.now) for key, entry in self.cache.snapshot()}
+        records = [record_of(key, entry, self.now, 0) for key, entry in held.items() if entry is not None]
+        other = Keyspace[Any](self.cache.policy)
+        entries = entries_of(records, self.now + offset, 0, 0, other.policy, repr)
+        assert len(other.restore_all(entries, self.now + offset)) == len(records)
+        for key, entry in self.naive.items():
+            for at in {instant for instant in entry.boundaries() if instant > self.now} | {self.now}:
+                here, there = value_in(self.cache.entry(key), at), value_in(other.entry(key), at + offset)
+                assert type(here) is type(there)
+                if here is not None and there is not None:
+                    assert (there.value, there.loaded_at) == (here.value, here.loaded_at + offset)
 
     @invariant()
     def is_bounded(self) -> None:

@@ -19,6 +19,17 @@ from herdless_core import (
 Operation: TypeAlias = Callable[[Any], Any]
 """Does one thing to a cache; awaited where the runtime has `await`."""
 
+RECORD = {
+    "version": 1,
+    "key": "a",
+    "value": ("a", 0),
+    "dumped_at": 0.0,
+    "age": 0,
+    "state": "fresh",
+    "lifetime": {"ttl": None, "early_refresh": None, "stale_while_revalidate": 0, "stale_if_error": 0},
+}
+"""What another process has dumped."""
+
 OPERATIONS: dict[str, Operation] = {
     "get": lambda cache: cache.get("a"),
     "lookup": lambda cache: cache.lookup("a"),
@@ -30,6 +41,12 @@ OPERATIONS: dict[str, Operation] = {
     "invalidate": lambda cache: cache.invalidate("a"),
     "expire": lambda cache: cache.expire("a"),
     "refresh": lambda cache: cache.refresh("a"),
+    "keys": lambda cache: cache.keys(),
+    "ttl_of": lambda cache: cache.ttl_of("a"),
+    "touch": lambda cache: cache.touch("a"),
+    "expire all": lambda cache: cache.expire_all(),
+    "invalidate where": lambda cache: cache.invalidate_where(lambda key: key != "c"),
+    "dump and restore": lambda cache: cache.restore(cache.dump() or [RECORD]),
     "clear": lambda cache: cache.clear(),
     "close": lambda cache: cache.close(),
     "close and cancel": lambda cache: cache.close(cancel=True),

@@ -25,6 +25,7 @@ CHANGES: dict[str, Callable[[Any, object], None]] = {
     "refresh": lambda cache, key: cache.refresh(key),
     "invalidate": lambda cache, key: cache.invalidate(key),
     "expire": lambda cache, key: cache.expire(key),
+    "touch": lambda cache, key: cache.touch(key),
 }
 
 
@@ -120,6 +121,9 @@ QUESTIONS: dict[str, Callable[[Any], object]] = {
     "contains": lambda cache: "k" in cache,
     "stats": lambda cache: cache.stats(),
     "len": len,
+    "keys": list,
+    "ttl_of": lambda cache: cache.ttl_of("k"),
+    "dump": lambda cache: cache.dump(),
 }
 
 

@@ -94,7 +94,7 @@ class TraceWriter:
             raise
 
     def _is_restored(self, step: Step) -> bool:
-        """Whether the step begins with what was not held before; what an owner of durable entries finds may have been."""
+        """Whether the step begins with what was not held; what an owner of durable entries finds may have been."""
         is_without_flight = isinstance(step.event, Restarted) and step.before.flight is None
         return is_without_flight and not self._nature["is_durable"]
 
