@@ -28,6 +28,10 @@ class _Keywords:
     def __repr__(self) -> str:
         return "*"
 
+    def __reduce__(self) -> str:
+        """By its name, so that the key equals itself in another process."""
+        return "_KEYWORDS"
+
 
 _KEYWORDS: Final = _Keywords()
 
@@ -60,6 +64,10 @@ class Call(tuple[Any, ...]):
 
     def __hash__(self) -> int:
         return self.hash
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """As the tuple it equals: in another process, texts have other hashes."""
+        return tuple, (tuple(self),)
 
 
 def carried(key: tuple[Any, ...], arguments: Arguments | tuple[()] | None) -> tuple[Any, ...]:

@@ -42,7 +42,6 @@ OPERATIONS: dict[str, Operation] = {
     "expire": lambda cache: cache.expire("a"),
     "refresh": lambda cache: cache.refresh("a"),
     "keys": lambda cache: cache.keys(),
-    "ttl_of": lambda cache: cache.ttl_of("a"),
     "touch": lambda cache: cache.touch("a"),
     "expire all": lambda cache: cache.expire_all(),
     "invalidate where": lambda cache: cache.invalidate_where(lambda key: key != "c"),
