@@ -47,10 +47,10 @@ _HOOKS: Final = frozenset({"clock", "encode", "load", "observe"})
 class CacheObject(DurableObject):
     """One key's entry, as a Durable Object. Subclass it; give `load`, and `policy` where the default is not right.
 
-    Its public methods are RPC: `get`, `lookup` and `peek` ask; `put`, `invalidate`, `expire` and `refresh` change;
-    `stats` tells. They answer with plain data and raise nothing. So are a subclass's own, unless their names begin with
-    an underscore. The hooks `load`, `encode`, `clock` and `observe` cannot be called from outside. The object's storage
-    and alarm are the cache's own.
+    Its public methods are RPC: `get`, `lookup` and `peek` ask; `put`, `touch`, `invalidate`, `expire` and `refresh`
+    change; `stats` tells. They answer with plain data and raise nothing. So are a subclass's own, unless their names
+    begin with an underscore. The hooks `load`, `encode`, `clock` and `observe` cannot be called from outside. The
+    object's storage and alarm are the cache's own.
     """
 
     policy: ClassVar[Policy] = Policy()
@@ -106,7 +106,9 @@ class CacheObject(DurableObject):
         return await self._requests.get()
 
     async def lookup(self) -> Reply:
-        """`{value, how, age}`: how the value was got, and its age in seconds; or `{error, message}`."""
+        """`{value, how, age, ttl}`: how the value was got, its age, for how long it is fresh (seconds; `null`: without
+        end); or `{error, message}`.
+        """
         return await self._requests.lookup()
 
     async def lend(self) -> Reply:
@@ -114,7 +116,7 @@ class CacheObject(DurableObject):
         return await self._requests.lend()
 
     async def peek(self) -> Reply:
-        """`{value, how, age}` if a lookup would be answered with it at once, otherwise `{}`."""
+        """`{value, how, age, ttl}` if a lookup would be answered with it at once, otherwise `{}`."""
         return self._requests.peek()
 
     async def put(
@@ -131,6 +133,12 @@ class CacheObject(DurableObject):
         it ends; what was stored before is deleted.
         """
         return self._requests.put(value, ttl, stale_while_revalidate, stale_if_error)
+
+    async def touch(self, ttl: float | None = None) -> Reply:
+        """Let the value that is held begin a new life, as if it were put again; ttl: seconds, in place of the policy's.
+        `{touched}`, false where none is held; or `{error, message}`.
+        """
+        return self._requests.touch(ttl)
 
     async def invalidate(self) -> Reply:
         """From now on nobody is served what was known, nor what a load in flight will say. `{}`, or `{error, message}`.

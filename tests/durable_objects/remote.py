@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from herdless.asyncio import Lookup, Stats
 from herdless.durable_objects import CacheClient, Loaded, RemoteLoadError
+from herdless_core import Duration
 
 T = TypeVar("T")
 
@@ -58,6 +59,10 @@ class RemoteCache:
     def put(self, key: object, value: object | Loaded[object]) -> None:
         """Store a value."""
         self._run(self._client.put(self._of(key), value))
+
+    def touch(self, key: object, ttl: Duration | None = None) -> bool:
+        """Let its life begin anew."""
+        return self._run(self._client.touch(self._of(key), ttl))
 
     def invalidate(self, key: object) -> None:
         """Forget it."""

@@ -40,6 +40,8 @@ def test_a_python_worker_changes_what_is_cached(edge: Edge, key: str) -> None:
     assert ask("peek")["result"] is None
     ask("put", {"by": "hand"})
     assert ask("peek")["result"] == {"by": "hand"}
+    assert ask("touch", 7)["result"] is True
+    assert 0 < ask("lookup")["result"]["ttl"] <= 7
     ask("expire")
     with edge.origin.holding(f"Stale/{key}"):
         assert ask("lookup")["result"]["how"] == "stale"

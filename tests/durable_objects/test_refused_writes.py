@@ -25,6 +25,7 @@ POLICY: Final = Policy(ttl=10, stale_while_revalidate=10, stale_if_error=30, neg
 ORDERS: Final = (
     "get",
     "put",
+    "touch",
     "invalidate",
     "expire",
     "refresh",
@@ -69,6 +70,10 @@ class Scenario:
         """The truth changes, and whoever changed it says so."""
         self.truth += 1
         self._acknowledge(self.object.requests.invalidate())
+
+    async def touch(self) -> None:
+        """A caller knows that what is held is still true, whether it is or not."""
+        self._told(self.object.requests.touch(None))
 
     async def expire(self) -> None:
         """A caller wants it loaded again soon."""
@@ -137,7 +142,7 @@ class Scenario:
             self.acknowledged = self.truth
 
     def _told(self, reply: Any) -> None:
-        assert reply == {} or reply["error"] == "NotStored"
+        assert reply == {} or "touched" in reply or reply["error"] == "NotStored"
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Iterable
 from datetime import timedelta
@@ -62,9 +63,11 @@ class CacheClient:
         return (await self.lookup(key)).value
 
     async def lookup(self, key: str) -> Lookup[Any]:
-        """Like `get`, and says how the value was got, and its age."""
+        """Like `get`, and says how the value was got, its age, and for how long it is fresh."""
         reply = await self._call(self._some_object(key), "lookup")
-        return Lookup(self._decode(wire.body_in(reply)), reply.get("how") or reply["outcome"], reply["age"])
+        left = reply.get("ttl", 0.0)  # an object of an earlier version says nothing of it
+        ttl = math.inf if left is None else left
+        return Lookup(self._decode(wire.body_in(reply)), reply.get("how") or reply["outcome"], reply["age"], ttl)
 
     async def peek(self, key: str, default: T | None = None) -> Any | T | None:
         """The value that a lookup would be answered with at once, a stale one included, or `default`."""
@@ -85,6 +88,15 @@ class CacheClient:
         body = wire.checked(self._encode(value))
         await self._call(self._owner(key), "put", body, *durations)
         await self._call_all(self._readers(key), "invalidate")
+
+    async def touch(self, key: str, ttl: Duration | None = None) -> bool:
+        """Let the value that the key's own object holds begin a new life, as if it were put again: whether one is held.
+        ttl: seconds or timedelta, in place of the policy's; PolicyError, before it is sent, for another one.
+        """
+        seconds = wire.seconds(Loaded(None, ttl=ttl).ttl)
+        reply = await self._call(self._owner(key), "touch", *(() if seconds is None else (seconds,)))
+        await self._call_all(self._readers(key), "invalidate")
+        return bool(reply["touched"])
 
     async def invalidate(self, key: str) -> None:
         """From now on nobody is served what was known of the key, nor what a load in flight will say of it."""

@@ -29,6 +29,7 @@ from herdless_core import (
     Forget,
     Fresh,
     Keyspace,
+    Loaded,
     Observer,
     Outcome,
     Policy,
@@ -40,6 +41,7 @@ from herdless_core import (
     Value,
     age,
     read,
+    value_in,
 )
 
 
@@ -115,6 +117,17 @@ class DurableEntry:
         self._claim(self._next_generation(now))  # what cannot be claimed is not saved
         return self._written(self._keyspace.put(self._key, value, now, luck), now)
 
+    def touch(self, given: Loaded[None] | None, now: int, luck: float = 0.0) -> Effects | None:
+        """The value that is held begins a new life, as if it were put again; None where none is held. given: says what
+        lifetime it gets; None: the policy's; now, luck: as for `put`.
+        """
+        self._catch_up(now)
+        if value_in(self._keyspace.entry(self._key), now) is None:
+            self._written((), now)
+            return None
+        self._claim(self._next_generation(now))  # as for `put`
+        return self._written(self._keyspace.touch(self._key, given, now, luck) or (), now)
+
     def invalidate(self, now: int) -> Effects:
         """Nobody who asks from now on is answered with what was known or is being loaded."""
         self._catch_up(now)
@@ -178,6 +191,10 @@ class DurableEntry:
         if isinstance(entry, Stale):
             return self._keyspace.policy.refresh_backoff, 0
         return entry.fresh_until - now if entry.lifetime.ttl < NEVER else NEVER, entry.lifetime.stale_while_revalidate
+
+    def fresh_for(self, answered: Value, now: int) -> int:
+        """For how long this answer is fresh, in nanoseconds; 0 where it is stale, or is held no more."""
+        return self._keyspace.fresh_for(self._key, answered, now)
 
     def stats(self) -> Stats:
         """What this instance has done since it was started."""

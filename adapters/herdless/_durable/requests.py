@@ -14,6 +14,7 @@ from herdless._durable.wire import Reply
 from herdless.adapter import LOADING
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
+    NEVER,
     Answer,
     Effects,
     Failure,
@@ -51,11 +52,11 @@ class Requests:
         return {"value": reply["value"]} if "value" in reply else reply
 
     async def lookup(self) -> Reply:
-        """`{value, how, age}`, or `{error, message}`."""
+        """`{value, how, age, ttl}`, or `{error, message}`."""
         now = self._clock()
         hit = self._entry.hit(now)
         if hit is not None:
-            return _reply(hit, "hit", now)
+            return self._reply(hit, "hit", now)
         try:
             effects = self._entry.get(now, LOADING.get())
         except ReentrantLoad as error:
@@ -63,12 +64,12 @@ class Requests:
         match reply_of(effects):
             case Answer() as answer:
                 self._flights.carry_out(effects)
-                return _reply(answer.outcome, "hit", now)
+                return self._reply(answer.outcome, "hit", now)
             case Join() as join:
                 load, waiter = self._flights.join(join.generation)
                 self._flights.carry_out(effects)
                 outcome = await self._flights.outcome(load, waiter)
-                return _reply(outcome, "loaded" if join.leads else "joined", self._clock())
+                return self._reply(outcome, "loaded" if join.leads else "joined", self._clock())
             case Refuse() as refusal:
                 self._flights.carry_out(effects)
                 return wire.reply_with_error(refusal.error(self._name))
@@ -82,10 +83,10 @@ class Requests:
         return {"value": reply["value"], "ttl": ttl, "stale_while_revalidate": stale_while_revalidate}
 
     def peek(self) -> Reply:
-        """`{value, how, age}`, or `{}`."""
+        """`{value, how, age, ttl}`, or `{}`."""
         now = self._clock()
         outcome = self._entry.peek(now)
-        return _reply(outcome, "hit", now) if isinstance(outcome, Value) else {}
+        return self._reply(outcome, "hit", now) if isinstance(outcome, Value) else {}
 
     def put(
         self,
@@ -103,6 +104,21 @@ class Requests:
         except HerdlessError as error:
             return wire.reply_with_error(error)
         return self._change(lambda now: self._entry.put(loaded, now, random.random()))
+
+    def touch(self, ttl: float | None) -> Reply:
+        """`{touched}`, or `{error, message}`."""
+        try:
+            given = None if ttl is None else Loaded(None, ttl=ttl)
+        except HerdlessError as error:
+            return wire.reply_with_error(error)
+        found: list[bool] = []
+
+        def touch(now: int) -> Effects:
+            effects = self._entry.touch(given, now, random.random())
+            found.append(effects is not None)
+            return effects or ()
+
+        return self._change(touch) or {"touched": found[0]}
 
     def invalidate(self) -> Reply:
         """`{}`, or `{error, message}`."""
@@ -140,10 +156,11 @@ class Requests:
                 error = effect.outcome.error  # a refresh that could not begin
         return {} if error is None else wire.reply_with_error(error)
 
-
-def _reply(outcome: Outcome, how: str, now: int) -> Reply:
-    if isinstance(outcome, Failure):
-        return wire.reply_with_error(outcome.error)
-    age = max(now - outcome.loaded_at, 0) / NANOSECONDS_PER_SECOND  # the clock may have been set back
-    how = "stale" if outcome.is_stale else how
-    return {"value": outcome.value, "how": how, "outcome": how, "age": age}  # "outcome": for clients of herdless 0.1
+    def _reply(self, outcome: Outcome, how: str, now: int) -> Reply:
+        if isinstance(outcome, Failure):
+            return wire.reply_with_error(outcome.error)
+        age = max(now - outcome.loaded_at, 0) / NANOSECONDS_PER_SECOND  # the clock may have been set back
+        left = self._entry.fresh_for(outcome, now)
+        how = "stale" if outcome.is_stale else how
+        reply = {"value": outcome.value, "how": how, "outcome": how}  # "outcome": for clients of herdless 0.1
+        return reply | {"age": age, "ttl": None if left >= NEVER else wire.seconds(left)}
