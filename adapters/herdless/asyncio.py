@@ -51,9 +51,10 @@ class Cache(AsyncioLoads[K, V]):
     options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, max_loads, clock, observe,
         finish_unwatched, show_key: see `CacheOptions`.
 
-    Look up by `get`, `lookup` and `peek`; change by `put`, `invalidate`, `expire`, `refresh` and `clear`; wait for
-    loads by `settled`; end by `close` or `async with`, which opens it again. Raises PolicyError for an argument out of
-    its range.
+    Look up by `get`, `lookup` and `peek`; change by `put`, `touch`, `invalidate`, `expire`, `refresh` and `clear`; go
+    over what is held by `keys`, `ttl_of`, `invalidate_where`, `expire_all`, `dump` and `restore`; wait for loads by
+    `settled`; end by `close` or `async with`, which opens it again. Raises PolicyError for an argument out of its
+    range.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class Cache(AsyncioLoads[K, V]):
                 return value_of(outcome).value  # type: ignore[no-any-return]  # as above
 
     async def lookup(self, key: K, load: Callable[[K], Awaitable[V | Loaded[V]]] | None = None) -> Lookup[V]:
-        """Like `get`, and says how the value was got, and its age."""
+        """Like `get`, and says how the value was got, its age, and for how long it is fresh."""
         while True:
             asked, boarded, waiting = self._enter_from(key, _running_loop(), load)
             if not isinstance(asked, AsyncioLoad):

@@ -68,9 +68,10 @@ class Cache(ThreadsLoads[K, V]):
     options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, max_loads, clock, observe,
         finish_unwatched, show_key: see `CacheOptions`. `max_loads` is 128 unless given; None: no limit.
 
-    Look up by `get`, `lookup` and `peek`; change by `put`, `invalidate`, `expire`, `refresh` and `clear`; end by
-    `close` or `with`. After `os.fork()` the child has the values, and no flights. Raises PolicyError for an argument
-    out of its range.
+    Look up by `get`, `lookup` and `peek`; change by `put`, `touch`, `invalidate`, `expire`, `refresh` and `clear`; go
+    over what is held by `keys`, `ttl_of`, `invalidate_where`, `expire_all`, `dump` and `restore`; end by `close` or
+    `with`. After `os.fork()` the child has the values, and no flights. Raises PolicyError for an argument out of its
+    range.
     """
 
     def __init__(
@@ -112,7 +113,7 @@ class Cache(ThreadsLoads[K, V]):
     def lookup(
         self, key: K, timeout: float | None = None, load: Callable[[K], V | Loaded[V]] | None = None
     ) -> Lookup[V]:
-        """Like `get`, and says how the value was got, and its age."""
+        """Like `get`, and says how the value was got, its age, and for how long it is fresh."""
         return self._lookup(key, self._answer(key, timeout, load))
 
     def get_many(

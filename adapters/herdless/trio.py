@@ -49,8 +49,9 @@ class Cache(TrioLoads[K, V]):
     options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, max_loads, clock, observe,
         finish_unwatched, show_key: see `CacheOptions`.
 
-    Look up by `get`, `lookup` and `peek`; change by `put`, `invalidate`, `expire`, `refresh` and `clear`; end by
-    `close` or by leaving the `async with`. Raises PolicyError for an argument out of its range.
+    Look up by `get`, `lookup` and `peek`; change by `put`, `touch`, `invalidate`, `expire`, `refresh` and `clear`; go
+    over what is held by `keys`, `ttl_of`, `invalidate_where`, `expire_all`, `dump` and `restore`; end by `close` or by
+    leaving the `async with`. Raises PolicyError for an argument out of its range.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class Cache(TrioLoads[K, V]):
         return (await self._answer(key, load))[0].value  # type: ignore[no-any-return]  # as above
 
     async def lookup(self, key: K, load: Callable[[K], Awaitable[V | Loaded[V]]] | None = None) -> Lookup[V]:
-        """Like `get`, and says how the value was got, and its age."""
+        """Like `get`, and says how the value was got, its age, and for how long it is fresh."""
         now = self._clock()
         if now >= self._checkpoint_at:
             await self._checkpoint(now)
