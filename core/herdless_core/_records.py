@@ -111,7 +111,7 @@ def _entry_of(record: Any, now: int, older: int | None, wall: float, policy: Pol
     match _part(record, "state"):
         case "fresh":
             # As it would be if it had been put then; that it has aged since, the machine sees.
-            return key, transition(ABSENT, Put(value, _lifetime(_part(record, "lifetime"))), loaded_at, policy)[0]
+            return key, transition(ABSENT, Put(value, _lifetime(record, policy)), loaded_at, policy)[0]
         case "stale":
             stale_for, kept_for = _duration(record, "stale_for"), _duration(record, "kept_for")
             if stale_for > kept_for:
@@ -122,13 +122,14 @@ def _entry_of(record: Any, now: int, older: int | None, wall: float, policy: Pol
             raise _Unreadable(f'it has state={shown(unknown)}, give "fresh" or "stale"')
 
 
-def _lifetime(plain: object) -> Lifetime:
+def _lifetime(record: Mapping[str, Any], policy: Policy) -> Lifetime:
+    plain = _part(record, "lifetime")
     if not isinstance(plain, Mapping):
         raise _Unreadable(f"it has lifetime={shown(plain)}, give the durations by their names")
     lifetime = Lifetime(*(_duration(plain, name) for name in _DURATIONS))
     if lifetime.early_refresh > lifetime.ttl:
         raise _Unreadable("it has early_refresh > ttl, which is no earlier")
-    return lifetime
+    return policy.lifetime if lifetime == policy.lifetime else lifetime  # shared, as by all values that are loaded
 
 
 def _part(record: Mapping[str, Any], name: str) -> Any:

@@ -13,6 +13,7 @@ import pytest
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     Entry,
+    Fresh,
     Keyspace,
     Loaded,
     Policy,
@@ -157,3 +158,12 @@ def test_bad_older_by_is_named(older_by: Any) -> None:
     """As any duration."""
     with pytest.raises(PolicyError, match=r"older_by=.* is not accepted: give a number of seconds >= 0"):
         entries_of([], 0, older_by, DUMPED_AT, POLICY, repr)
+
+
+def test_restored_values_share_the_policys_lifetime() -> None:
+    """As loaded ones do: a million of them have one object for it."""
+    here, elsewhere = read(dumped()), read(dumped(Loaded("value", ttl=61)))
+    assert isinstance(here, Fresh)
+    assert here.lifetime is POLICY.lifetime
+    assert isinstance(elsewhere, Fresh)
+    assert elsewhere.lifetime.ttl == 61 * SECOND
