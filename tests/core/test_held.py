@@ -19,6 +19,7 @@ from herdless_core import (
     Settle,
     Stale,
     Step,
+    Value,
     entries_of,
     record_of,
     reply_of,
@@ -158,3 +159,15 @@ def test_restored_value_goes_when_it_is_of_no_use_any_more() -> None:
     for key in range(100, 120):
         other.put(key, key, 2 * SECOND)
     assert sorted(other) == list(range(100, 120))
+
+
+def test_answer_is_fresh_as_long_as_its_own_life_and_no_other() -> None:
+    """The same object may have been put again since: its new life is not that of what was answered."""
+    cache = Keyspace[str](Policy(ttl=10))
+    cache.put("k", None, 0)
+    answered = cache.peek("k", 4 * SECOND)
+    assert isinstance(answered, Value)
+    assert cache.fresh_for("k", answered, 4 * SECOND) == 6 * SECOND
+    cache.put("k", None, 4 * SECOND)
+    assert cache.fresh_for("k", answered, 4 * SECOND) == 0
+    assert cache.fresh_for("unknown", answered, 4 * SECOND) == 0
