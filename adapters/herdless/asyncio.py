@@ -51,9 +51,9 @@ class Cache(AsyncioLoads[K, V]):
     options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, max_loads, clock, observe,
         finish_unwatched, show_key: see `CacheOptions`.
 
-    Look up by `get`, `lookup` and `peek`; change by `put`, `invalidate`, `expire`, `refresh` and `clear`; wait for
-    loads by `settled`; end by `close` or `async with`, which opens it again. Raises PolicyError for an argument out of
-    its range.
+    Look up by `get`, `lookup` and `peek`; change by `put`, `invalidate`, `invalidate_tag`, `expire`, `refresh` and
+    `clear`; wait for loads by `settled`; end by `close` or `async with`, which opens it again. Raises PolicyError for
+    an argument out of its range.
     """
 
     def __init__(

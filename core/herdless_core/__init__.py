@@ -65,12 +65,14 @@ from herdless_core._policy import (
     Policy,
     PolicyOptions,
     after,
+    with_tags,
 )
 from herdless_core._running import RunningLoad
 from herdless_core._shown import ShowKey, Shown, shown
 from herdless_core._states import ABSENT, Absent, Cause, Entry, Evicted, Failure, Flight, Fresh, Pending, Stale
 from herdless_core._stats import Stats
 from herdless_core._steps import Observer
+from herdless_core._tags import tags_named
 
 __all__ = [
     "ABSENT",
@@ -148,6 +150,8 @@ __all__ = [
     "read",
     "reply_of",
     "shown",
+    "tags_named",
     "to_plain",
     "transition",
+    "with_tags",
 ]

@@ -3,7 +3,7 @@
 A keyspace owns the entries of one cache, its generations, its capacity and its counters. It never blocks. Its methods
 come in three kinds, and an adapter calls all of them inside one critical section, in this order:
 
-1. requests of callers: `get`, `put`, `invalidate`, `expire`, `refresh`, `clear`, `peek`;
+1. requests of callers: `get`, `put`, `invalidate`, `invalidate_tags`, `expire`, `refresh`, `clear`, `peek`;
 2. reports about flights, by generation: `load_succeeded`, `load_failed`, `deadline_passed`, `waiter_left`, `restarted`,
    and about what an earlier process left: `restore`, `skip_to`;
 3. questions: `flights`, `stats`, `entry`.
@@ -37,7 +37,7 @@ from collections.abc import Iterator
 from typing import Final, TypeVar, final
 
 from herdless_core._effects import Answer, CancelLoad, Effects, Join, Outcome, StartLoad, Value, reply_of
-from herdless_core._errors import CacheClosed, LoadCancelled, NoLoader, ReentrantLoad
+from herdless_core._errors import LoadCancelled, NoLoader, ReentrantLoad
 from herdless_core._events import (
     DeadlinePassed,
     Event,
@@ -71,15 +71,16 @@ from herdless_core._running import RunningLoad
 from herdless_core._shown import Shown, shown
 from herdless_core._states import ABSENT, Entry
 from herdless_core._stats import Stats
-from herdless_core._steps import Observer, Steps, cancellations_in
+from herdless_core._steps import Observer, cancellations_in
 from herdless_core._store import Store
+from herdless_core._tagged import TaggedSteps, tags_in
 from herdless_core._turns import Turns
 
 K = TypeVar("K")
 
 
 @final
-class Keyspace(Steps[K]):
+class Keyspace(TaggedSteps[K]):
     """The entries of one cache. See the module's docstring for the kinds of methods and the order of their use.
 
     policy: what every entry is kept by; maxsize: how many values are held at most, at least 0, or None for any number;
@@ -88,7 +89,7 @@ class Keyspace(Steps[K]):
     for each load; shown: what stands for a key in messages.
     """
 
-    __slots__ = ("_closed", "_has_loader", "_has_no_short_cut", "_skipped")
+    __slots__ = ("_has_loader", "_has_no_short_cut", "_skipped")
 
     def __init__(
         self,
@@ -103,8 +104,7 @@ class Keyspace(Steps[K]):
     ) -> None:
         room = None if maxsize is None else check_count("maxsize", maxsize, least=0)
         turns = None if max_loads is None else Turns(check_count("max_loads", max_loads, least=1))
-        Steps.__init__(self, policy, Store[K](room, shown), turns, observe, load_type, shown)
-        self._closed = False
+        TaggedSteps.__init__(self, policy, Store[K](room, shown), turns, observe, load_type, shown)
         self._has_loader: Final = has_loader
         self._has_no_short_cut = not has_loader
         self._skipped = 0
@@ -200,7 +200,8 @@ class Keyspace(Steps[K]):
         if isinstance(value, Loaded):
             value.require_kept()
         lifetime = self.policy.lifetime_for(value, luck)
-        return self._request(key, Put(value.value if isinstance(value, Loaded) else value, lifetime), now)
+        event = Put(value.value if isinstance(value, Loaded) else value, lifetime)
+        return self._put(key, event, tags_in(value), now)
 
     def invalidate(self, key: K, now: int) -> Effects:
         """Nobody who asks from now on is answered with what was known or is being loaded."""
@@ -268,7 +269,7 @@ class Keyspace(Steps[K]):
         is_kept = not isinstance(value, Loaded) or value.keep
         lifetime = self.policy.lifetime_for(value, luck) if is_kept else None
         bare = value.value if isinstance(value, Loaded) else value
-        return self._report(generation, LoadSucceeded(generation, bare, lifetime), now)
+        return self._succeed(LoadSucceeded(generation, bare, lifetime), tags_in(value), now)
 
     def fill(self, flight: RunningLoad, value: object, now: int) -> Value | None:
         """The short cut of a load that gave a bare value, stored where there is room: what its waiters are answered
@@ -475,10 +476,6 @@ class Keyspace(Steps[K]):
         self._counters.reset()
 
     # Small things
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise CacheClosed("the cache is closed")
 
     def _get_what_is_there(self, key: K, now: int) -> Effects:
         """The lookup of a caller who has no loader, and would have to start a load."""
