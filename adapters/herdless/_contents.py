@@ -128,9 +128,10 @@ class Contents(Reports[K, F], Generic[K, V, F]):
         cache's own. Those looked up of late come first. herdless_core/_records.py says what a record is.
         """
         dumped_at = time.time()  # before the other clock: a value may seem older than it is, and never younger
-        now, entries = self._look(self._snapshot)
+        (now, entries), labels = self._look(lambda: (self._snapshot(), self._keyspace.labels()))
         held = ((key, value_in(entry, now)) for key, entry in entries)
-        return [record_of(key, entry, now, dumped_at) for key, entry in held if entry is not None]
+        tags = {label.key: label.tags for label in labels.values()} if labels else {}
+        return [record_of(key, entry, now, dumped_at, tags.get(key, ())) for key, entry in held if entry is not None]
 
     def restore(self, records: Iterable[Mapping[str, Any]], *, older_by: Duration | None = None) -> int:
         """Hold again what `dump` gave, here or in another process, each value with its age: how many came back.

@@ -144,7 +144,7 @@ def _sync(calls: Calls | InstanceCalls, cache: Any) -> Callable[..., Any]:
                 if flight is not None:
                     LOADING.set(flight)  # until its end is reported: whoever asks for the key meanwhile is inside of it
                     flight.is_launched = True
-                    if isinstance(key, Call):
+                    if isinstance(key, Call) and flight.key is key:
                         key.arguments = ()
                     value = not_awaitable(function, function(*args, **kwargs))
             except Exception as error:

@@ -220,8 +220,8 @@ class Section(Orders[F], Generic[K, F]):
     def _refuse_inside(self) -> NoReturn:
         raise MisuseError(
             "a lookup was made inside the cache's own lock, and would wait for itself: look up later, and not in a "
-            "finalizer, a signal handler, an observer or a key's __eq__. put, touch, invalidate, expire, refresh and "
-            "clear may be called there"
+            "finalizer, a signal handler, an observer or a key's __eq__. put, touch, invalidate, invalidate_tag, "
+            "expire, refresh and clear may be called there"
         )
 
     # What a lookup does inside

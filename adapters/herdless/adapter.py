@@ -31,7 +31,7 @@ from herdless._fork import survive_forks
 from herdless._loaders import Loader, no_loader, require_loader
 from herdless._lookup import Lookup
 from herdless._observers import Observers, guarded
-from herdless._orders import F
+from herdless._orders import LOOK_AGAIN, F
 from herdless._reports import Reports
 from herdless._section import LOADING, LOGGER, NOTHING, WAITS_FOR_TURN, K
 from herdless_core import (
@@ -46,12 +46,15 @@ from herdless_core import (
     Shown,
     Stats,
     Value,
+    tags_named,
+    with_tags,
 )
 from herdless_core._policy import check_boolean
 
 __all__ = [
     "LOADING",
     "LOGGER",
+    "LOOK_AGAIN",
     "NOTHING",
     "WAITS_FOR_TURN",
     "Answered",
@@ -73,6 +76,9 @@ T = TypeVar("T")
 
 Clock: TypeAlias = Callable[[], int]
 """Tells the time, in integer nanoseconds from any origin."""
+
+MOST_PLACES: Final = 64
+"""So many groups of those who wait for one flight are told apart at most."""
 
 
 class CacheOptions(PolicyOptions, total=False):
@@ -110,10 +116,10 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
     All else: see `CacheOptions`, and `Policy`. Raises PolicyError for an argument that is not accepted.
 
     An adapter writes `_launch`, `_settle`, `_cancel` and `_arm`, and, where it needs them, `_park`, `_equip`,
-    `_require_runtime`, `_look_around`, `_settle_here`, `_settle_dropped` and `_abandon`. Its lookups call `_enter`,
-    park the caller, and answer by `value_of` or `value_of_reply`; a caller who stops waiting is told of by `_left`. Its
-    loads end by `_succeeded`, `_failed` or `_dropped`, its timers by `_deadline_passed`; its `close` begins by
-    `_refuse_more`.
+    `_require_runtime`, `_look_around`, `_settle_here`, `_settle_dropped`, `_tell_apart` and `_abandon`. Its lookups
+    call `_enter`, park the caller, and answer by `value_of` or `value_of_reply`; a caller who stops waiting is told of
+    by `_left`. Its loads end by `_succeeded`, `_failed` or `_dropped`, its timers by `_deadline_passed`; its `close`
+    begins by `_refuse_more`.
     """
 
     def __init__(
@@ -171,10 +177,15 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         outcome = self._look(lambda: self._keyspace.peek(key, self._clock()))
         return outcome.value if isinstance(outcome, Value) else default
 
-    def put(self, key: K, value: V | Loaded[V]) -> None:
-        """Store a value. Callers who wait for a load of the key get it too, and that load is cancelled."""
+    def put(self, key: K, value: V | Loaded[V], *, tags: Iterable[str] = ()) -> None:
+        """Store a value. Callers who wait for a load of the key get it too, and that load is cancelled.
+
+        key: of any hashable type; value: it, or `Loaded(value, ...)`; tags: what it was made from, non-empty strings,
+        beside those of the `Loaded`. Raises PolicyError for tags that are none, and TypeError for an unhashable key.
+        """
         luck = random.random()
-        self._change(lambda now: self._keyspace.put(key, value, now, luck))
+        tagged = with_tags(value, tags)
+        self._change(lambda now: self._keyspace.put(key, tagged, now, luck))
 
     def put_many(self, values: Mapping[K, V | Loaded[V]]) -> None:
         """Store each of these values, one after the other, as by `put`. PolicyError for what is no mapping."""
@@ -194,6 +205,16 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         """Invalidate each of these keys, one after the other. PolicyError where `keys` is a text or no collection."""
         for key in distinct(keys):
             self.invalidate(key)
+
+    def invalidate_tag(self, tag: str, *more: str) -> None:
+        """From now on nobody is served a value that has the tag, or one of several, and was known before, nor what a
+        load in flight will say where that turns out to have it.
+
+        Callers who joined such a load before get its result, and nothing of it is stored; later ones load again. All
+        keys are invalidated in one critical section. Raises PolicyError for what is no string, or an empty one.
+        """
+        tags = tags_named((tag, *more))
+        self._change(lambda now: self._invalidate_tags(tags, now))
 
     def expire(self, key: K) -> None:
         """Make a fresh value stale: it is loaded again at the next lookup and served meanwhile as the policy says."""
@@ -222,6 +243,16 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         self._look(self._keyspace.reset_counters)
         self._hits = 0
 
+    def _invalidate_tags(self, tags: tuple[str, ...], now: int) -> Effects:
+        effects = self._keyspace.invalidate_tags(tags, now)
+        number = self._keyspace.invalidations
+        for flight in list(self._flights.values()):
+            waiters = self._keyspace.waiters(flight.generation) or 0
+            flight.is_joined = waiters != flight.counted and len(flight.places) < MOST_PLACES
+            flight.counted = waiters
+            effects += self._tell_apart(flight, number, now)
+        return effects
+
     def _refresh(self, key: K, now: int, load: Loader | None) -> Effects:
         self._require_runtime()  # again: it may have gone just before the lock, or since this was postponed
         self._look_around(key)
@@ -230,6 +261,20 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         return effects
 
     # For an adapter's lookups
+
+    def _tell_apart(self, flight: F, number: int, now: int) -> Effects:
+        """A tag is invalidated that the flight's value may turn out to have: nobody who joins it from now on may be
+        answered with that, where it has. Inside the lock.
+
+        flight: one in the air; number: that of the invalidation; now: its instant, in nanoseconds.
+
+        Where this is not overridden, nobody joins the flight any more. An adapter that can tell its waiters apart does
+        so where `flight.is_joined`: it adds to `flight.places` where those wait who have joined so far, with the
+        number, and lets later ones wait elsewhere. When the flight is settled, those of `places` for whom it
+        `is_too_old_for(number)`, and the later ones where `outdated_by` is not 0, look up again; all others are
+        answered.
+        """
+        return NOTHING if flight.evicted is not None else self._keyspace.invalidate(flight.key, now)
 
     def _park(self, flight: F, boarded: F | None, place: object, loading: RunningLoad | None) -> Any:
         """See `Section`; where the flight itself is what a caller waits for, there is nothing to do."""

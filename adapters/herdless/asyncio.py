@@ -51,10 +51,10 @@ class Cache(AsyncioLoads[K, V]):
     options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, max_loads, clock, observe,
         finish_unwatched, show_key: see `CacheOptions`.
 
-    Look up by `get`, `lookup` and `peek`; change by `put`, `touch`, `invalidate`, `expire`, `refresh` and `clear`; go
-    over what is held by `keys`, `ttl_of`, `invalidate_where`, `expire_all`, `dump` and `restore`; wait for loads by
-    `settled`; end by `close` or `async with`, which opens it again. Raises PolicyError for an argument out of its
-    range.
+    Look up by `get`, `lookup` and `peek`; change by `put`, `touch`, `invalidate`, `invalidate_tag`, `expire`,
+    `refresh` and `clear`; go over what is held by `keys`, `ttl_of`, `invalidate_where`, `expire_all`, `dump` and
+    `restore`; wait for loads by `settled`; end by `close` or `async with`, which opens it again. Raises PolicyError
+    for an argument out of its range.
     """
 
     def __init__(

@@ -58,7 +58,7 @@ class CacheObject(DurableObject):
     """Whether the value is refreshed, at its early point or at the end of its ttl, though nobody asks for it."""
 
     async def load(self, key: str) -> Any:
-        """The key's value, or `Loaded(value, ttl=...)`: JSON or bytes, or whatever `encode` takes."""
+        """The key's value, or `Loaded(value, ttl=...)`: JSON or bytes, or whatever `encode` takes. Tags are refused."""
         raise NotImplementedError(f"{type(self).__name__} has no `async def load(self, key)`")
 
     def encode(self, value: Any) -> Body:
@@ -176,6 +176,7 @@ class CacheObject(DurableObject):
         loaded = await self.load(self._key)
         if not isinstance(loaded, Loaded):
             return wire.checked(self.encode(loaded))
+        loaded.require_untagged()
         return loaded.with_value(wire.checked(self.encode(loaded.value)))
 
     async def _load_from_owner(self) -> Loaded[Body]:

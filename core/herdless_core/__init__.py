@@ -67,6 +67,7 @@ from herdless_core._policy import (
     Policy,
     PolicyOptions,
     after,
+    with_tags,
 )
 from herdless_core._records import entries_of, record_of
 from herdless_core._running import RunningLoad
@@ -74,6 +75,7 @@ from herdless_core._shown import ShowKey, Shown, shown
 from herdless_core._states import ABSENT, Absent, Cause, Entry, Evicted, Failure, Flight, Fresh, Pending, Stale
 from herdless_core._stats import Stats
 from herdless_core._steps import Observer
+from herdless_core._tags import tags_named
 
 __all__ = [
     "ABSENT",
@@ -153,7 +155,9 @@ __all__ = [
     "record_of",
     "reply_of",
     "shown",
+    "tags_named",
     "to_plain",
     "transition",
     "value_in",
+    "with_tags",
 ]

@@ -4,7 +4,7 @@ A keyspace owns the entries of one cache, its generations, its capacity and its 
 come in three kinds, and an adapter calls all of them inside one critical section, in this order:
 
 1. requests of callers: `get`, `put`, `touch`, `invalidate`, `expire`, `refresh`, `clear`, `peek`, `ttl_of`; for many
-   keys `invalidate_these`, `expire_all`, `restore_all`;
+   keys `invalidate_tags`, `invalidate_these`, `expire_all`, `restore_all`;
 2. reports about flights, by generation: `load_succeeded`, `load_failed`, `deadline_passed`, `waiter_left`, `restarted`,
    and about what an earlier process left: `restore`, `skip_to`;
 3. questions: `flights`, `stats`, `entry`, `snapshot`. They are in `_held.py`, with the requests that load nothing.
@@ -73,6 +73,7 @@ from herdless_core._shown import Shown, shown
 from herdless_core._states import ABSENT, Entry
 from herdless_core._steps import Observer, cancellations_in
 from herdless_core._store import Store
+from herdless_core._tagged import tags_in
 from herdless_core._turns import Turns
 
 K = TypeVar("K")
@@ -197,7 +198,8 @@ class Keyspace(Held[K]):
         if isinstance(value, Loaded):
             value.require_kept()
         lifetime = self.policy.lifetime_for(value, luck)
-        return self._request(key, Put(value.value if isinstance(value, Loaded) else value, lifetime), now)
+        event = Put(value.value if isinstance(value, Loaded) else value, lifetime)
+        return self._put(key, event, tags_in(value), now)
 
     def invalidate(self, key: K, now: int) -> Effects:
         """Nobody who asks from now on is answered with what was known or is being loaded."""
@@ -265,7 +267,7 @@ class Keyspace(Held[K]):
         is_kept = not isinstance(value, Loaded) or value.keep
         lifetime = self.policy.lifetime_for(value, luck) if is_kept else None
         bare = value.value if isinstance(value, Loaded) else value
-        return self._report(generation, LoadSucceeded(generation, bare, lifetime), now)
+        return self._succeed(LoadSucceeded(generation, bare, lifetime), tags_in(value), now)
 
     def fill(self, flight: RunningLoad, value: object, now: int) -> Value | None:
         """The short cut of a load that gave a bare value, stored where there is room: what its waiters are answered

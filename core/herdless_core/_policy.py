@@ -7,12 +7,13 @@ one value: the policy's own, unless the loader answered `Loaded(value, ttl=...)`
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Generic, TypeAlias, TypedDict, TypeGuard, TypeVar, final
 
 from herdless_core._errors import PolicyError, is_memorable
+from herdless_core._tags import tags_of
 
 V = TypeVar("V")
 W = TypeVar("W")
@@ -216,11 +217,14 @@ class Loaded(Generic[V]):
     stale_while_revalidate, stale_if_error: the same.
     keep: False: the value is for those who wait for it, and is not stored; what the cache held before stays what it
         was, and the next lookup that needs a load starts one.
+    tags: what the value was made from, any number of non-empty strings, by which `invalidate_tag` finds it. A tuple
+        afterwards, in the order given, each once.
 
-    Raises PolicyError for a duration that is not one, and for a `keep` that is neither True nor False.
+    Raises PolicyError for a duration that is not one, for a `keep` that is neither True nor False, and for tags that
+    are no collection of non-empty strings: one string alone is none.
     """
 
-    __slots__ = ("keep", "stale_if_error", "stale_while_revalidate", "ttl", "value")
+    __slots__ = ("keep", "stale_if_error", "stale_while_revalidate", "tags", "ttl", "value")
 
     def __init__(
         self,
@@ -230,12 +234,14 @@ class Loaded(Generic[V]):
         stale_while_revalidate: Duration | None = None,
         stale_if_error: Duration | None = None,
         keep: bool = True,
+        tags: Iterable[str] = (),
     ) -> None:
         self.value: Final = value
         self.ttl: Final = _nanoseconds_or_none("ttl", ttl)
         self.stale_while_revalidate: Final = _nanoseconds_or_none("stale_while_revalidate", stale_while_revalidate)
         self.stale_if_error: Final = _nanoseconds_or_none("stale_if_error", stale_if_error)
         self.keep: Final = check_boolean("keep", keep)
+        self.tags: Final = tags_of(tags)
 
     def require_kept(self) -> None:
         """Raise PolicyError where the value is not to be kept: what a caller puts is."""
@@ -244,29 +250,66 @@ class Loaded(Generic[V]):
                 "keep=False is not accepted by put(), which stores a value: it is for what a loader returns"
             )
 
+    def require_untagged(self) -> None:
+        """Raise PolicyError where the value has tags: a Durable Object has one key, and no other's to invalidate."""
+        if self.tags:
+            raise PolicyError(f"tags={self.tags!r} is not accepted by Durable Objects: an object is one key")
+
     def __reduce__(self) -> tuple[object, ...]:
         """By its arguments, as a Policy is."""
-        return _loaded_of, (self.value, self.ttl, self.stale_while_revalidate, self.stale_if_error, self.keep)
+        return _loaded_of, (
+            self.value,
+            self.ttl,
+            self.stale_while_revalidate,
+            self.stale_if_error,
+            self.keep,
+            self.tags,
+        )
 
     def with_value(self, value: W) -> Loaded[W]:
         """Another value, of which all the rest is said as well: one that stands for this one, encoded."""
-        return _loaded_of(value, self.ttl, self.stale_while_revalidate, self.stale_if_error, self.keep)
+        return _loaded_of(value, self.ttl, self.stale_while_revalidate, self.stale_if_error, self.keep, self.tags)
+
+    def with_tags(self, tags: Iterable[str]) -> Loaded[V]:
+        """The same value, which has these tags too, after its own."""
+        return _loaded_of(
+            self.value,
+            self.ttl,
+            self.stale_while_revalidate,
+            self.stale_if_error,
+            self.keep,
+            (*self.tags, *tags_of(tags)),
+        )
 
 
 def _policy_of(options: PolicyOptions) -> Policy:
     return Policy(**options)
 
 
+def with_tags(value: V | Loaded[V], tags: Iterable[str]) -> V | Loaded[V]:
+    """What is to be put, with these tags beside its own; PolicyError where they are no collection of strings."""
+    if isinstance(value, Loaded):
+        return value.with_tags(tags)
+    names = tags_of(tags)
+    return Loaded(value, tags=names) if names else value
+
+
 def _loaded_of(
-    value: V, ttl: int | None, stale_while_revalidate: int | None, stale_if_error: int | None, keep: bool
+    value: V,
+    ttl: int | None,
+    stale_while_revalidate: int | None,
+    stale_if_error: int | None,
+    keep: bool,
+    tags: tuple[str, ...] = (),
 ) -> Loaded[V]:
-    """By the attributes, whose durations are nanoseconds."""
+    """By the attributes, whose durations are nanoseconds. A pickle of before there were tags names none."""
     return Loaded(
         value,
         ttl=_seconds_or_none(ttl),
         stale_while_revalidate=_seconds_or_none(stale_while_revalidate),
         stale_if_error=_seconds_or_none(stale_if_error),
         keep=keep,
+        tags=tags,
     )
 
 

@@ -32,6 +32,8 @@ class RunningLoad:
     """Whether it ended by an error that is an answer."""
     waits_for: tuple[RunningLoad, ...] = ()
     """The loads for which callers inside this one wait just now."""
+    outdated_by: int = 0
+    """The number of the invalidation by a tag since which nobody may be answered with its value; 0: there was none."""
 
     # What an adapter notes
 
@@ -45,6 +47,12 @@ class RunningLoad:
     """Whether somebody runs the load, and will report its end."""
     is_settled: bool = False
     """Whether its waiters were answered."""
+    places: tuple[tuple[int, Any], ...] = ()
+    """Where those wait who joined before an invalidation by a tag, with the number of that: apart from later ones."""
+    counted: int = 0
+    """How many waited at the last invalidation by a tag."""
+    is_joined: bool = False
+    """Whether callers have joined since the one before."""
     failed_unseen: bool = False
     """Whether it failed and no caller was told: of a refresh only the log tells."""
 
@@ -60,6 +68,10 @@ class RunningLoad:
         """The caller's own loader, which is not kept any longer."""
         load, self.own_load = self.own_load, None
         return load
+
+    def is_too_old_for(self, number: int) -> bool:
+        """Whether its value must not be told to those of `places` with this number."""
+        return 0 < self.outdated_by < number
 
     def holds_up(self) -> bool:
         """Whether this load cannot end before the caller does who runs in its context. A runtime in which a context is

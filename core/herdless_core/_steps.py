@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from herdless_core._effects import CancelLoad, Effects
-from herdless_core._errors import TooManyLoads
+from herdless_core._errors import CacheClosed, TooManyLoads
 from herdless_core._events import Event, Evict, Invalidate, LoadFailed, Restarted
 from herdless_core._machine import NO_ANSWER, NOTHING, Step, age, transition
 from herdless_core._policy import LONG_AGO, NANOSECONDS_PER_SECOND, Policy
@@ -32,6 +32,7 @@ class Steps(Generic[K]):
     """The tables of one cache, and the steps that change them; what may be asked of it is `Keyspace`."""
 
     __slots__ = (
+        "_closed",
         "_counters",
         "_is_torn",
         "_load_type",
@@ -79,6 +80,11 @@ class Steps(Generic[K]):
         """Whether a step has begun to change the tables, and has not ended."""
         self.generation = 0
         """The generation of the last flight."""
+        self._closed = False
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise CacheClosed("the cache is closed")
 
     def heal(self) -> None:
         """If a step was broken off: the tables agree again. A flight of which only one of them knows has ended."""

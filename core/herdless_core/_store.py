@@ -32,6 +32,7 @@ from herdless_core._machine import age
 from herdless_core._policy import NEVER
 from herdless_core._shown import Shown, shown
 from herdless_core._states import ABSENT, Entry, Fresh, Pending, Stale
+from herdless_core._tags import Tags
 
 K = TypeVar("K")
 
@@ -68,6 +69,7 @@ class Store(Generic[K]):
         "maxsize",
         "newcomers",
         "size",
+        "tags",
     )
 
     def __init__(self, maxsize: int | None, shown: Shown = shown) -> None:
@@ -95,6 +97,8 @@ class Store(Generic[K]):
         self._strays: Final[dict[int, tuple[K, Entry]]] = {}
         """By generation, what was taken out of a table since its key changed, with a flight that still runs."""
         self.size = 0
+        self.tags: Tags[K] | None = None
+        """The keys by the tags of their values, since the first tag."""
 
     def entry(self, key: K) -> Entry:
         """The key's entry, not aged; Absent when there is none. Raises TypeError for an unhashable key."""
@@ -132,6 +136,8 @@ class Store(Generic[K]):
         self._strays.clear()
         self._reloading.clear()
         self.size = self._voids = 0
+        if self.tags is not None:
+            self.tags.clear()
         for line in self._lines:
             self.leaving.extend(line.passed)
             self.leaving.extend(line.ahead)
@@ -163,7 +169,7 @@ class Store(Generic[K]):
 
     def note(self, key: K, before: Entry, after: Entry, now: int) -> Sequence[K]:
         """Take note of what was placed, AFTER it was. Returns the keys of what has expired: they are to be evicted."""
-        was_due = self._leave(before, after)
+        was_due = self._leave(key, before, after)
         if after.holds_value:
             if not was_due:
                 return self._admit(key, after, now)
@@ -182,6 +188,8 @@ class Store(Generic[K]):
     def admit(self, key: K, before: Entry, newcomer: Fresh, now: int) -> Sequence[K]:
         """`note` of what a first load gave, which a busy cache does most."""
         if before.holds_value or self._reloading:
+            if self.tags is not None:
+                self.tags.drop(key)
             return self.note(key, before, newcomer, now)
         if self._order is None and newcomer.lifetime.ttl >= NEVER:
             self.size += 1
@@ -199,10 +207,12 @@ class Store(Generic[K]):
             self._lines[0].ahead.append(key)
         return expired
 
-    def _leave(self, before: Entry, after: Entry) -> bool:
+    def _leave(self, key: K, before: Entry, after: Entry) -> bool:
         """`before` is counted off; whether it was mentioned."""
         if before.holds_value:
             self.size -= 1
+            if self.tags is not None and not after.holds_value:
+                self.tags.drop(key)
             if not after.holds_value or _value(before) is not _value(after):
                 self.leaving.append(before)
             if self._order is None and not _has_end(before):
@@ -244,6 +254,8 @@ class Store(Generic[K]):
         self._voids = 0
         if self._order is not None:
             self._order.mend()
+        if self.tags is not None:
+            self.tags.keep(self.holds)
 
     # Room
 
@@ -372,6 +384,10 @@ class Store(Generic[K]):
         except Exception:  # noqa: BLE001  # the key's own, of any kind
             return ABSENT
 
+    def holds(self, key: K) -> bool:
+        """Whether a value is found by the key."""
+        return self.find(key).holds_value
+
     def _miss(self, taken_off: Sequence[K], newcomers: Sequence[K] = (), *, is_stuck: bool = False) -> None:
         """Look whether mentions are missing, beside those just taken off and those that are to come: their entries
         cannot be found.
@@ -412,10 +428,12 @@ class Store(Generic[K]):
             for key, entry in lost:
                 was_there = was_there or entry is gone
                 self._lose(key, entry, is_stray=entry is not gone)
+            if lost and self.tags is not None:
+                self.tags.keep(self.holds)
         return was_there
 
     def _lose(self, key: K, entry: Entry, *, is_stray: bool) -> None:
-        self._leave(entry, ABSENT)
+        self._leave(key, entry, ABSENT)
         self.leaving.append(key)
         self.inconsistent = self.inconsistent or type(key)
         if is_stray and entry.flight is not None:

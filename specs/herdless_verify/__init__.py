@@ -27,6 +27,7 @@ The specification lies in specs/, beside this package:
     CacheEntryInv.tla         what it promises
     Reach.tla                 what must be possible, and what is not promised
     Keyspace.tla              what spans keys: generations and room
+    Tags.tla                  one tag across keys: what it invalidates, and who may be told what
     Durable.tla               entries in storage, whose loads may outlive their owner
     Watched.tla               the same, told step by step, and with mistakes
     TraceCacheEntry.tla       whether recorded traces are behaviours of it

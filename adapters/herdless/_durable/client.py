@@ -76,11 +76,12 @@ class CacheClient:
 
     async def put(self, key: str, value: Any) -> None:
         """Store a value, or `Loaded(value, ttl=...)`. Raises, before it is sent, ValueTooLarge for one over 2 MB, and
-        PolicyError for `keep=False`.
+        PolicyError for `keep=False` and for tags.
         """
         durations: tuple[float | None, ...] = (None, None)
         if isinstance(value, Loaded):
             value.require_kept()
+            value.require_untagged()
             durations = (wire.seconds(value.ttl), wire.seconds(value.stale_while_revalidate))
             if value.stale_if_error is not None:
                 durations += (wire.seconds(value.stale_if_error),)
