@@ -104,6 +104,7 @@ class Held(Steps[K]):
                 self._evict(expired, now)  # orders nothing: what has expired has no load that only it would cancel
             self._is_torn = False
             restored.append(key)
+        self._store.reconcile()  # one holding for each of them, where there are holdings
         return restored
 
     # Questions
@@ -166,6 +167,8 @@ class Held(Steps[K]):
             evictions=self._counters.evictions,
             size=self._store.size,
             maxsize=self._store.maxsize,
+            weight=0 if self._holdings is None else self._holdings.total(),
+            maxweight=None if self._holdings is None else self._holdings.maxweight,
             in_flight=len(self.flights),
         )
 

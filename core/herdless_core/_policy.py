@@ -197,7 +197,7 @@ class Policy:
                 stale_while_revalidate = loaded.stale_while_revalidate
             if loaded.stale_if_error is not None:
                 stale_if_error = loaded.stale_if_error
-        elif not self.jitter:
+        if not self.jitter and not (isinstance(loaded, Loaded) and loaded.says_how_long()):
             return lifetime  # shared by all such values: nothing is allocated for it
         if ttl < NEVER:
             ttl -= int(ttl * self.jitter * luck)
@@ -216,11 +216,13 @@ class Loaded(Generic[V]):
     stale_while_revalidate, stale_if_error: the same.
     keep: False: the value is for those who wait for it, and is not stored; what the cache held before stays what it
         was, and the next lookup that needs a load starts one.
+    weight: how much it weighs, an integer >= 1, in a cache with `maxweight`; None: what `weigh` says.
 
-    Raises PolicyError for a duration that is not one, and for a `keep` that is neither True nor False.
+    Raises PolicyError for a duration that is not one, for a `keep` that is neither True nor False, and for a weight
+    that is none.
     """
 
-    __slots__ = ("keep", "stale_if_error", "stale_while_revalidate", "ttl", "value")
+    __slots__ = ("keep", "stale_if_error", "stale_while_revalidate", "ttl", "value", "weight")
 
     def __init__(
         self,
@@ -230,12 +232,18 @@ class Loaded(Generic[V]):
         stale_while_revalidate: Duration | None = None,
         stale_if_error: Duration | None = None,
         keep: bool = True,
+        weight: int | None = None,
     ) -> None:
         self.value: Final = value
         self.ttl: Final = _nanoseconds_or_none("ttl", ttl)
         self.stale_while_revalidate: Final = _nanoseconds_or_none("stale_while_revalidate", stale_while_revalidate)
         self.stale_if_error: Final = _nanoseconds_or_none("stale_if_error", stale_if_error)
         self.keep: Final = check_boolean("keep", keep)
+        self.weight: Final = None if weight is None else check_weight("weight", weight)
+
+    def says_how_long(self) -> bool:
+        """Whether it says anything of how long the value lives."""
+        return not (self.ttl is None and self.stale_while_revalidate is None and self.stale_if_error is None)
 
     def require_kept(self) -> None:
         """Raise PolicyError where the value is not to be kept: what a caller puts is."""
@@ -246,11 +254,22 @@ class Loaded(Generic[V]):
 
     def __reduce__(self) -> tuple[object, ...]:
         """By its arguments, as a Policy is."""
-        return _loaded_of, (self.value, self.ttl, self.stale_while_revalidate, self.stale_if_error, self.keep)
+        return _loaded_of, (
+            self.value,
+            self.ttl,
+            self.stale_while_revalidate,
+            self.stale_if_error,
+            self.keep,
+            self.weight,
+        )
 
     def with_value(self, value: W) -> Loaded[W]:
         """Another value, of which all the rest is said as well: one that stands for this one, encoded."""
-        return _loaded_of(value, self.ttl, self.stale_while_revalidate, self.stale_if_error, self.keep)
+        return _loaded_of(value, self.ttl, self.stale_while_revalidate, self.stale_if_error, self.keep, self.weight)
+
+    def with_weight(self, weighs: int) -> Loaded[V]:
+        """The same value, which weighs so much."""
+        return _loaded_of(self.value, self.ttl, self.stale_while_revalidate, self.stale_if_error, self.keep, weighs)
 
 
 def _policy_of(options: PolicyOptions) -> Policy:
@@ -258,7 +277,12 @@ def _policy_of(options: PolicyOptions) -> Policy:
 
 
 def _loaded_of(
-    value: V, ttl: int | None, stale_while_revalidate: int | None, stale_if_error: int | None, keep: bool
+    value: V,
+    ttl: int | None,
+    stale_while_revalidate: int | None,
+    stale_if_error: int | None,
+    keep: bool,
+    weight: int | None,
 ) -> Loaded[V]:
     """By the attributes, whose durations are nanoseconds."""
     return Loaded(
@@ -267,6 +291,7 @@ def _loaded_of(
         stale_while_revalidate=_seconds_or_none(stale_while_revalidate),
         stale_if_error=_seconds_or_none(stale_if_error),
         keep=keep,
+        weight=weight,
     )
 
 
@@ -292,6 +317,13 @@ def check_count(argument: str, value: object, *, least: int) -> int:
 def check_duration(argument: str, value: object) -> int:
     """The duration in nanoseconds; PolicyError for what is none."""
     return _nanoseconds(argument, value)
+
+
+def check_weight(argument: str, value: object) -> int:
+    """The value if it is an integer of at least 1; PolicyError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise PolicyError(f"{argument}={value!r} is not accepted: give an integer >= 1")
+    return value
 
 
 def _nanoseconds_or_never(argument: str, duration: object) -> int:
