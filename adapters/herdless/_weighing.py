@@ -40,7 +40,11 @@ class Weigher:
         loaded = value if isinstance(value, Loaded) else Loaded(value)
         if not loaded.keep or loaded.weight is not None:
             return loaded
-        weight: object = self._weigh(key, loaded.value)
+        return loaded.with_weight(self.weight_of(key, loaded.value))
+
+    def weight_of(self, key: Any, value: Any) -> int:
+        """What the value of this key weighs. Raises as `weighed` does."""
+        weight: object = self._weigh(key, value)
         if isinstance(weight, bool) or not isinstance(weight, int) or weight < 1:
             if inspect.iscoroutine(weight):
                 weight.close()
@@ -48,7 +52,7 @@ class Weigher:
                 f"weigh={self._weigh!r} is not accepted, it returned {weight!r} for {self._shown(key)}: give a "
                 "function that returns an integer >= 1, not async"
             )
-        return loaded.with_weight(weight)
+        return weight
 
     def weighed_after_load(self, key: Any, value: Any) -> Any:
         """The same of what was loaded. What cannot be weighed is too heavy, and the log tells of it."""

@@ -12,6 +12,7 @@ from typing import TypeVar
 from herdless_core._effects import CancelLoad, Effects, Value
 from herdless_core._errors import CacheClosed
 from herdless_core._events import Event, Expire, Invalidate, Put, Restarted
+from herdless_core._holdings import LEAST, Holding, value_of
 from herdless_core._machine import age, transition
 from herdless_core._policy import NEVER, Loaded, Policy
 from herdless_core._running import RunningLoad
@@ -81,30 +82,34 @@ class Held(Steps[K]):
         fresh = [key for key, entry in self.snapshot() if isinstance(entry, Fresh)]
         return self._step_each(fresh, Expire(), now)
 
-    def restore_all(self, entries: Iterable[tuple[K, Entry]], now: int) -> list[K]:
+    def restore_all(self, entries: Iterable[tuple[K, Entry]], now: int, weights: Sequence[int] = ()) -> list[K]:
         """What another process held is held here, with its age: the keys that came back. What is known here of a key
         stays; what is of no use any more, and what there is no room for, is left out, in the order of `entries`.
 
-        entries: as the clock of this keyspace has them; now: the instant, in nanoseconds.
+        entries: as the clock of this keyspace has them; now: the instant, in nanoseconds; weights: what each of them
+        weighs, where values are weighed.
         """
         self._check_open()
         restored: list[K] = []
-        for key, entry in entries:
+        for index, (key, entry) in enumerate(entries):
             after, effects = transition(entry, Restarted(), now, self.policy)
             known = self._store.entry(key)
             if not after.holds_value or age(known, now).is_reachable:
                 continue
             if known.is_reachable:  # expired, and not swept yet
                 self._evict(key, now)
-            if self._store.is_full():
+            holdings = self._holdings
+            newcomer = None if holdings is None else Holding(key, value_of(after), weights[index] if weights else LEAST)
+            if self._store.is_full() or (holdings is not None and newcomer is not None and not holdings.fits(newcomer)):
                 continue
             self._tell(key, entry, Restarted(), now, after, effects)
             self._is_torn = True
             for expired in self._store.place(key, ABSENT, after, now):
                 self._evict(expired, now)  # orders nothing: what has expired has no load that only it would cancel
+            if holdings is not None and not holdings.note(key, ABSENT, after, newcomer, None):
+                self._store.reconcile()
             self._is_torn = False
             restored.append(key)
-        self._store.reconcile()  # one holding for each of them, where there are holdings
         return restored
 
     # Questions

@@ -81,7 +81,7 @@ class Holdings(Generic[K]):
         """The value that the step brings, if it brings one: a given one, or an error that is to be remembered."""
         if not after.holds_value:
             return None
-        value, incoming = _value(after), self._incoming
+        value, incoming = value_of(after), self._incoming
         is_given = isinstance(event, Put) or (isinstance(event, LoadSucceeded) and event.lifetime is not None)
         if is_given and incoming is not None and incoming.value is value:
             return Holding(key, value, incoming.weight)
@@ -102,7 +102,7 @@ class Holdings(Generic[K]):
 
     def departing(self, key: K, before: Entry, after: Entry, now: int) -> Holding | None:
         """What is about to leave by a step that is not taken yet, its cause said; None where the value stays."""
-        if not before.holds_value or (after.holds_value and _holds(before, _value(after))):
+        if not before.holds_value or (after.holds_value and _holds(before, value_of(after))):
             return None
         holding = self._of(key)
         if holding is not None:
@@ -127,7 +127,7 @@ class Holdings(Generic[K]):
 
     def note(self, key: K, before: Entry, after: Entry, newcomer: Holding | None, departing: Holding | None) -> bool:
         """The step was taken. False where the key leads to no holding, as it should: then `reconcile`."""
-        leaves = before.holds_value and not (after.holds_value and _holds(before, _value(after)))
+        leaves = before.holds_value and not (after.holds_value and _holds(before, value_of(after)))
         if newcomer is None and not leaves:
             return True
         try:
@@ -173,7 +173,7 @@ class Holdings(Generic[K]):
                 self.part(holding, "invalidated")
         for key, entry in entries:
             if entry.holds_value and not _holds_same(kept.get(key), entry):
-                incoming, value = self._incoming, _value(entry)
+                incoming, value = self._incoming, value_of(entry)
                 is_incoming = incoming is not None and incoming.value is value
                 kept[key] = Holding(key, value, incoming.weight if incoming is not None and is_incoming else LEAST)
         self.held = kept
@@ -186,7 +186,7 @@ class Holdings(Generic[K]):
             return None
 
 
-def _value(entry: Entry) -> object:
+def value_of(entry: Entry) -> object:
     return entry.value if isinstance(entry, (Fresh, Stale)) else None
 
 

@@ -158,3 +158,20 @@ def test_decorated_functions_have_the_same_words() -> None:
     for function in (number, number_async):
         assert function.cache.stats().weight == 5
         assert function.cache_info().currsize == 2
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_restored_values_are_weighed_and_told_of(runtime: str) -> None:
+    """A warm start fills no more than the room, and what it brought is closed like all else."""
+    told: list[object] = []
+    options: dict[str, Any] = {"ttl": 60, "maxweight": 10, "weigh": length}
+    before = cache_of(runtime, str.upper, **options)
+    for key in ("aaaa", "bbbb"):
+        before.put(key, key)
+    options["maxweight"] = 7
+    after = cache_of(runtime, str.upper, on_remove=lambda key, *_: told.append(key), **options)
+    assert after.restore(before.dump()) == 1
+    assert after.stats().weight == 4
+    after.clear()
+    assert after.stats().weight == 0
+    assert len(told) == 1
