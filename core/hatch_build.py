@@ -85,8 +85,9 @@ SERIALIZABLE: Final = {"_policy.Policy", "_policy.Loaded"}
 
 JUDGED: Final = {
     "_policy.Policy": {"early_refresh", "jitter", "max_waiters"},
-    "_keyspace.Keyspace": {"maxsize"},
-    "adapter.BaseCache": {"finish_unwatched", "maxsize"},
+    "_policy.Loaded": {"weight"},
+    "_keyspace.Keyspace": {"maxsize", "maxweight"},
+    "adapter.BaseCache": {"finish_unwatched", "maxsize", "maxweight"},
     "threads.Cache": {"timeout"},
     **{f"{runtime}.cached": {"function", "per_instance"} for runtime in ("asyncio", "threads", "trio")},
 }

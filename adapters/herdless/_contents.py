@@ -33,6 +33,7 @@ from herdless_core import (
     record_of,
     value_in,
 )
+from herdless_core._holdings import value_of
 
 V = TypeVar("V")
 """A cache's values, as `K` is its keys."""
@@ -147,9 +148,13 @@ class Contents(Reports[K, F], Generic[K, V, F]):
         wall = time.time()  # after the other clock, as above
         entries = entries_of(records, at, older_by, wall, self._keyspace.policy, self._shown)
         restored: list[K] = []
+        weigher = self._weigher
+        weights = (
+            () if weigher is None else tuple([weigher.weight_of(key, value_of(entry)) for key, entry, _ in entries])
+        )
 
         def restore(now: int) -> Effects:
-            restored.extend(self._keyspace.restore_all(entries, now))
+            restored.extend(self._keyspace.restore_all(entries, now, weights))
             return NOTHING
 
         self._change(restore)

@@ -9,7 +9,8 @@ Rules, of which each has its reason beside the line that keeps it:
 3. An exception may come in between any two instructions. Whatever takes the lock is inside of TWO `try`, and each of
    them mends what was broken off: the outer one also where an interrupt comes into the handler of the inner one.
    tests/interrupts tries every point; tests/runtimes/test_sections.py compares the places that take the lock.
-4. What left the cache is let go last of all: its finalizer may look up the very key that is to be loaded.
+4. What left the cache is let go last of all: its finalizer may look up the very key that is to be loaded, and so may
+   who listens to removals.
 5. The flight that a step has boarded is launched by the thread that took the step, after the lock, but inside of the
    same two `try`: where that is broken off, nobody else would launch it.
 """
@@ -27,6 +28,7 @@ from threading import get_ident
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
 from herdless import _primitives
+from herdless._listener import Listener
 from herdless._loaders import Loader, require_loader
 from herdless._orders import F, Orders
 from herdless._room import FRAMES, give_room_back, require_room
@@ -70,7 +72,9 @@ NOBODY: Final = frozenset({0, WAITS_FOR_TURN})
 class Section(Orders[F], Generic[K, F]):
     """The lock, and every way of being inside it but for the report of a value (`Reports._succeeded`)."""
 
-    def __init__(self, keyspace: Keyspace[K], clock: Callable[[], int], *, has_turns: bool) -> None:
+    def __init__(
+        self, keyspace: Keyspace[K], clock: Callable[[], int], *, has_turns: bool, listener: Listener | None
+    ) -> None:
         # The keyspace makes them of the class alone that it was given.
         flights: dict[int, F] = keyspace.flights  # type: ignore[assignment]
         started: list[F] = keyspace.started  # type: ignore[assignment]  # as above
@@ -78,6 +82,7 @@ class Section(Orders[F], Generic[K, F]):
         Orders.__init__(self, flights, started, ended)
         self._keyspace: Final = keyspace
         self._leaving: Final = keyspace.leaving
+        self._listener: Final = listener
         self._clock: Final = clock
         self._has_turns: Final = has_turns
         self._home: object = None
@@ -142,7 +147,7 @@ class Section(Orders[F], Generic[K, F]):
                 self._mend()
             raise
         if gone:  # not before the launch: a finalizer may look up the very key that is to be loaded
-            gone.clear()  # and not `del`: compiled code lets go of what is not used any more
+            self._let_go(gone)
 
     def _enter(self, key: K, load: Loader | None = None) -> tuple[F | Answer | Refuse, F | None, Any]:
         """Look the key up, as a caller who will wait if it has to: the flight to wait for, or the reply; the flight
@@ -205,7 +210,7 @@ class Section(Orders[F], Generic[K, F]):
                     self._give_room_back(place)
             raise
         if gone:
-            gone.clear()
+            self._let_go(gone)
         return asked, boarded, parked
 
     def _give_room_back(self, place: object) -> None:
@@ -299,11 +304,19 @@ class Section(Orders[F], Generic[K, F]):
             if self._postponed:
                 self._catch_up(launches)
             if self._leaving:
+                if self._listener is not None:
+                    self._listener.take(self._leaving)
                 gone = [*(gone or ()), *self._leaving]
                 self._leaving.clear()
             self._is_entered = False  # what comes in from here on is not postponed any more, but done at once
             if not self._postponed:
                 return gone
+
+    def _let_go(self, gone: list[object]) -> None:
+        """Let go of what left the cache, and tell of it who listens. The last thing, outside of the lock."""
+        gone.clear()  # and not `del`: compiled code lets go of what is not used any more
+        if self._listener is not None:
+            self._listener.tell()
 
     def _catch_up(self, launches: list[F]) -> None:
         others = self._orphans()  # this thread is about to launch them
@@ -370,6 +383,8 @@ class Section(Orders[F], Generic[K, F]):
             self._launch(each)
         if gone:
             gone.clear()
+        if self._listener is not None:
+            self._listener.tell()
 
     def _orphans(self, since: int = 0) -> list[F]:
         """The flights that nobody launches, now that a step was broken off before it said who is to: those of no
@@ -424,6 +439,8 @@ class Section(Orders[F], Generic[K, F]):
         self._started.clear()
         self._ended.clear()
         self._leaving.clear()
+        if self._listener is not None:
+            self._listener.forget()
         self._postponed.clear()
         self._is_entered = False
 

@@ -28,12 +28,14 @@ from herdless._answers import awaitable, not_awaitable, value_of, value_of_reply
 from herdless._bulk import distinct
 from herdless._contents import Answered, Contents, V
 from herdless._fork import survive_forks
+from herdless._listener import OnRemove, listener
 from herdless._loaders import Loader, no_loader, require_loader
 from herdless._lookup import Lookup
 from herdless._observers import Observers, guarded
 from herdless._orders import LOOK_AGAIN, F
 from herdless._reports import Reports
 from herdless._section import LOADING, LOGGER, NOTHING, WAITS_FOR_TURN, K
+from herdless._weighing import Weigh, weigher
 from herdless_core import (
     Effects,
     Keyspace,
@@ -82,10 +84,28 @@ MOST_PLACES: Final = 64
 
 
 class CacheOptions(PolicyOptions, total=False):
-    """The keyword arguments that every cache takes: those of `Policy`, or `policy` itself, and six of its own."""
+    """The keyword arguments that every cache takes: those of `Policy`, or `policy` itself, and nine of its own."""
 
     maxsize: int | None
     """How many values are held at most; None: any number."""
+    maxweight: int | None
+    """How much the values may weigh together, an integer >= 1; None: they are not weighed. One that is heavier than
+    that by itself is not held: those who wait get it, and what was held of its key goes, for it was replaced."""
+    weigh: Weigh | None
+    """With `maxweight`: a function of a key and a value that returns what the value weighs, an integer >= 1. It is
+    called once for each value that is loaded or put, outside of the lock. `Loaded(value, weight=...)` goes before it.
+
+    Where it raises, or returns anything else, `put` raises, and changes nothing; a loaded value is for those who wait,
+    and is not held, as if it were too heavy, and the log tells.
+    """
+    on_remove: OnRemove | None
+    """A function of a key, a value and the cause (`herdless_core.RemovalCause`): "replaced", "expired", "evicted",
+    "invalidated", "closed" or "superseded". Called once for each value that leaves, and for each that a load gave but
+    that was not kept since the load was superseded. Not for errors, nor for `Loaded(value, keep=False)`.
+
+    It is called after the lock, on the thread of whoever made the value leave, so it may call the cache. It is not
+    async. What it raises is logged.
+    """
     max_loads: int | None
     """How many loads run at once at most, those included that are overdue and cannot be cancelled; the next one waits
     for its turn, until its `load_timeout` (TooManyLoads). None: any number. Loads inside of loads take no turn."""
@@ -128,6 +148,9 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         load_type: type[F],
         *,
         maxsize: int | None = None,
+        maxweight: int | None = None,
+        weigh: Weigh | None = None,
+        on_remove: OnRemove | None = None,
         max_loads: int | None = None,
         clock: Clock = monotonic_ns,
         observe: Observers | None = None,
@@ -147,6 +170,8 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         keyspace = Keyspace[K](
             policy or Policy(**options),
             maxsize=maxsize,
+            maxweight=maxweight,
+            tells_removals=on_remove is not None,
             max_loads=max_loads,
             observe=guarded(observe),
             has_loader=load is not None,
@@ -160,6 +185,8 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
             show,
             has_turns=max_loads is not None,
             finishes=check_boolean("finish_unwatched", finish_unwatched),
+            weigher=weigher(weigh, maxweight, show),
+            listener=listener(on_remove, show),
         )
         self._load: Final[Loader] = no_loader if load is None else load
         # Entries, of which only those before their `hit_until` are read here, and these have a value.
@@ -182,10 +209,12 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
 
         key: of any hashable type; value: it, or `Loaded(value, ...)`; tags: what it was made from, non-empty strings,
         beside those of the `Loaded`. Raises PolicyError for tags that are none, and TypeError for an unhashable key.
+        With `maxweight`, a value that is too heavy is not held, and what `weigh` raises is raised.
         """
         luck = random.random()
         tagged = with_tags(value, tags)
-        self._change(lambda now: self._keyspace.put(key, tagged, now, luck))
+        weighed = tagged if self._weigher is None else self._weigher.weighed(key, tagged)
+        self._change(lambda now: self._keyspace.put(key, weighed, now, luck))
 
     def put_many(self, values: Mapping[K, V | Loaded[V]]) -> None:
         """Store each of these values, one after the other, as by `put`. PolicyError for what is no mapping."""

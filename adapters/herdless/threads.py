@@ -64,8 +64,9 @@ class Cache(ThreadsLoads[K, V]):
         cache's own. A bounded one can be filled up by loads that wait for each other.
     around_load: called without arguments for a context manager, inside which every load runs that no caller runs
         itself: what a framework does around a request has to be done there too.
-    options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, max_loads, clock, observe,
-        finish_unwatched, show_key: see `CacheOptions`. `max_loads` is 128 unless given; None: no limit.
+    options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, maxweight, weigh, on_remove,
+        max_loads, clock, observe, finish_unwatched, show_key: see `CacheOptions`. `max_loads` is 128 unless
+        given; None: no limit.
 
     Look up by `get`, `lookup` and `peek`; change by `put`, `touch`, `invalidate`, `invalidate_tag`, `expire`,
     `refresh` and `clear`; go over what is held by `keys`, `ttl_of`, `invalidate_where`, `expire_all`, `dump` and

@@ -46,8 +46,8 @@ class Cache(TrioLoads[K, V]):
         call. What the mapping leaves out raises KeyError, for that key alone.
     batch_size: so many keys at most in one call of `load_many`; 100 unless given.
     checkpoint: when a hit is a trio checkpoint: "fair", "always" or "never".
-    options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, max_loads, clock, observe,
-        finish_unwatched, show_key: see `CacheOptions`.
+    options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, maxweight, weigh, on_remove,
+        max_loads, clock, observe, finish_unwatched, show_key: see `CacheOptions`.
 
     Look up by `get`, `lookup` and `peek`; change by `put`, `touch`, `invalidate`, `invalidate_tag`, `expire`,
     `refresh` and `clear`; go over what is held by `keys`, `ttl_of`, `invalidate_where`, `expire_all`, `dump` and

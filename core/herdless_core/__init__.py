@@ -54,6 +54,7 @@ from herdless_core._events import (
     WaiterLeft,
 )
 from herdless_core._held import value_in
+from herdless_core._holdings import Holding, RemovalCause
 from herdless_core._keyspace import Keyspace
 from herdless_core._machine import Step, age, peek, read, transition
 from herdless_core._plain import MAX_MESSAGE_CHARACTERS, Plain, describe, from_plain, to_plain
@@ -103,6 +104,7 @@ __all__ = [
     "Fresh",
     "Get",
     "HerdlessError",
+    "Holding",
     "Invalidate",
     "Join",
     "Keyspace",
@@ -128,6 +130,7 @@ __all__ = [
     "Refresh",
     "Refuse",
     "RemoteLoadError",
+    "RemovalCause",
     "Reply",
     "Report",
     "Request",

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from herdless_core._effects import CancelLoad, Effects, Value
 from herdless_core._events import Event, Expire, Invalidate, Put, Restarted
+from herdless_core._holdings import LEAST, Holding, value_of
 from herdless_core._machine import age, transition
 from herdless_core._policy import NEVER, Loaded, Policy
 from herdless_core._running import RunningLoad
@@ -82,23 +83,29 @@ class Held(TaggedSteps[K]):
         fresh = [key for key, entry in self.snapshot() if isinstance(entry, Fresh)]
         return self._step_each(fresh, Expire(), now)
 
-    def restore_all(self, entries: Iterable[tuple[K, Entry, tuple[str, ...]]], now: int) -> list[K]:
+    def restore_all(
+        self, entries: Iterable[tuple[K, Entry, tuple[str, ...]]], now: int, weights: Sequence[int] = ()
+    ) -> list[K]:
         """What another process held is held here, with its age: the keys that came back. What is known here of a key
         stays; what is of no use any more, and what there is no room for, is left out, in the order of `entries`.
 
         entries: as the clock of this keyspace has them, each with its key and its tags; now: the instant, in
-        nanoseconds.
+        nanoseconds; weights: what each of them weighs, where values are weighed.
         """
         self._check_open()
         restored: list[K] = []
-        for key, entry, tags in entries:
+        for number, (key, entry, tags) in enumerate(entries):
             after, effects = transition(entry, Restarted(), now, self.policy)
             known = self._store.entry(key)
             if not after.holds_value or age(known, now).is_reachable:
                 continue
             if known.is_reachable:  # expired, and not swept yet
                 self._evict(key, now)
-            if self._store.is_full():
+            holdings = self._holdings
+            newcomer = (
+                None if holdings is None else Holding(key, value_of(after), weights[number] if weights else LEAST)
+            )
+            if self._store.is_full() or (holdings is not None and newcomer is not None and not holdings.fits(newcomer)):
                 continue
             self._tell(key, entry, Restarted(), now, after, effects)
             self._is_torn = True
@@ -107,6 +114,8 @@ class Held(TaggedSteps[K]):
                 index.widen(key, tags)
             for expired in self._store.place(key, ABSENT, after, now):
                 self._evict(expired, now)  # orders nothing: what has expired has no load that only it would cancel
+            if holdings is not None and not holdings.note(key, ABSENT, after, newcomer, None):
+                self._store.reconcile()
             self._is_torn = False
             restored.append(key)
         return restored
@@ -176,6 +185,8 @@ class Held(TaggedSteps[K]):
             evictions=self._counters.evictions,
             size=self._store.size,
             maxsize=self._store.maxsize,
+            weight=0 if self._holdings is None else self._holdings.total(),
+            maxweight=None if self._holdings is None else self._holdings.maxweight,
             in_flight=len(self.flights),
         )
 

@@ -71,7 +71,7 @@ from herdless_core._reentrancy import begin_wait, end_wait
 from herdless_core._running import RunningLoad
 from herdless_core._shown import Shown, shown
 from herdless_core._states import ABSENT, Entry
-from herdless_core._steps import Observer, cancellations_in
+from herdless_core._steps import Observer
 from herdless_core._store import Store
 from herdless_core._tagged import tags_in
 from herdless_core._turns import Turns
@@ -84,9 +84,10 @@ class Keyspace(Held[K]):
     """The entries of one cache. See the module's docstring for the kinds of methods and the order of their use.
 
     policy: what every entry is kept by; maxsize: how many values are held at most, at least 0, or None for any number;
-    max_loads: how many loads run at once at most, at least 1, or None for any number; observe: told of every step;
-    has_loader: whether there is a loader for lookups that bring none; load_type: the class of which a record is made
-    for each load; shown: what stands for a key in messages.
+    maxweight: how much they weigh together at most, at least 1, or None: not weighed; tells_removals: whether each
+    value that leaves is in `leaving` as a `Holding`; max_loads: how many loads run at once at most, at least 1, or None
+    for any number; observe: told of every step; has_loader: whether there is a loader for lookups that bring none;
+    load_type: the class of which a record is made for each load; shown: what stands for a key in messages.
     """
 
     __slots__ = ("_has_loader", "_has_no_short_cut")
@@ -96,6 +97,8 @@ class Keyspace(Held[K]):
         policy: Policy,
         *,
         maxsize: int | None = None,
+        maxweight: int | None = None,
+        tells_removals: bool = False,
         max_loads: int | None = None,
         observe: Observer | None = None,
         has_loader: bool = True,
@@ -103,8 +106,10 @@ class Keyspace(Held[K]):
         shown: Shown = shown,
     ) -> None:
         room = None if maxsize is None else check_count("maxsize", maxsize, least=0)
+        weight = None if maxweight is None else check_count("maxweight", maxweight, least=1)
         turns = None if max_loads is None else Turns(check_count("max_loads", max_loads, least=1))
-        Held.__init__(self, policy, Store[K](room, shown), turns, observe, load_type, shown)
+        store = Store[K](room, shown, maxweight=weight, tells_removals=tells_removals)
+        Held.__init__(self, policy, store, turns, observe, load_type, shown)
         self._has_loader: Final = has_loader
         self._has_no_short_cut = not has_loader
 
@@ -197,8 +202,7 @@ class Keyspace(Held[K]):
         """
         if isinstance(value, Loaded):
             value.require_kept()
-        lifetime = self.policy.lifetime_for(value, luck)
-        event = Put(value.value if isinstance(value, Loaded) else value, lifetime)
+        event = Put(value.value if isinstance(value, Loaded) else value, self._lifetime_of(value, luck))
         return self._put(key, event, tags_in(value), now)
 
     def invalidate(self, key: K, now: int) -> Effects:
@@ -222,19 +226,13 @@ class Keyspace(Held[K]):
     def clear(self, now: int) -> Effects:
         """Every key is invalidated, those being loaded included."""
         self._check_open()
-        effects: list[CancelLoad] = []
-        event = Invalidate()
-        self._is_torn = True
-        for key, before in self._store.take_all():
-            effects += cancellations_in(self._take_out(key, before, event, now))
-        self._is_torn = False
-        return tuple(effects)
+        return self._remove_all(now, "invalidated")
 
     def close(self, now: int) -> Effects:
         """Everything is removed, and every later request raises CacheClosed. Flights with waiters are still to be
         answered.
         """
-        effects = NOTHING if self._closed else self.clear(now)
+        effects = NOTHING if self._closed else self._remove_all(now, "closed")
         self._closed = self._has_no_short_cut = True
         return effects
 
@@ -265,7 +263,7 @@ class Keyspace(Held[K]):
         nanoseconds; luck: the random number for the jitter, 0 <= luck < 1.
         """
         is_kept = not isinstance(value, Loaded) or value.keep
-        lifetime = self.policy.lifetime_for(value, luck) if is_kept else None
+        lifetime = self._lifetime_of(value, luck) if is_kept else None
         bare = value.value if isinstance(value, Loaded) else value
         return self._succeed(LoadSucceeded(generation, bare, lifetime), tags_in(value), now)
 
@@ -276,7 +274,7 @@ class Keyspace(Held[K]):
         flight: the load; value: what it returned; now: the instant, in nanoseconds.
         """
         policy = self.policy
-        if flight.has_ended or policy.jitter or isinstance(value, Loaded):
+        if flight.has_ended or self._fills_at_length or isinstance(value, Loaded):
             return None
         key, table = flight.key, self.hot
         try:

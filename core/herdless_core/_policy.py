@@ -198,7 +198,7 @@ class Policy:
                 stale_while_revalidate = loaded.stale_while_revalidate
             if loaded.stale_if_error is not None:
                 stale_if_error = loaded.stale_if_error
-        elif not self.jitter:
+        if not self.jitter and not (isinstance(loaded, Loaded) and loaded.says_how_long()):
             return lifetime  # shared by all such values: nothing is allocated for it
         if ttl < NEVER:
             ttl -= int(ttl * self.jitter * luck)
@@ -219,12 +219,13 @@ class Loaded(Generic[V]):
         was, and the next lookup that needs a load starts one.
     tags: what the value was made from, any number of non-empty strings, by which `invalidate_tag` finds it. A tuple
         afterwards, in the order given, each once.
+    weight: how much it weighs, an integer >= 1, in a cache with `maxweight`; None: what `weigh` says.
 
-    Raises PolicyError for a duration that is not one, for a `keep` that is neither True nor False, and for tags that
-    are no collection of non-empty strings: one string alone is none.
+    Raises PolicyError for a duration that is not one, for a `keep` that is neither True nor False, for a weight that is
+    none, and for tags that are no collection of non-empty strings: one string alone is none.
     """
 
-    __slots__ = ("keep", "stale_if_error", "stale_while_revalidate", "tags", "ttl", "value")
+    __slots__ = ("keep", "stale_if_error", "stale_while_revalidate", "tags", "ttl", "value", "weight")
 
     def __init__(
         self,
@@ -235,6 +236,7 @@ class Loaded(Generic[V]):
         stale_if_error: Duration | None = None,
         keep: bool = True,
         tags: Iterable[str] = (),
+        weight: int | None = None,
     ) -> None:
         self.value: Final = value
         self.ttl: Final = _nanoseconds_or_none("ttl", ttl)
@@ -242,6 +244,11 @@ class Loaded(Generic[V]):
         self.stale_if_error: Final = _nanoseconds_or_none("stale_if_error", stale_if_error)
         self.keep: Final = check_boolean("keep", keep)
         self.tags: Final = tags_of(tags)
+        self.weight: Final = None if weight is None else check_weight("weight", weight)
+
+    def says_how_long(self) -> bool:
+        """Whether it says anything of how long the value lives."""
+        return not (self.ttl is None and self.stale_while_revalidate is None and self.stale_if_error is None)
 
     def require_kept(self) -> None:
         """Raise PolicyError where the value is not to be kept: what a caller puts is."""
@@ -264,22 +271,23 @@ class Loaded(Generic[V]):
             self.stale_if_error,
             self.keep,
             self.tags,
+            self.weight,
         )
 
     def with_value(self, value: W) -> Loaded[W]:
         """Another value, of which all the rest is said as well: one that stands for this one, encoded."""
-        return _loaded_of(value, self.ttl, self.stale_while_revalidate, self.stale_if_error, self.keep, self.tags)
+        return self._but(value, self.tags, self.weight)
 
     def with_tags(self, tags: Iterable[str]) -> Loaded[V]:
         """The same value, which has these tags too, after its own."""
-        return _loaded_of(
-            self.value,
-            self.ttl,
-            self.stale_while_revalidate,
-            self.stale_if_error,
-            self.keep,
-            (*self.tags, *tags_of(tags)),
-        )
+        return self._but(self.value, (*self.tags, *tags_of(tags)), self.weight)
+
+    def with_weight(self, weighs: int) -> Loaded[V]:
+        """The same value, which weighs so much."""
+        return self._but(self.value, self.tags, weighs)
+
+    def _but(self, value: W, tags: tuple[str, ...], weight: int | None) -> Loaded[W]:
+        return _loaded_of(value, self.ttl, self.stale_while_revalidate, self.stale_if_error, self.keep, tags, weight)
 
 
 def _policy_of(options: PolicyOptions) -> Policy:
@@ -301,6 +309,7 @@ def _loaded_of(
     stale_if_error: int | None,
     keep: bool,
     tags: tuple[str, ...] = (),
+    weight: int | None = None,
 ) -> Loaded[V]:
     """By the attributes, whose durations are nanoseconds. A pickle of before there were tags names none."""
     return Loaded(
@@ -310,6 +319,7 @@ def _loaded_of(
         stale_if_error=_seconds_or_none(stale_if_error),
         keep=keep,
         tags=tags,
+        weight=weight,
     )
 
 
@@ -335,6 +345,13 @@ def check_count(argument: str, value: object, *, least: int) -> int:
 def check_duration(argument: str, value: object) -> int:
     """The duration in nanoseconds; PolicyError for what is none."""
     return _nanoseconds(argument, value)
+
+
+def check_weight(argument: str, value: object) -> int:
+    """The value if it is an integer of at least 1; PolicyError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise PolicyError(f"{argument}={value!r} is not accepted: give an integer >= 1")
+    return value
 
 
 def _nanoseconds_or_never(argument: str, duration: object) -> int:

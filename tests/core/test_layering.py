@@ -52,11 +52,13 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless": Row({CORE}),
     "herdless._lookup": Row(frozenset()),
     "herdless._fork": Row(frozenset()),
+    "herdless._listener": Row({CORE}, {"threading"}),
     "herdless._observers": Row({CORE}),
     "herdless._room": Row(frozenset()),
     "herdless._log": Row({CORE}),
     "herdless._daemons": Row(frozenset(), {"threading"}),
     "herdless._primitives": Row({"herdless._daemons"}, {"threading"}),
+    "herdless._weighing": Row({CORE}),
     "herdless._workers": Row({"herdless._daemons", "herdless._primitives"}, {"threading"}),
     "herdless._awaiting": Row(frozenset(), {"asyncio"}),
     "herdless._loop_thread": Row({"herdless._daemons", "herdless._primitives"}, {"asyncio"}),
@@ -66,9 +68,27 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless._loaders": Row({CORE}),
     "herdless._bulk": Row({CORE, "herdless._answers", "herdless._loaders"}),
     "herdless._section": Row(
-        {CORE, "herdless._loaders", "herdless._orders", "herdless._primitives", "herdless._room"}, {"threading"}
+        {
+            CORE,
+            "herdless._listener",
+            "herdless._loaders",
+            "herdless._orders",
+            "herdless._primitives",
+            "herdless._room",
+        },
+        {"threading"},
     ),
-    "herdless._reports": Row({CORE, "herdless._answers", "herdless._log", "herdless._orders", "herdless._section"}),
+    "herdless._reports": Row(
+        {
+            CORE,
+            "herdless._answers",
+            "herdless._listener",
+            "herdless._log",
+            "herdless._orders",
+            "herdless._section",
+            "herdless._weighing",
+        }
+    ),
     "herdless._contents": Row({CORE, "herdless._lookup", "herdless._orders", "herdless._reports", "herdless._section"}),
     ADAPTER: Row(
         {
@@ -78,11 +98,13 @@ TABLE: Final[Mapping[str, Row]] = {
             "herdless._contents",
             "herdless._fork",
             "herdless._loaders",
+            "herdless._listener",
             "herdless._lookup",
             "herdless._observers",
             "herdless._orders",
             "herdless._reports",
             "herdless._section",
+            "herdless._weighing",
         }
     ),
     "herdless._decorated": Row({CORE, "herdless._lookup"}),

@@ -116,7 +116,11 @@ class CacheClient:
     async def stats(self, key: str) -> Stats:
         """What the key's object and its readers have done since each of them last started, added up."""
         replies = await self._call_all((self._owner(key), *self._readers(key)), "stats")
-        return Stats(**{name: sum(reply[name] for reply in replies) for name in replies[0]})
+        first = replies[0]  # what has no bound in one object has none in the others
+        added: dict[str, Any] = {
+            name: None if first[name] is None else sum(reply[name] for reply in replies) for name in first
+        }
+        return Stats(**added)
 
     def _owner(self, key: str) -> str:
         return wire.object_name(key, replicas=self._replicas)
