@@ -54,6 +54,11 @@ def test_random_priorities_are_right() -> None:
     sample(partial(run_scene, scenes.everything), seeds=range(times(100)), switches=3)
 
 
-def test_schedules_by_lines_are_right() -> None:
+@pytest.mark.parametrize(
+    "play",
+    [scenes.a_removal, scenes.three_callers, scenes.two_callers_who_ask_again],
+    ids=lambda play: play.__name__,
+)
+def test_schedules_by_lines_are_right(play: Play) -> None:
     """A switch before any line of the adapter, so that what is read without the lock is read at any moment."""
-    sample(partial(run_scene, scenes.a_removal, lines_of=ADAPTER), seeds=range(times(50)), switches=2)
+    sample(partial(run_scene, play, lines_of=ADAPTER), seeds=range(times(50)), switches=2)
