@@ -193,6 +193,7 @@ TABLE: Final[Mapping[str, Row]] = {
             CORE,
             "herdless_verify.crosshair",
             "herdless_verify.exploration",
+            "herdless_verify.files",
             "herdless_verify.mistakes",
             "herdless_verify.tlc",
         },

@@ -10,7 +10,6 @@ import pytest
 from herdless.adapter import LOADING, BaseCache, RunningLoad, value_of
 from herdless_core import NEVER, Failure, Outcome, Value
 
-
 T = TypeVar("T")
 
 

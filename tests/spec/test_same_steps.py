@@ -12,15 +12,13 @@ from herdless_core import Policy
 from herdless_verify.checkers.findings import POLICIES
 from herdless_verify.exploration.search import Exploration, bounds_of, explore
 from herdless_verify.exploration.world import Machine, Outline
-from herdless_verify.mistakes import load_edits, load_mutants
+from herdless_verify.mistakes import load_edits, machine_edits
 from herdless_verify.tlc.watched import Watched, differences, watch, watched_run
 
 SHORT_CUT: Final = "the short cut joins a flight past its deadline"
 """Of which the graph knows nothing: the exploration compares the short cuts with the steps."""
 
-EDITS: Final[Mapping[str, Machine]] = {edit.name: edit.machine() for edit in load_edits()} | {
-    mutant.name: mutant.machine() for mutant in load_mutants()
-}
+EDITS: Final[Mapping[str, Machine]] = {edit.name: edit.machine() for edit in (*load_edits(), *machine_edits().values())}
 
 
 @cache
