@@ -94,7 +94,7 @@ class Checkers:
         run = self._runs[mutant.spec_run]
         with tempfile.TemporaryDirectory(prefix="herdless-mutant-") as private:
             mutant.specification(Path(private))
-            output = run_tlc(run, folder=Path(private))
+            output = run_tlc(run, folder=Path(private), timeout=edits.SECONDS)
         return complaint(run, output).removesuffix(" is refuted") if output.status != 0 else ""
 
 
