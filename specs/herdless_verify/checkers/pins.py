@@ -31,7 +31,7 @@ FORMULAS: Final = 27
 LIVE_FORMULAS: Final = 2
 """What it judges of whole behaviours, unless in a hurry."""
 
-CONTRACTS: Final = 36
+CONTRACTS: Final = 44
 """What CrossHair confirms, unless in a hurry."""
 
 QUICK_CONTRACTS: Final = 6

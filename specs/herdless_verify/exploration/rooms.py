@@ -11,6 +11,7 @@ A keyspace cannot be copied, so each state is come to anew, by the moves that le
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
@@ -47,7 +48,12 @@ class Rooms:
 
     def policy(self) -> Policy:
         """By which a value is kept, and may be looked up in vain."""
-        return Policy(ttl=0, stale_if_error=math.inf, refresh_backoff=0, max_waiters=self.max_waiters)
+        return _policy(self.max_waiters)
+
+
+@functools.cache
+def _policy(max_waiters: int) -> Policy:
+    return Policy(ttl=0, stale_if_error=math.inf, refresh_backoff=0, max_waiters=max_waiters)
 
 
 @final
