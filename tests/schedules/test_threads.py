@@ -43,6 +43,11 @@ def test_every_schedule_is_right(play: Play, options: dict[str, Any], bound: int
     assert explore(partial(run_scene, play, **options), bound=bound) >= at_least
 
 
+def test_every_schedule_by_lines_is_right() -> None:
+    """Two callers, and one switch before any line of the adapter."""
+    assert explore(partial(run_scene, scenes.two_callers, lines_of=ADAPTER), bound=within(1)) >= 300
+
+
 @pytest.mark.parametrize("options", [{}, {"load_timeout": 1}, {"maxsize": 0}], ids=str)
 def test_random_schedules_are_right(options: dict[str, Any]) -> None:
     """Where there are too many schedules to run all, each switch is random."""
@@ -61,4 +66,4 @@ def test_random_priorities_are_right() -> None:
 )
 def test_schedules_by_lines_are_right(play: Play) -> None:
     """A switch before any line of the adapter, so that what is read without the lock is read at any moment."""
-    sample(partial(run_scene, play, lines_of=ADAPTER), seeds=range(times(50)), switches=2)
+    sample(partial(run_scene, play, lines_of=ADAPTER), seeds=range(times(100)), switches=2)
