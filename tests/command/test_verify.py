@@ -138,6 +138,7 @@ def test_a_compiled_machine_is_none_for_symbolic_execution(
     ("arguments", "message"),
     [
         (("--policy", "tll=60"), "--policy tll=60: give fields out of answers, early_refresh, "),
+        (("--policy", "ttl=60,maxsize=9"), "--policy ttl=60,maxsize=9: give fields out of answers, early_refresh, "),
         (("--policy", "ttl=-1"), "--policy ttl=-1: ttl=-1 is not accepted: give None, a number of seconds >= 0"),
         (("--policy", "answers=Nothing"), "--policy answers=Nothing: answers='Nothing' is not accepted: give a class"),
         (("--policy", "ttl"), "--policy ttl: 'ttl' is not FIELD=VALUE"),
