@@ -138,7 +138,7 @@ class Named:
         """What it takes CrossHair, about: half of the processor time, since two contracts are under way at a time."""
         if self.promises == OTHERS:
             return LARGE.get(self.control, 2.5)
-        return 3.0 if self.promises == (TIME_SHIFT,) else 0.5
+        return 3.0 if self.promises == (TIME_SHIFT,) or self.promises in DUTIES.values() else 0.5
 
 
 LARGE: Final = {
