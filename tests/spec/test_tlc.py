@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from typing import TypeAlias
 
 import pytest
 from rich.console import Console
@@ -13,6 +14,7 @@ from herdless_verify.tlc.check import PROCESSES, Result, check, complaint, never
 from herdless_verify.tlc.configurations import Run, load_runs
 from herdless_verify.tlc.counterexample import counterexample
 from herdless_verify.tlc.toolbox import REFUTED, TOO_LONG, Output, run_tlc
+from tests.spec.conftest import Made
 
 RUNS = load_runs()
 
@@ -20,48 +22,28 @@ PARTS = [part for run in RUNS.values() if not run.graph and not run.slow for par
 """Those with a graph are run by test_graph.py."""
 
 
-class Results(Mapping[str, Result]):
-    """What came of each run. Those that the tests of this session ask for by name are made at once, two at a time, and
-    others when they are asked for.
-    """
-
-    def __init__(self, pool: ThreadPoolExecutor, wanted: Iterable[str]) -> None:
-        self._pool = pool
-        self._runs = {part.name: part for part in PARTS}
-        self._results = {name: pool.submit(check, self._runs[name]) for name in wanted}
-
-    def __getitem__(self, name: str) -> Result:
-        if name not in self._results:
-            self._results[name] = self._pool.submit(check, self._runs[name])
-        return self._results[name].result()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._runs)
-
-    def __len__(self) -> int:
-        return len(self._runs)
+Results: TypeAlias = Mapping[str, Future[Result]]
 
 
 @pytest.fixture(scope="module")
 def results(tlc: None, request: pytest.FixtureRequest) -> Iterator[Results]:
-    """All that are asked for."""
-    calls = (item.callspec for item in request.session.items if hasattr(item, "callspec"))
-    names = {call.params["name"] for call in calls if "name" in call.params}
+    """What came of each run; those are made at once that the tests of this session are about."""
+    about = (item.callspec.params.get("name") for item in request.session.items if hasattr(item, "callspec"))
     with ThreadPoolExecutor(PROCESSES) as pool:
-        yield Results(pool, [part.name for part in PARTS if part.name in names])
+        yield Made(pool, check, PARTS, [str(name) for name in about])
 
 
 @pytest.mark.parametrize("name", [part.name for part in PARTS])
 def test_run_comes_out_as_expected(name: str, results: Results) -> None:
     """What is promised holds, what is not is refuted, and the number of states is the pinned one."""
-    assert results[name].complaint == ""
+    assert results[name].result().complaint == ""
 
 
 def test_counterexample_reads_as_a_story(results: Results) -> None:
     """Who breaks the specification sees what happened, in the words of the design, and no dump."""
     console = Console(width=200)
     with console.capture() as capture:
-        console.print(counterexample(results["not_promised.OneLoadInTheAirInv"].output.text))
+        console.print(counterexample(results["not_promised.OneLoadInTheAirInv"].result().output.text))
     shown = capture.get()
     assert "Pending; flight 1, 1 waiting" in shown
     assert "Join 1 as its first waiter" in shown
@@ -70,13 +52,13 @@ def test_counterexample_reads_as_a_story(results: Results) -> None:
 
 def test_a_changed_number_of_states_is_a_complaint(results: Results) -> None:
     """The pins would be decoration if they could not fail."""
-    result = results["durable"]
+    result = results["durable"].result()
     assert "are pinned" in complaint(replace(result.run, distinct=1), result.output)
 
 
 def test_what_must_be_refuted_and_holds_is_a_complaint(results: Results) -> None:
     """A situation that never comes about makes every promise about it empty."""
-    result = results["durable"]
+    result = results["durable"].result()
     assert complaint(replace(result.run, expect="refuted"), result.output) == "holds, but must be refuted"
 
 
@@ -101,7 +83,7 @@ def test_fairness_that_is_weakened_is_found(results: Results) -> None:
     """Where nothing need ever happen nobody need be answered: the formulas of whole behaviours must say so."""
     unfair = parts(RUNS["nothing_need_happen"])
     assert {run.name for run in unfair} == {f"nothing_need_happen.{name}" for name in RUNS["loads_end"].properties}
-    assert all(results[run.name].output.status in REFUTED for run in unfair)
+    assert all(results[run.name].result().output.status in REFUTED for run in unfair)
 
 
 def test_every_run_that_holds_has_its_states_pinned() -> None:
