@@ -34,8 +34,8 @@ UNDONE: Final = (
 )
 """The slips that leave something undone."""
 
-EDITS: Final[Mapping[str, Machine]] = {
-    edit.name: edit.machine() for edit in (*load_edits(), *load_mutants(), *(machine_edits()[name] for name in UNDONE))
+EDITS: Final[Mapping[str, Machine]] = {edit.name: edit.machine() for edit in load_edits()} | {
+    name: machine_edits()[name].machine() for name in (*UNDONE, *(mutant.name for mutant in load_mutants()))
 }
 
 
