@@ -40,6 +40,7 @@ INTERPRETED: Final = {
     "_copies": "it goes through the fields of foreign exceptions, as only Python can",
     "_frames": "compiled code has no frames of which others could be made",
     "invariants": "the checkers read it",
+    "_duties": "a part of these",
     "_plain": "only durable_objects and dumps use it",
     "_records": "a dump is not on the way of a lookup",
     "table": "only checkers and documents read it",

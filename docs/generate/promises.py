@@ -186,7 +186,8 @@ def _predicate(name: str) -> Iterator[str]:
         if name in WITHOUT_PREDICATE:
             yield f"{WITHOUT_PREDICATE[name]}\n"
         return
-    yield "In [invariants.py](../../core/herdless_core/invariants.py):\n"
+    file = Path(inspect.getfile(judge)).name
+    yield f"In [{file}](../../core/herdless_core/{file}):\n"
     yield f"```python quoted\n{inspect.getsource(judge).rstrip()}\n```\n"
     if name in OVER_STEPS:
         yield "Over several steps, in [search.py](../../specs/herdless_verify/exploration/search.py):\n"

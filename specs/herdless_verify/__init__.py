@@ -18,7 +18,8 @@ serves the commands `herdless verify`, `herdless soak` and `herdless trace --tlc
     mutants        which checker finds which mistake
     soak           the three runtimes under load and faults
     command        the subcommands
-    diagram        the moves of an entry, as a picture and as an oracle
+    diagram        the moves of an entry, as a picture
+    oracle         what becomes of an entry, by the design's own table
     files          where the `.tla` and `.toml` files are
 
 The specification lies in specs/, beside this package:

