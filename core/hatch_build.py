@@ -33,7 +33,8 @@ ROOMS: Final = {"herdless_core": "core", "herdless": "adapters"}
 
 INTERPRETED: Final = {
     "__init__": "nothing runs in it but imports",
-    "__main__": "the command is not on the way of a lookup, nor are `testing` and `trace`",
+    "__main__": "the command is not on the way of a lookup, nor are `instrument`, `testing` and `trace`",
+    "instrument": "see above",
     "testing": "see above",
     "trace": "see above",
     "durable_objects": "it runs in Pyodide, which has no compiled wheel",
@@ -57,6 +58,7 @@ INTERPRETED: Final = {
     "_instances": "mypyc has no class derived from weakref.ref or dict",
     "_methods": "mypyc has no class derived from partial",
     "_words": "they hang on interpreted functions",
+    "_known": "the same",
     "_room": "what is compiled takes no frame of Python's",
     "_log": "it works after failures",
     "_lookup": "mypyc has no generic dataclass",

@@ -21,25 +21,27 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping
-from time import monotonic_ns
 from typing import Any, Final, Generic, TypeAlias, TypeVar, Unpack
 
 from herdless._answers import awaitable, not_awaitable, value_of, value_of_reply
 from herdless._bulk import distinct
 from herdless._contents import Answered, Contents, V
 from herdless._fork import survive_forks
+from herdless._known import check_name, make_known, standard_clock
 from herdless._listener import OnRemove, listener
 from herdless._loaders import Loader, no_loader, require_loader
+from herdless._log import LOGGER, Log
 from herdless._lookup import Lookup
-from herdless._observers import Observers, guarded
+from herdless._observers import Guarded, Observers, guarded
 from herdless._orders import LOOK_AGAIN, F
 from herdless._reports import Reports
-from herdless._section import LOADING, LOGGER, NOTHING, WAITS_FOR_TURN, K
+from herdless._section import LOADING, NOTHING, WAITS_FOR_TURN, K
 from herdless._weighing import Weigh, weigher
 from herdless_core import (
     Effects,
     Keyspace,
     Loaded,
+    Observer,
     Policy,
     PolicyError,
     PolicyOptions,
@@ -124,6 +126,9 @@ class CacheOptions(PolicyOptions, total=False):
     """A function from a key to the text that stands for it in logs and in messages of errors; by default
     `repr`. The text is shortened, and where the function fails the key's type takes its place.
     """
+    name: str | None
+    """What the cache is called in logs, whose logger is then `herdless.NAME`, and in metrics; by default it has no
+    name. Several caches may have one."""
     policy: Policy | None
 
 
@@ -152,10 +157,11 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         weigh: Weigh | None = None,
         on_remove: OnRemove | None = None,
         max_loads: int | None = None,
-        clock: Clock = monotonic_ns,
+        clock: Clock | None = None,
         observe: Observers | None = None,
         finish_unwatched: bool = False,
         show_key: ShowKey = repr,
+        name: str | None = None,
         policy: Policy | None = None,
         **options: Unpack[PolicyOptions],
     ) -> None:
@@ -163,17 +169,20 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
             require_loader(load)
         if policy is not None and options:
             raise PolicyError(f"policy={policy!r} is not accepted beside {', '.join(options)}: give one or the other")
+        if clock is None:
+            clock = standard_clock()
         reading: Callable[[], object] = clock  # what it returns, and not what it should
         if type(reading()) is not int:
             raise PolicyError(f"clock={clock!r} is not accepted: give a callable that returns integer nanoseconds")
         show = Shown(show_key)
+        log = Log(check_name(name))
         keyspace = Keyspace[K](
             policy or Policy(**options),
             maxsize=maxsize,
             maxweight=maxweight,
             tells_removals=on_remove is not None,
             max_loads=max_loads,
-            observe=guarded(observe),
+            observe=guarded(observe, log),
             has_loader=load is not None,
             load_type=load_type,
             shown=show,
@@ -183,6 +192,7 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
             keyspace,
             clock,
             show,
+            log,
             has_turns=max_loads is not None,
             finishes=check_boolean("finish_unwatched", finish_unwatched),
             weigher=weigher(weigh, maxweight, show),
@@ -193,6 +203,12 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         self._hot: Final[dict[K, Any]] = keyspace.hot
         self._hits = 0
         self._told_of_forks: Final = survive_forks(self._restart)
+        self._known: Final = make_known(self, name)
+
+    @property
+    def name(self) -> str | None:
+        """What the cache is called in logs and metrics, if anything."""
+        return self._known.name
 
     # Requests that never wait
 
@@ -281,6 +297,22 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
             flight.counted = waiters
             effects += self._tell_apart(flight, number, now)
         return effects
+
+    def _add_observer(self, observer: Observer) -> None:
+        """From now on this observer is told of each step too."""
+        self._look(lambda: self._set_observers(self._observers.and_by(observer)))
+
+    def _drop_observer(self, observer: Observer) -> None:
+        """From now on it is not."""
+        self._look(lambda: self._set_observers(self._observers.but_by(observer)))
+
+    def _set_observers(self, observers: Guarded | None) -> None:
+        self._keyspace.observe = observers
+
+    @property
+    def _observers(self) -> Guarded:
+        present = self._keyspace.observe
+        return present if isinstance(present, Guarded) else Guarded(log=self._log)
 
     def _refresh(self, key: K, now: int, load: Loader | None) -> Effects:
         self._require_runtime()  # again: it may have gone just before the lock, or since this was postponed

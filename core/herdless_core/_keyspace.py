@@ -172,8 +172,8 @@ class Keyspace(Held[K]):
             load = self.flights[generation] = self._load_type(key, generation, due_at)
             if turns is not None:
                 turns.begin(load)
-            if self._observe is not None:
-                self._observe(key, Step(ABSENT, Get(generation), now, self.policy, started, on_start(started)))
+            if self.observe is not None:
+                self.observe(key, Step(ABSENT, Get(generation), now, self.policy, started, on_start(started)))
             table[key] = started
             self._counters.misses += 1
             self._is_torn = False
@@ -187,9 +187,9 @@ class Keyspace(Held[K]):
             self._is_torn = True
             self.heal()
             return None
-        if self._observe is not None:
+        if self.observe is not None:
             event = Get(self.generation + 1)
-            self._observe(key, Step(before, event, now, self.policy, joined, on_join(joined)))
+            self.observe(key, Step(before, event, now, self.policy, joined, on_join(joined)))
         table[key] = joined
         self._counters.joins += 1
         return running
@@ -288,9 +288,9 @@ class Keyspace(Held[K]):
         if after is None or (not before.holds_value and self._store.is_full()):
             return None
         outcome = Value(value, after.loaded_at, NOT_STALE)
-        if self._observe is not None:
+        if self.observe is not None:
             event = LoadSucceeded(flight.generation, value, policy.lifetime)
-            self._observe(key, Step(before, event, now, policy, after, on_fill(event.generation, outcome)))
+            self.observe(key, Step(before, event, now, policy, after, on_fill(event.generation, outcome)))
         self._is_torn = True
         flight.has_ended = True
         del self.flights[flight.generation]
