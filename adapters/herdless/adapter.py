@@ -198,7 +198,7 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
             weigher=weigher(weigh, maxweight, show),
             listener=listener(on_remove, show),
         )
-        self._load: Final[Loader] = no_loader if load is None else load
+        self._load: Loader = no_loader if load is None else load
         # Entries, of which only those before their `hit_until` are read here, and these have a value.
         self._hot: Final[dict[K, Any]] = keyspace.hot
         self._hits = 0

@@ -172,6 +172,11 @@ TABLE: Final[Mapping[str, Row]] = {
         },
         {"threading"},
     ),
+    "herdless._instrument": Row(
+        {CORE, ADAPTER, "herdless._call", "herdless._known", "herdless._log", "herdless._section"},
+        {"opentelemetry", "prometheus_client", "threading"},
+    ),
+    "herdless.instrument": Row({"herdless._instrument"}, {"opentelemetry", "prometheus_client"}),
     "herdless._durable": Row(
         {CORE, ADAPTER, "herdless._answers", "herdless._lookup", "herdless._orders"},
         {"asyncio", "pyodide", "workers"},
