@@ -186,9 +186,11 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless._trace": Row({CORE}, {"asyncio", "threading", "trio"}),  # whose task it is, if they are there already
     "herdless.trace": Row({"herdless._trace"}),
     "herdless._testing": Row(
-        {CORE, "herdless", "herdless._daemons", "herdless._trace", "herdless._primitives"}, {"asyncio", "threading"}
+        {CORE, "herdless", "herdless._daemons", "herdless._known", "herdless._trace", "herdless._primitives"},
+        {"asyncio", "threading"},
     ),
     "herdless._testing._trio": Row({CORE, "herdless._testing"}, {"trio"}),
+    "herdless._testing.plugin": Row({"herdless._known", "herdless._testing"}, {"pytest"}),
     "herdless.testing": Row({"herdless._testing", "herdless._testing._trio"}),
     "herdless._command": Row({CORE, "herdless._trace"}, {"rich"}),
     "herdless._command.herd": Row(  # it shows all three side by side, and imports trio only where that is asked for
