@@ -96,6 +96,8 @@ class Section(Orders[F], Generic[K, F]):
         self._postponed: Final[deque[Callable[[int], Effects]]] = deque()
         """Changes that foreign code made inside the critical section, in order."""
         self._has_warned = False
+        self._surround: Callable[[Loader], Loader] | None = None
+        """What a tracer puts around the loaders that callers bring."""
 
     # The ways in
 
@@ -166,7 +168,7 @@ class Section(Orders[F], Generic[K, F]):
         `_look_around` are called; load: the caller's own loader, if any, for the load that the lookup may start.
         """
         if load is not None:
-            require_loader(load)
+            load = self._surrounded(load)
         if self._is_entered and self._is_inside():
             self._refuse_inside()
         if place is not self._home:
@@ -265,6 +267,11 @@ class Section(Orders[F], Generic[K, F]):
         if not flight.boarder:
             self._wait_for_turn(flight)
         return flight, boarded
+
+    def _surrounded(self, load: Loader) -> Loader:
+        """The loader that a caller brings, checked, and with what a tracer puts around it."""
+        require_loader(load)
+        return load if self._surround is None else self._surround(load)
 
     def _bring(self, load: Loader | None) -> None:
         """What the step has started is loaded by the caller's own loader, if there is one."""

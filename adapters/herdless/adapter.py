@@ -273,7 +273,7 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         key: what is loaded; load: by which loader, in the place of the cache's own. NoLoader where there is neither.
         """
         if load is not None:
-            require_loader(load)
+            load = self._surrounded(load)
         self._require_runtime()
         self._change(lambda now: self._refresh(key, now, load))
 

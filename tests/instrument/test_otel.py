@@ -179,6 +179,9 @@ def test_span_is_current_in_every_kind_of_load(told: Told) -> None:
     for cache in caches:
         show(told, cache)
         cache.get("a")
+    bare = herdless.threads.Cache[str, str](name="brought")
+    show(told, bare)
+    bare.get("a", load=load)
     decorated = herdless.threads.cached(name="decorated")(load)
     show(told, decorated)
     decorated("a")
@@ -192,7 +195,9 @@ def test_span_is_current_in_every_kind_of_load(told: Told) -> None:
             await cache.get("a")
 
     trio.run(in_trio)
-    assert noted == [f"load {name}" for name in ("own thread", "other thread", "decorated", "decorated async", "trio")]
+    assert noted == [
+        f"load {name}" for name in ("own thread", "other thread", "brought", "decorated", "decorated async", "trio")
+    ]
     assert set(noted) <= told.spans().keys()
 
 

@@ -31,6 +31,7 @@ class Spans:
         self._tracer: Final = tracer
         self._shown: Final[Callable[[object], str]] = cache._shown
         self._leaving: Final[list[object]] = cache._leaving
+        self._cache: Final = cache
         self._place: Final = _Place(cache)
         self._name: Final = name
         self._show_keys: Final = show_keys
@@ -70,10 +71,12 @@ class Spans:
     def surround_loader(self) -> None:
         """From now on the span of a load is the current one inside its loader."""
         self._place.put(self._surrounding)
+        self._cache._surround = self._surrounding  # for what callers bring
 
     def leave_loader(self) -> None:
         """The loader is as it was, unless somebody else has surrounded it since."""
         self._place.put_back()
+        self._cache._surround = None
         for span in list(self._spans.values()):
             span.end()
         self._spans.clear()
