@@ -37,6 +37,7 @@ INTERPRETED: Final = {
     "instrument": "see above",
     "testing": "see above",
     "trace": "see above",
+    "django": "it only says what is public",
     "durable_objects": "it runs in Pyodide, which has no compiled wheel",
     "_copies": "it goes through the fields of foreign exceptions, as only Python can",
     "_frames": "compiled code has no frames of which others could be made",

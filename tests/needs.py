@@ -24,6 +24,7 @@ BEYOND_DEV: Final[Mapping[str, str]] = {
     "check_jsonschema": "check-jsonschema",
     "coverage": "coverage",
     "crosshair": "crosshair-tool",
+    "django": "django",
     "fastapi": "fastapi",
     "flask": "flask",
     "freezegun": "freezegun",

@@ -178,6 +178,8 @@ TABLE: Final[Mapping[str, Row]] = {
         {"opentelemetry", "prometheus_client", "threading"},
     ),
     "herdless.instrument": Row({"herdless._instrument"}, {"opentelemetry", "prometheus_client"}),
+    "herdless._django": Row({CORE, "herdless.asyncio", "herdless.threads"}, {"asyncio", "django", "threading"}),
+    "herdless.django": Row({"herdless._django"}),
     "herdless._durable": Row(
         {CORE, ADAPTER, "herdless._answers", "herdless._lookup", "herdless._orders"},
         {"asyncio", "pyodide", "workers"},
