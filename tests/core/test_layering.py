@@ -174,7 +174,15 @@ TABLE: Final[Mapping[str, Row]] = {
         {"threading"},
     ),
     "herdless._instrument": Row(
-        {CORE, ADAPTER, "herdless._call", "herdless._known", "herdless._log", "herdless._section"},
+        {
+            CORE,
+            ADAPTER,
+            "herdless._call",
+            "herdless._instances",
+            "herdless._known",
+            "herdless._log",
+            "herdless._section",
+        },
         {"opentelemetry", "prometheus_client", "threading"},
     ),
     "herdless.instrument": Row({"herdless._instrument"}, {"opentelemetry", "prometheus_client"}),

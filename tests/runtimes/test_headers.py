@@ -71,9 +71,9 @@ def test_every_way_of_a_lookup_has_its_words() -> None:
         failed, failed_joined = await asyncio.gather(*waiting)
         told = [each.headers("users") for each in (loaded, joined, hit, stale, failed, failed_joined)]
         assert [each["Cache-Status"] for each in told] == [
-            "users; fwd=miss",
-            "users; fwd=miss; collapsed",
-            "users; hit",
+            "users; fwd=miss; stored; ttl=60",
+            "users; fwd=miss; stored; collapsed; ttl=60",
+            "users; hit; ttl=47",
             "users; hit; detail=stale",
             "users; fwd=stale",
             "users; fwd=stale; collapsed",

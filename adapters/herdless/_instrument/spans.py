@@ -18,6 +18,7 @@ from opentelemetry import context
 from opentelemetry.trace import Link, Span, StatusCode, Tracer, get_current_span, use_span
 
 from herdless._call import Calls
+from herdless._instances import InstanceCalls
 from herdless._instrument.figures import end_of
 from herdless._section import LOADING
 from herdless_core import Join, LoadFailed, RunningLoad, StartLoad, Step
@@ -142,8 +143,8 @@ class _Place:
 
     def __init__(self, cache: Any) -> None:
         calls = getattr(cache._load, "__self__", None)
-        self._owner: Final[Any] = calls if isinstance(calls, Calls) else cache
-        self._attribute: Final = "function" if isinstance(calls, Calls) else "_load"
+        self._owner: Final[Any] = calls if isinstance(calls, Calls | InstanceCalls) else cache
+        self._attribute: Final = "function" if isinstance(calls, Calls | InstanceCalls) else "_load"
         self._before: Final = getattr(self._owner, self._attribute)
         self._put: Any = None
 
