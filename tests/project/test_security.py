@@ -16,7 +16,7 @@ MODULES: Final = {"pickle", "marshal", "shelve", "dbm", "socket", "ssl", "http",
 CALLS: Final = {"eval", "exec", "compile", "__import__"}
 
 EXCEPTIONS: Final = {
-    "adapters/herdless/_django/backend.py: pickle": "copies of values in the process's own memory, as Django's backends keep",
+    "adapters/herdless/_django/backend.py: pickle": "copies of values of its own, in memory",
     "specs/herdless_verify/crosshair/samples.py: eval": "the numbers that CrossHair prints",
     "specs/herdless_verify/mistakes.py: compile": "the machine's own source, with a mistake in it",
     "specs/herdless_verify/mistakes.py: exec": "the same",
