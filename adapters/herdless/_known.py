@@ -20,10 +20,11 @@ Watcher: TypeAlias = Callable[["Known"], object]
 
 @final
 class Known:
-    """One cache, with its name or None."""
+    """One cache, with its name or None, and what else it has to keep."""
 
-    def __init__(self, cache: Any, name: str | None) -> None:
+    def __init__(self, cache: Any, name: str | None, kept: object) -> None:
         self.name: Final = name
+        self._kept: Final = kept
         self.cache: Final[Callable[[], Any]] = _weakly(cache)
         """The cache, or None where it is gone."""
 
@@ -40,9 +41,9 @@ _WATCHERS: Final[list[Watcher]] = []
 _numbers: Final = count()
 
 
-def make_known(cache: Any, name: str | None) -> Known:
-    """Tell of a new cache, which MUST keep what this returns."""
-    made = Known(cache, name)
+def make_known(cache: Any, name: str | None, kept: object = None) -> Known:
+    """Tell of a new cache, which MUST keep what this returns. kept: what lives as long as that."""
+    made = Known(cache, name, kept)
     number = next(_numbers)
     _KNOWN[number] = ref(made, partial(_forget, number))
     for watcher in tuple(_WATCHERS):

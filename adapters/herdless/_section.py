@@ -70,6 +70,9 @@ NOBODY: Final = frozenset({0, WAITS_FOR_TURN})
 class Section(Orders[F], Generic[K, F]):
     """The lock, and every way of being inside it but for the report of a value (`Reports._succeeded`)."""
 
+    _surround: Callable[[Loader], Loader] | None = None
+    """What a tracer puts around the loaders that callers bring."""
+
     def __init__(
         self, keyspace: Keyspace[K], clock: Callable[[], int], log: Log, *, has_turns: bool, listener: Listener | None
     ) -> None:
@@ -96,8 +99,6 @@ class Section(Orders[F], Generic[K, F]):
         self._postponed: Final[deque[Callable[[int], Effects]]] = deque()
         """Changes that foreign code made inside the critical section, in order."""
         self._has_warned = False
-        self._surround: Callable[[Loader], Loader] | None = None
-        """What a tracer puts around the loaders that callers bring."""
 
     # The ways in
 

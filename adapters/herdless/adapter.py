@@ -204,8 +204,7 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         # Entries, of which only those before their `hit_until` are read here, and these have a value.
         self._hot: Final[dict[K, Any]] = keyspace.hot
         self._hits = 0
-        self._told_of_forks: Final = survive_forks(self._restart)
-        self._known: Final = make_known(self, name)
+        self._known: Final = make_known(self, name, survive_forks(self._restart))
 
     @property
     def name(self) -> str | None:
