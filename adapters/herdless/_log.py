@@ -32,9 +32,10 @@ class Log:
     no affair of the cache's.
     """
 
-    __slots__ = ("logger", "name")
+    __slots__ = ("_once", "logger", "name")
 
     def __init__(self, name: str | None = None) -> None:
+        self._once: Final[set[str]] = set()
         self.name: Final = name
         self.logger: Final = LOGGER if name is None else LOGGER.getChild(name)
 
@@ -43,6 +44,12 @@ class Log:
         extra = {"herdless_event": event, "herdless_cache": self.name}
         with contextlib.suppress(Exception):
             self.logger.warning(text, *arguments, exc_info=error, extra=extra, stacklevel=2)
+
+    def tell_once(self, event: str, text: str, *arguments: object) -> None:
+        """The same, the first time that this event is told of this cache."""
+        if event not in self._once:
+            self._once.add(event)
+            self.tell(event, text, *arguments)
 
 
 UNNAMED: Final = Log()

@@ -36,6 +36,9 @@ _loading: Final = LOADING.get
 class Reports(Section[K, F], Generic[K, F]):
     """The ends of loads and of waiting, each of which is one step."""
 
+    _weigher: Weigher | None = None
+    """What weighs the values, where they are weighed. The class's, as instances with many attributes are slow."""
+
     def __init__(
         self,
         keyspace: Keyspace[K],
@@ -54,7 +57,8 @@ class Reports(Section[K, F], Generic[K, F]):
         Section.__init__(self, keyspace, clock, log, has_turns=has_turns, listener=listener)
         self._shown: Final = shown
         self._finishes_unwatched: Final = finishes
-        self._weigher: Final = weigher
+        if weigher is not None:
+            self._weigher = weigher
         self._failures: Final = FailureLog()
 
     # The end of a load

@@ -98,7 +98,6 @@ class Section(Orders[F], Generic[K, F]):
         """The threads whose lookup may board a flight that was started before it."""
         self._postponed: Final[deque[Callable[[int], Effects]]] = deque()
         """Changes that foreign code made inside the critical section, in order."""
-        self._has_warned = False
 
     # The ways in
 
@@ -344,14 +343,12 @@ class Section(Orders[F], Generic[K, F]):
 
     def _warn_of_keys(self) -> None:
         """Once, of keys that were found changed. Outside of the lock, for a handler may ask the cache."""
-        if not self._has_warned:
-            self._has_warned = True
-            self._log.tell(
-                "key_changed",
-                "a key of type %s changed its hash or its equality while it was in the cache, and its entry was "
-                "dropped: use keys that do not change",
-                getattr(self._keyspace.inconsistent, "__qualname__", None),
-            )
+        self._log.tell_once(
+            "key_changed",
+            "a key of type %s changed its hash or its equality while it was in the cache, and its entry was "
+            "dropped: use keys that do not change",
+            getattr(self._keyspace.inconsistent, "__qualname__", None),
+        )
 
     # What was broken off
 

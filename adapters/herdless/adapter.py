@@ -197,8 +197,8 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
             log,
             has_turns=max_loads is not None,
             finishes=check_boolean("finish_unwatched", finish_unwatched),
-            weigher=weigher(weigh, maxweight, show),
-            listener=listener(on_remove, show),
+            weigher=weigher(weigh, maxweight, show, log),
+            listener=listener(on_remove, show, log),
         )
         self._load: Loader = no_loader if load is None else load
         # Entries, of which only those before their `hit_until` are read here, and these have a value.

@@ -7,7 +7,7 @@ which its flight still answers its own caller, and nobody else finds it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from herdless_core._effects import Effects, Join, Reply
@@ -43,9 +43,11 @@ class Doors(Held[K]):
         self._is_passed_by = is_passed_by
         self._has_no_short_cut = is_passed_by or self._closed or not self._has_loader
 
-    def restore_all(self, entries: Iterable[tuple[K, Entry, tuple[str, ...]]], now: int) -> list[K]:
+    def restore_all(
+        self, entries: Iterable[tuple[K, Entry, tuple[str, ...]]], now: int, weights: Sequence[int] = ()
+    ) -> list[K]:
         """As `Held.restore_all`, but that nothing comes back where nothing is kept."""
-        return [] if self._is_passed_by else Held.restore_all(self, entries, now)
+        return [] if self._is_passed_by else Held.restore_all(self, entries, now, weights)
 
     def _close_doors(self) -> None:
         self._closed = self._has_no_short_cut = True
