@@ -171,7 +171,9 @@ class Contents(Reports[K, F], Generic[K, V, F]):
         outcome, how = answered
         now, left = self._look(lambda: self._fresh_for(key, outcome))
         seconds = (now - outcome.loaded_at) / NANOSECONDS_PER_SECOND
-        return Lookup(outcome.value, "stale" if outcome.is_stale else how, seconds, _seconds(left))
+        if outcome.is_stale:
+            return Lookup(outcome.value, "stale", seconds, _seconds(left), _was=how)
+        return Lookup(outcome.value, how, seconds, _seconds(left))
 
     def _fresh_for(self, key: K, outcome: Value) -> tuple[int, int]:
         now = self._clock()

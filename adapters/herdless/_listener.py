@@ -8,16 +8,13 @@ next: the mending of what was broken off, the next removal, or `close`.
 from __future__ import annotations
 
 import inspect
-import logging
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from threading import get_ident
 from typing import Any, Final, TypeAlias, final
 
+from herdless._log import UNNAMED, Log
 from herdless_core import Holding, PolicyError, ShowKey
-
-LOGGER: Final = logging.getLogger("herdless")
 
 OnRemove: TypeAlias = Callable[[Any, Any, Any], object]
 """What `on_remove=` takes: a function of a key, a value and the cause, a `herdless_core.RemovalCause`."""
@@ -27,7 +24,8 @@ OnRemove: TypeAlias = Callable[[Any, Any, Any], object]
 class Listener:
     """Calls `on_remove`, and logs what that raises. shown: from a key to the text that stands for it."""
 
-    def __init__(self, on_remove: OnRemove, shown: ShowKey) -> None:
+    def __init__(self, on_remove: OnRemove, shown: ShowKey, log: Log = UNNAMED) -> None:
+        self._log: Final = log
         self._on_remove: Final = on_remove
         self._shown: Final = shown
         self._untold: Final[deque[Holding]] = deque()
@@ -84,12 +82,12 @@ class Listener:
                 if inspect.iscoroutine(answer):
                     answer.close()
                 raise TypeError(f"on_remove={self._on_remove!r} is not accepted: it returned {answer!r}, to be awaited")
-        except Exception:
-            with suppress(Exception):  # a handler of the user's own
-                LOGGER.exception("on_remove failed for the value of %s", self._shown(removal.key))
+        except Exception as error:  # noqa: BLE001  # of foreign code
+            shown = self._shown(removal.key)
+            self._log.tell("on_remove_failed", "on_remove failed for the value of %s", shown, error=error)
 
 
-def listener(on_remove: object, shown: ShowKey) -> Listener | None:
+def listener(on_remove: object, shown: ShowKey, log: Log = UNNAMED) -> Listener | None:
     """Who calls it, or None. Raises PolicyError for what cannot be called, or would have to be awaited."""
     if on_remove is None:
         return None
@@ -97,4 +95,4 @@ def listener(on_remove: object, shown: ShowKey) -> Listener | None:
         raise PolicyError(
             f"on_remove={on_remove!r} is not accepted: give a function of a key, a value and the cause, not async"
         )
-    return Listener(on_remove, shown)
+    return Listener(on_remove, shown, log)

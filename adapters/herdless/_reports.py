@@ -14,7 +14,7 @@ from typing import Final, Generic
 
 from herdless._answers import error_told
 from herdless._listener import Listener
-from herdless._log import FailureLog, is_unseen, write
+from herdless._log import FailureLog, Log, is_unseen, write
 from herdless._orders import F
 from herdless._section import LOADING, K, Section
 from herdless._weighing import Weigher
@@ -36,11 +36,15 @@ _loading: Final = LOADING.get
 class Reports(Section[K, F], Generic[K, F]):
     """The ends of loads and of waiting, each of which is one step."""
 
+    _weigher: Weigher | None = None
+    """What weighs the values, where they are weighed. The class's, as instances with many attributes are slow."""
+
     def __init__(
         self,
         keyspace: Keyspace[K],
         clock: Callable[[], int],
         shown: Shown,
+        log: Log,
         *,
         has_turns: bool,
         finishes: bool,
@@ -50,10 +54,11 @@ class Reports(Section[K, F], Generic[K, F]):
         """finishes: whether a load goes on when nobody waits for it any more; weigher: what weighs the values, if they
         are weighed; all else as in `Section`, and `shown` as in the keyspace.
         """
-        Section.__init__(self, keyspace, clock, has_turns=has_turns, listener=listener)
+        Section.__init__(self, keyspace, clock, log, has_turns=has_turns, listener=listener)
         self._shown: Final = shown
         self._finishes_unwatched: Final = finishes
-        self._weigher: Final = weigher
+        if weigher is not None:
+            self._weigher = weigher
         self._failures: Final = FailureLog()
 
     # The end of a load
@@ -202,10 +207,10 @@ class Reports(Section[K, F], Generic[K, F]):
         with contextlib.suppress(Exception):
             report = self._failures.failed(flight.key, error, self._clock())
             if report is not None:
-                write(report, self._shown(flight.key), error)
+                write(report, self._shown(flight.key), error, log=self._log)
 
     def _log_success(self, flight: F) -> None:
         """The same, of a load that succeeded while others fail."""
         with contextlib.suppress(Exception):
             for report in self._failures.succeeded(flight.key, self._clock()):
-                write(report, self._shown(flight.key))
+                write(report, self._shown(flight.key), log=self._log)

@@ -18,7 +18,6 @@ Rules, of which each has its reason beside the line that keeps it:
 from __future__ import annotations
 
 import contextlib
-import logging
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from typing import Any, Final, Generic, NoReturn, TypeVar
 from herdless import _primitives
 from herdless._listener import Listener
 from herdless._loaders import Loader, require_loader
+from herdless._log import Log
 from herdless._orders import F, Orders
 from herdless._room import FRAMES, give_room_back, require_room
 from herdless_core import (
@@ -60,8 +60,6 @@ it, in a context of the load's own.
 _loading: Final = LOADING.get
 """Found once: mypyc would look the method up at each call."""
 
-LOGGER: Final = logging.getLogger("herdless")
-
 WAITS_FOR_TURN: Final = -1
 """The boarder of a flight that is launched later, by whoever ends the load before it."""
 
@@ -72,8 +70,11 @@ NOBODY: Final = frozenset({0, WAITS_FOR_TURN})
 class Section(Orders[F], Generic[K, F]):
     """The lock, and every way of being inside it but for the report of a value (`Reports._succeeded`)."""
 
+    _surround: Callable[[Loader], Loader] | None = None
+    """What a tracer puts around the loaders that callers bring."""
+
     def __init__(
-        self, keyspace: Keyspace[K], clock: Callable[[], int], *, has_turns: bool, listener: Listener | None
+        self, keyspace: Keyspace[K], clock: Callable[[], int], log: Log, *, has_turns: bool, listener: Listener | None
     ) -> None:
         # The keyspace makes them of the class alone that it was given.
         flights: dict[int, F] = keyspace.flights  # type: ignore[assignment]
@@ -84,6 +85,7 @@ class Section(Orders[F], Generic[K, F]):
         self._leaving: Final = keyspace.leaving
         self._listener: Final = listener
         self._clock: Final = clock
+        self._log: Final = log
         self._has_turns: Final = has_turns
         self._home: object = None
         """The place from which lookups need not look around. Other callers come from elsewhere."""
@@ -96,7 +98,6 @@ class Section(Orders[F], Generic[K, F]):
         """The threads whose lookup may board a flight that was started before it."""
         self._postponed: Final[deque[Callable[[int], Effects]]] = deque()
         """Changes that foreign code made inside the critical section, in order."""
-        self._has_warned = False
 
     # The ways in
 
@@ -167,7 +168,7 @@ class Section(Orders[F], Generic[K, F]):
         `_look_around` are called; load: the caller's own loader, if any, for the load that the lookup may start.
         """
         if load is not None:
-            require_loader(load)
+            load = self._surrounded(load)
         if self._is_entered and self._is_inside():
             self._refuse_inside()
         if place is not self._home:
@@ -267,6 +268,11 @@ class Section(Orders[F], Generic[K, F]):
             self._wait_for_turn(flight)
         return flight, boarded
 
+    def _surrounded(self, load: Loader) -> Loader:
+        """The loader that a caller brings, checked, and with what a tracer puts around it."""
+        require_loader(load)
+        return load if self._surround is None else self._surround(load)
+
     def _bring(self, load: Loader | None) -> None:
         """What the step has started is loaded by the caller's own loader, if there is one."""
         if load is not None:
@@ -327,25 +333,22 @@ class Section(Orders[F], Generic[K, F]):
                 boarded = self._carry_out(step(self._clock()))
             except CacheClosed:
                 continue  # closed by the very step: nothing is left that could be changed
-            except Exception:
+            except Exception as error:  # noqa: BLE001  # of foreign code
                 self._put_right(
                     [each for each in self._orphans() if each not in others and each not in launches], launches
                 )
-                with contextlib.suppress(Exception):
-                    LOGGER.exception("a change that was made inside the lock failed")
+                self._log.tell("change_failed", "a change that was made inside the lock failed", error=error)
             if boarded is not None:
                 launches.append(boarded)
 
     def _warn_of_keys(self) -> None:
         """Once, of keys that were found changed. Outside of the lock, for a handler may ask the cache."""
-        if not self._has_warned:
-            self._has_warned = True
-            with contextlib.suppress(Exception):  # a handler of the user's own
-                LOGGER.warning(
-                    "a key of type %s changed its hash or its equality while it was in the cache, and its entry was "
-                    "dropped: use keys that do not change",
-                    getattr(self._keyspace.inconsistent, "__qualname__", None),
-                )
+        self._log.tell_once(
+            "key_changed",
+            "a key of type %s changed its hash or its equality while it was in the cache, and its entry was "
+            "dropped: use keys that do not change",
+            getattr(self._keyspace.inconsistent, "__qualname__", None),
+        )
 
     # What was broken off
 

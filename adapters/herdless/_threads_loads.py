@@ -20,7 +20,6 @@ from herdless import _primitives
 from herdless._workers import Executor, Job, Workers
 from herdless.adapter import (
     LOADING,
-    LOGGER,
     LOOK_AGAIN,
     NOTHING,
     WAITS_FOR_TURN,
@@ -250,8 +249,7 @@ class ThreadsLoads(BaseCache[K, V, ThreadsLoad], Generic[K, V]):
         for flight in open_ones:
             self._failed(flight, error)
         if not open_ones and isinstance(error, Exception):
-            with contextlib.suppress(Exception):  # a handler of the user's own
-                LOGGER.warning("around_load failed after a load", exc_info=error)
+            self._log.tell("around_load_failed", "around_load failed after a load", error=error)
 
     def _begins(self, flight: ThreadsLoad) -> bool:
         """Whether this thread is the one to run the load. Inside the lock."""

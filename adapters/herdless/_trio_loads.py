@@ -13,7 +13,7 @@ from typing import Final, Generic, Unpack, final
 
 import trio
 
-from herdless.adapter import LOADING, LOGGER, LOOK_AGAIN, NOTHING, BaseCache, CacheOptions, K, V, awaitable
+from herdless.adapter import LOADING, LOOK_AGAIN, NOTHING, BaseCache, CacheOptions, K, V, awaitable
 from herdless_core import NANOSECONDS_PER_SECOND, CacheClosed, Effects, LoadCancelled, Outcome, RunningLoad
 
 
@@ -92,8 +92,8 @@ class TrioLoads(BaseCache[K, V, TrioLoad], Generic[K, V]):
         try:
             with flight.scope:
                 await self._load_in_scope(flight)
-        except Exception as error:  # noqa: BLE001  # what a cancelled group leaves is reported already
-            LOGGER.debug("what a cancelled load left behind", exc_info=error)
+        except Exception as error:  # what a cancelled group leaves is reported already
+            self._log.logger.debug("what a cancelled load left behind", exc_info=error)
         finally:
             self._over(flight)
 

@@ -8,15 +8,12 @@ bound. The log tells. A caller of `put` is told by the exception, and nothing is
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Final, TypeAlias, final
 
+from herdless._log import UNNAMED, Log
 from herdless_core import Loaded, PolicyError, ShowKey
 from herdless_core._policy import check_count
-
-LOGGER: Final = logging.getLogger("herdless")
 
 Weigh: TypeAlias = Callable[[Any, Any], int]
 """What `weigh=` takes: a function of a key and a value."""
@@ -26,7 +23,8 @@ Weigh: TypeAlias = Callable[[Any, Any], int]
 class Weigher:
     """The function `weigh` of a cache with `maxweight`. shown: from a key to the text that stands for it."""
 
-    def __init__(self, weigh: Weigh, maxweight: int, shown: ShowKey) -> None:
+    def __init__(self, weigh: Weigh, maxweight: int, shown: ShowKey, log: Log = UNNAMED) -> None:
+        self._log: Final = log
         self._weigh: Final = weigh
         self._too_heavy: Final = maxweight + 1
         self._shown: Final = shown
@@ -58,13 +56,13 @@ class Weigher:
         """The same of what was loaded. What cannot be weighed is too heavy, and the log tells of it."""
         try:
             return self.weighed(key, value)
-        except Exception:
-            with suppress(Exception):  # a handler of the user's own
-                LOGGER.exception("a loaded value is not held, for it could not be weighed: %s", self._shown(key))
+        except Exception as error:  # noqa: BLE001  # of foreign code
+            text = "a loaded value is not held, for it could not be weighed: %s"
+            self._log.tell("weigh_failed", text, self._shown(key), error=error)
         return (value if isinstance(value, Loaded) else Loaded(value)).with_weight(self._too_heavy)
 
 
-def weigher(weigh: object, maxweight: object, shown: ShowKey) -> Weigher | None:
+def weigher(weigh: object, maxweight: object, shown: ShowKey, log: Log = UNNAMED) -> Weigher | None:
     """What weighs the values, or None where they are not weighed. Raises PolicyError where one argument is there
     without the other, and for what is no function.
     """
@@ -79,4 +77,4 @@ def weigher(weigh: object, maxweight: object, shown: ShowKey) -> Weigher | None:
             f"weigh={weigh!r} is not accepted: give a function of a key and a value that returns an integer >= 1, not "
             "async"
         )
-    return Weigher(weigh, check_count("maxweight", maxweight, least=1), shown)
+    return Weigher(weigh, check_count("maxweight", maxweight, least=1), shown, log)

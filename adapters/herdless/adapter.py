@@ -19,27 +19,31 @@ names and meanings within a minor version.
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable, Iterable, Mapping
-from time import monotonic_ns
 from typing import Any, Final, Generic, TypeAlias, TypeVar, Unpack
 
 from herdless._answers import awaitable, not_awaitable, value_of, value_of_reply
 from herdless._bulk import distinct
 from herdless._contents import Answered, Contents, V
 from herdless._fork import survive_forks
+from herdless._known import check_name, make_known, standard_clock
 from herdless._listener import OnRemove, listener
 from herdless._loaders import Loader, no_loader, require_loader
+from herdless._log import LOGGER, Log
 from herdless._lookup import Lookup
-from herdless._observers import Observers, guarded
+from herdless._observers import Guarded, Observers, guarded
 from herdless._orders import LOOK_AGAIN, F
 from herdless._reports import Reports
-from herdless._section import LOADING, LOGGER, NOTHING, WAITS_FOR_TURN, K
+from herdless._section import LOADING, NOTHING, WAITS_FOR_TURN, K
 from herdless._weighing import Weigh, weigher
 from herdless_core import (
+    CacheClosed,
     Effects,
     Keyspace,
     Loaded,
+    Observer,
     Policy,
     PolicyError,
     PolicyOptions,
@@ -124,6 +128,9 @@ class CacheOptions(PolicyOptions, total=False):
     """A function from a key to the text that stands for it in logs and in messages of errors; by default
     `repr`. The text is shortened, and where the function fails the key's type takes its place.
     """
+    name: str | None
+    """What the cache is called in logs, whose logger is then `herdless.NAME`, and in metrics; by default it has no
+    name. Several caches may have one."""
     policy: Policy | None
 
 
@@ -152,10 +159,11 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         weigh: Weigh | None = None,
         on_remove: OnRemove | None = None,
         max_loads: int | None = None,
-        clock: Clock = monotonic_ns,
+        clock: Clock | None = None,
         observe: Observers | None = None,
         finish_unwatched: bool = False,
         show_key: ShowKey = repr,
+        name: str | None = None,
         policy: Policy | None = None,
         **options: Unpack[PolicyOptions],
     ) -> None:
@@ -163,17 +171,20 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
             require_loader(load)
         if policy is not None and options:
             raise PolicyError(f"policy={policy!r} is not accepted beside {', '.join(options)}: give one or the other")
+        if clock is None:
+            clock = standard_clock()
         reading: Callable[[], object] = clock  # what it returns, and not what it should
         if type(reading()) is not int:
             raise PolicyError(f"clock={clock!r} is not accepted: give a callable that returns integer nanoseconds")
         show = Shown(show_key)
+        log = Log(check_name(name))
         keyspace = Keyspace[K](
             policy or Policy(**options),
             maxsize=maxsize,
             maxweight=maxweight,
             tells_removals=on_remove is not None,
             max_loads=max_loads,
-            observe=guarded(observe),
+            observe=guarded(observe, log),
             has_loader=load is not None,
             load_type=load_type,
             shown=show,
@@ -183,16 +194,22 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
             keyspace,
             clock,
             show,
+            log,
             has_turns=max_loads is not None,
             finishes=check_boolean("finish_unwatched", finish_unwatched),
-            weigher=weigher(weigh, maxweight, show),
-            listener=listener(on_remove, show),
+            weigher=weigher(weigh, maxweight, show, log),
+            listener=listener(on_remove, show, log),
         )
-        self._load: Final[Loader] = no_loader if load is None else load
+        self._load: Loader = no_loader if load is None else load
         # Entries, of which only those before their `hit_until` are read here, and these have a value.
         self._hot: Final[dict[K, Any]] = keyspace.hot
         self._hits = 0
-        self._told_of_forks: Final = survive_forks(self._restart)
+        self._known: Final = make_known(self, name, survive_forks(self._restart))
+
+    @property
+    def name(self) -> str | None:
+        """What the cache is called in logs and metrics, if anything."""
+        return self._known.name
 
     # Requests that never wait
 
@@ -255,7 +272,7 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         key: what is loaded; load: by which loader, in the place of the cache's own. NoLoader where there is neither.
         """
         if load is not None:
-            require_loader(load)
+            load = self._surrounded(load)
         self._require_runtime()
         self._change(lambda now: self._refresh(key, now, load))
 
@@ -281,6 +298,32 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
             flight.counted = waiters
             effects += self._tell_apart(flight, number, now)
         return effects
+
+    def _add_observer(self, observer: Observer) -> None:
+        """From now on this observer is told of each step too."""
+        self._look(lambda: self._set_observers(self._observers.and_by(observer)))
+
+    def _drop_observer(self, observer: Observer) -> None:
+        """From now on it is not."""
+        self._look(lambda: self._set_observers(self._observers.but_by(observer)))
+
+    def _pass_by(self, is_passed_by: bool) -> None:
+        """Keep nothing, and let every lookup load, or no more: for tests."""
+
+        def change(now: int) -> Effects:
+            self._keyspace.pass_by(is_passed_by)
+            return self._keyspace.clear(now)
+
+        with contextlib.suppress(CacheClosed):  # it keeps nothing anyway
+            self._change(change)
+
+    def _set_observers(self, observers: Guarded | None) -> None:
+        self._keyspace.observe = observers
+
+    @property
+    def _observers(self) -> Guarded:
+        present = self._keyspace.observe
+        return present if isinstance(present, Guarded) else Guarded(log=self._log)
 
     def _refresh(self, key: K, now: int, load: Loader | None) -> Effects:
         self._require_runtime()  # again: it may have gone just before the lock, or since this was postponed

@@ -49,7 +49,7 @@ class Cache(AsyncioLoads[K, V]):
         run in one loop of the cache's own, on a daemon thread; refreshes then end although callers' loops are short,
         and what the loader keeps (a pool of connections) belongs to that loop.
     options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, maxweight, weigh, on_remove,
-        max_loads, clock, observe, finish_unwatched, show_key: see `CacheOptions`.
+        max_loads, clock, observe, finish_unwatched, show_key, name: see `CacheOptions`.
 
     Look up by `get`, `lookup` and `peek`; change by `put`, `touch`, `invalidate`, `invalidate_tag`, `expire`,
     `refresh` and `clear`; go over what is held by `keys`, `ttl_of`, `invalidate_where`, `expire_all`, `dump` and

@@ -47,7 +47,7 @@ class Cache(TrioLoads[K, V]):
     batch_size: so many keys at most in one call of `load_many`; 100 unless given.
     checkpoint: when a hit is a trio checkpoint: "fair", "always" or "never".
     options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, maxweight, weigh, on_remove,
-        max_loads, clock, observe, finish_unwatched, show_key: see `CacheOptions`.
+        max_loads, clock, observe, finish_unwatched, show_key, name: see `CacheOptions`.
 
     Look up by `get`, `lookup` and `peek`; change by `put`, `touch`, `invalidate`, `invalidate_tag`, `expire`,
     `refresh` and `clear`; go over what is held by `keys`, `ttl_of`, `invalidate_where`, `expire_all`, `dump` and

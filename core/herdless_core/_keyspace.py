@@ -34,8 +34,9 @@ in the cold table until their next lookup. In an unbounded one it holds all.
 
 from __future__ import annotations
 
-from typing import Final, TypeVar, final
+from typing import TypeVar, final
 
+from herdless_core._doors import Doors
 from herdless_core._effects import Answer, CancelLoad, Effects, Join, Outcome, StartLoad, Value, reply_of
 from herdless_core._errors import LoadCancelled, NoLoader, ReentrantLoad
 from herdless_core._events import (
@@ -80,7 +81,7 @@ K = TypeVar("K")
 
 
 @final
-class Keyspace(Held[K]):
+class Keyspace(Doors[K]):
     """The entries of one cache. See the module's docstring for the kinds of methods and the order of their use.
 
     policy: what every entry is kept by; maxsize: how many values are held at most, at least 0, or None for any number;
@@ -90,7 +91,7 @@ class Keyspace(Held[K]):
     load_type: the class of which a record is made for each load; shown: what stands for a key in messages.
     """
 
-    __slots__ = ("_has_loader", "_has_no_short_cut")
+    __slots__ = ()
 
     def __init__(
         self,
@@ -110,8 +111,7 @@ class Keyspace(Held[K]):
         turns = None if max_loads is None else Turns(check_count("max_loads", max_loads, least=1))
         store = Store[K](room, shown, maxweight=weight, tells_removals=tells_removals)
         Held.__init__(self, policy, store, turns, observe, load_type, shown)
-        self._has_loader: Final = has_loader
-        self._has_no_short_cut = not has_loader
+        self._set_doors(has_loader=has_loader)
 
     # Requests
 
@@ -125,6 +125,8 @@ class Keyspace(Held[K]):
         """
         self._check_open()
         before = self._store.entry(key)
+        if self._is_passed_by:
+            self._check_passing(key, loading)
         missed = self._give_up_turn_of(before, now)
         if missed:
             before = self._store.entry(key)
@@ -144,6 +146,8 @@ class Keyspace(Held[K]):
             self._store.visit(key)
             self._is_torn = False
         self._counters.count_lookup(reply)
+        if self._is_passed_by:
+            more += self._pass(key, reply, now)
         return self._in_turn(effects + more if more else effects, is_nested=loading is not None)
 
     def enter(self, key: K, now: int) -> RunningLoad | None:
@@ -172,8 +176,8 @@ class Keyspace(Held[K]):
             load = self.flights[generation] = self._load_type(key, generation, due_at)
             if turns is not None:
                 turns.begin(load)
-            if self._observe is not None:
-                self._observe(key, Step(ABSENT, Get(generation), now, self.policy, started, on_start(started)))
+            if self.observe is not None:
+                self.observe(key, Step(ABSENT, Get(generation), now, self.policy, started, on_start(started)))
             table[key] = started
             self._counters.misses += 1
             self._is_torn = False
@@ -187,9 +191,9 @@ class Keyspace(Held[K]):
             self._is_torn = True
             self.heal()
             return None
-        if self._observe is not None:
+        if self.observe is not None:
             event = Get(self.generation + 1)
-            self._observe(key, Step(before, event, now, self.policy, joined, on_join(joined)))
+            self.observe(key, Step(before, event, now, self.policy, joined, on_join(joined)))
         table[key] = joined
         self._counters.joins += 1
         return running
@@ -203,6 +207,8 @@ class Keyspace(Held[K]):
         if isinstance(value, Loaded):
             value.require_kept()
         event = Put(value.value if isinstance(value, Loaded) else value, self._lifetime_of(value, luck))
+        if self._is_passed_by:
+            return self.invalidate(key, now)
         return self._put(key, event, tags_in(value), now)
 
     def invalidate(self, key: K, now: int) -> Effects:
@@ -221,6 +227,8 @@ class Keyspace(Held[K]):
         """
         if not (self._has_loader or brings_loader):
             raise NoLoader(f"there is no loader by which {self._shown(key)} could be refreshed: give load=")
+        if self._is_passed_by:
+            return NOTHING
         return self._in_turn(self._request(key, Refresh(self.generation + 1), now), is_nested=False)
 
     def clear(self, now: int) -> Effects:
@@ -233,13 +241,8 @@ class Keyspace(Held[K]):
         answered.
         """
         effects = NOTHING if self._closed else self._remove_all(now, "closed")
-        self._closed = self._has_no_short_cut = True
+        self._close_doors()
         return effects
-
-    def open(self) -> None:
-        """Requests are accepted again."""
-        self._closed = False
-        self._has_no_short_cut = not self._has_loader
 
     def abort(self, error: BaseException, now: int) -> Effects:
         """Every flight in the air ends by this error, and its load is to be cancelled."""
@@ -288,9 +291,9 @@ class Keyspace(Held[K]):
         if after is None or (not before.holds_value and self._store.is_full()):
             return None
         outcome = Value(value, after.loaded_at, NOT_STALE)
-        if self._observe is not None:
+        if self.observe is not None:
             event = LoadSucceeded(flight.generation, value, policy.lifetime)
-            self._observe(key, Step(before, event, now, policy, after, on_fill(event.generation, outcome)))
+            self.observe(key, Step(before, event, now, policy, after, on_fill(event.generation, outcome)))
         self._is_torn = True
         flight.has_ended = True
         del self.flights[flight.generation]

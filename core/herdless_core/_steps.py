@@ -39,7 +39,6 @@ class Steps(Generic[K]):
         "_holdings",
         "_is_torn",
         "_load_type",
-        "_observe",
         "_shown",
         "_store",
         "_turns",
@@ -48,6 +47,7 @@ class Steps(Generic[K]):
         "generation",
         "hot",
         "leaving",
+        "observe",
         "policy",
         "started",
     )
@@ -72,7 +72,8 @@ class Steps(Generic[K]):
         self.hot: Final = store.hot
         self.leaving: Final = store.leaving
         self._turns: Final = turns
-        self._observe: Final = observe
+        self.observe = observe
+        """Told of every step; another may take its place between two steps."""
         self._load_type: Final = load_type
         self._shown: Final = shown
         self._counters: Final = Counters()
@@ -162,8 +163,8 @@ class Steps(Generic[K]):
         return effects
 
     def _tell(self, key: K, before: Entry, event: Event, now: int, after: Entry, effects: Effects) -> None:
-        if self._observe is not None:
-            self._observe(key, Step(before, event, now, self.policy, after, effects))
+        if self.observe is not None:
+            self.observe(key, Step(before, event, now, self.policy, after, effects))
 
     # Committing
 

@@ -55,22 +55,28 @@ def sums(policy: Policy) -> Iterator[tuple[str, tuple[int, int, int], int]]:
                     yield f"{begin} + {last} against {end}", (at, times, duration), until
 
 
+def ticks_of(policy: Policy) -> Mapping[int, int]:
+    """What the policy tells apart, in nanoseconds from the start of a load, ascending; each with its tick."""
+    lifetime = policy.lifetime
+    found = {
+        0,
+        lifetime.early_refresh,
+        lifetime.ttl,
+        after(lifetime.ttl, lifetime.stale_while_revalidate),
+        after(lifetime.ttl, lifetime.stale_if_error),
+        policy.negative_lifetime.ttl,
+        policy.load_timeout,
+        policy.refresh_backoff,
+    }
+    return _moved_apart(sorted(boundary for boundary in found if boundary < NEVER), policy)
+
+
 def in_ticks(policy: Policy) -> Policy:
     """The policy whose boundaries are at whole ticks, in the same order as those of the given one. Without jitter."""
     lifetime = policy.lifetime
     stale_until = after(lifetime.ttl, lifetime.stale_while_revalidate)
     error_until = after(lifetime.ttl, lifetime.stale_if_error)
-    boundaries = {
-        0,
-        lifetime.early_refresh,
-        lifetime.ttl,
-        stale_until,
-        error_until,
-        policy.negative_lifetime.ttl,
-        policy.load_timeout,
-        policy.refresh_backoff,
-    }
-    ticks = _moved_apart(sorted(boundary for boundary in boundaries if boundary < NEVER), policy)
+    ticks = ticks_of(policy)
     # With a ttl that does not end the stale windows begin at an `expire`; their order is then that of their lengths.
     windows = sorted({0, min(lifetime.stale_while_revalidate, NEVER), min(lifetime.stale_if_error, NEVER)})
     ttl = ticks.get(lifetime.ttl)
