@@ -27,7 +27,17 @@ OWN: Final = {name.split(".")[0] for name in FOLDERS}
 TESTS: Final = "tests"
 """They import what they like, and only what makes docs/ imports them."""
 
-PURE: Final = {"__future__", "collections", "collections.abc", "dataclasses", "datetime", "enum", "types", "typing"}
+PURE: Final = {
+    "__future__",
+    "collections",
+    "collections.abc",
+    "dataclasses",
+    "datetime",
+    "enum",
+    "json",
+    "types",
+    "typing",
+}
 """The standard modules that the core may import: none of them knows the time, a thread, chance or the world."""
 
 IMPURE_BUILTINS: Final = {"open", "print", "input", "exec", "eval", "compile", "breakpoint", "__import__", "globals"}
