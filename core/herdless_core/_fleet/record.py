@@ -225,3 +225,13 @@ def _error(kind: Any, message: Any, is_own: Any) -> Exception:
         raise ValueError("an error is a kind and a message")
     own = _OWN.get(kind) if is_own else None
     return RemoteLoadError(message, kind=kind) if own is None else own(message)
+
+
+def with_lease(raw: bytes, lease: int) -> bytes:
+    """The same record, its holder believed until then, in milliseconds of the store's clock."""
+    return raw[:VERSION_BYTES] + lease.to_bytes(8) + raw[TOKEN_BYTES:]
+
+
+def with_mark(raw: bytes) -> bytes:
+    """The same record, its flight awaited in another process."""
+    return raw[:AWAITED_AT] + b"\1" + raw[AWAITED_AT + 1 :]
