@@ -62,6 +62,7 @@ INTERPRETED: Final = {
     "_words": "they hang on interpreted functions",
     "_known": "the same",
     "_room": "what is compiled takes no frame of Python's",
+    "_lazily": "it is run once, at an import",
     "_log": "it works after failures",
     "_lookup": "mypyc has no generic dataclass",
     "_primitives": "a scheduler puts its own parts there",

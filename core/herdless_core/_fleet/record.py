@@ -20,7 +20,7 @@ Values are bytes here: to encode and to decode them is the adapter's business.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias, final
 
 from herdless_core._effects import Outcome, Value
@@ -81,6 +81,15 @@ class Record:
     is_awaited: bool = False
     token: Token = b""
 
+    @staticmethod
+    def token_of(version: bytes, lease: int) -> Token:
+        """The first bytes of a record of this version, and with this lease."""
+        return version + (lease // NANOSECONDS_PER_MILLISECOND).to_bytes(8)
+
+    def renewed(self, lease: int) -> Record:
+        """The same record after its lease was renewed in the store; until then, in nanoseconds."""
+        return replace(self, lease=lease, token=Record.token_of(self.version, lease))
+
     @property
     def generation(self) -> int:
         """Of the flight; 0 where there is none."""
@@ -120,9 +129,8 @@ class Record:
         if bodies:
             head["n"] = entry_bytes
         text = json.dumps(head, separators=(",", ":")).encode()
-        lease = (self.lease // NANOSECONDS_PER_MILLISECOND).to_bytes(8)
         marks = bytes((self.is_awaited, FORMAT))
-        return b"".join((self.version, lease, marks, len(text).to_bytes(4), text, *bodies))
+        return b"".join((Record.token_of(self.version, self.lease), marks, len(text).to_bytes(4), text, *bodies))
 
 
 NOTHING_THERE: Final = Record()

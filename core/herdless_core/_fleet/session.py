@@ -283,6 +283,18 @@ def _change(terms: Terms, event_of: Callable[[int], Event], *, drops: bool = Tru
         return Got(outcome_of(seen.record.entry), seen.record, seen.now, "loaded", leads=flight)
 
 
+def claim_in(request: Request, owner: str) -> tuple[Record, Flight] | None:
+    """What the request claims or holds for this owner, if anything: the record as it is then, and the flight."""
+    if isinstance(request, Swap):
+        record = request.after if request.after.owner == owner else request.before
+    elif isinstance(request, Load):
+        record = request.record
+    else:
+        return None
+    flight = record.entry.flight
+    return None if flight is None or record.owner != owner else (record, flight)
+
+
 @final
 class _Move:
     """Steps that are taken one after the other, to be written by one swap."""
@@ -339,12 +351,16 @@ class _Move:
         """The request that writes it. claim: whether this process takes the lease of the flight."""
         has_flight = self._entry.flight is not None
         lease = (self._now + self._terms.lease) if claim else self._record.lease
+        lease = lease // NANOSECONDS_PER_MILLISECOND * NANOSECONDS_PER_MILLISECOND if has_flight else 0
+        owner = self._terms.owner if claim else self._record.owner
+        version = self._terms.draw(64).to_bytes(8)
         after = Record(
             ABSENT if isinstance(self._entry, Evicted) else self._entry,
-            lease // NANOSECONDS_PER_MILLISECOND * NANOSECONDS_PER_MILLISECOND if has_flight else 0,
-            (self._terms.owner if claim else self._record.owner) if has_flight else "",
+            lease,
+            owner if has_flight else "",
             self._settled,
-            self._terms.draw(64).to_bytes(8),
+            version,
+            token=Record.token_of(version, lease),
         )
         return Swap(self._record, after, after.keep(self._now), drops, tuple(self._steps))
 
