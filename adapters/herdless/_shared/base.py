@@ -30,6 +30,7 @@ from herdless_core import (
     LONG_AGO,
     NANOSECONDS_PER_SECOND,
     NEVER,
+    CacheClosed,
     Failure,
     Fresh,
     Loaded,
@@ -191,7 +192,7 @@ class Shared(Generic[K, V]):
             flight = self._near._look(lambda: self._near._keyspace.entry(key).flight)  # as above
             if flight is not None and flight.started_at + self._fleet.staleness <= now:
                 # It may have read the record before an invalidation that could not be heard of.
-                self._near.invalidate(key)
+                self._drop(key)
 
     def _lookup_of(self, found: Lookup[Held]) -> Lookup[V]:
         held = found.value
@@ -294,12 +295,24 @@ class Shared(Generic[K, V]):
         if not told.drops:
             return
         for key in self._keys_of(told.key):
+            if self._is_other(key, told.version):
+                self._drop(key)
+
+    def _is_other(self, key: K, version: bytes) -> bool:
+        """Whether what is held of the key, or being fetched, may be another record than this one."""
+        with contextlib.suppress(CacheClosed):
             held = self._near.peek(key)
-            if held is None or not told.version or held.version != told.version:
-                self._near.invalidate(key)
+            return held is None or not version or held.version != version
+        return False
+
+    def _drop(self, key: K) -> None:
+        """Nothing that is known of the key, or being fetched, is answered to newcomers; a closed cache has nothing."""
+        with contextlib.suppress(CacheClosed):
+            self._near.invalidate(key)
 
     def _let_go(self) -> None:
-        self._near.clear()
+        with contextlib.suppress(CacheClosed):
+            self._near.clear()
 
     # Processes
 

@@ -100,7 +100,7 @@ class SharedCache(AsyncioSessions[K, V], Generic[K, V]):
         try:
             await link.connection.forget(text)
         finally:
-            self._near.invalidate(key)
+            self._drop(key)
             link.wake(text)
 
     async def _change(self, key: K, begin: Callable[[], Session]) -> None:
@@ -111,7 +111,7 @@ class SharedCache(AsyncioSessions[K, V], Generic[K, V]):
         try:
             got = await self._drive(link, key, text, begin())
         finally:
-            self._near.invalidate(key)  # and not put there: another process may have changed it meanwhile
+            self._drop(key)  # and not put there: another process may have changed it meanwhile
         if got.leads is not None:
             self._spawn(link, self._lead(link, key, text, got.record, got.leads, drops=True))
 
@@ -123,6 +123,7 @@ class SharedCache(AsyncioSessions[K, V], Generic[K, V]):
         """
         link, self._link, self._is_closed = self._link, None, True
         await self._cache.close(cancel=cancel)
+        self._trust.lost()
         if link is None:
             return
         while link.tasks:  # what is cancelled may leave a claim to others, in a task of its own

@@ -90,7 +90,7 @@ class SharedCache(ThreadsSessions[K, V], Generic[K, V]):
         try:
             link.connection.forget(text)
         finally:
-            self._near.invalidate(key)
+            self._drop(key)
             link.wake(text)
 
     def _change(self, key: K, begin: Callable[[], Session]) -> None:
@@ -101,7 +101,7 @@ class SharedCache(ThreadsSessions[K, V], Generic[K, V]):
         try:
             got = self._drive(link, key, text, begin())
         finally:
-            self._near.invalidate(key)  # and not put there: another process may have changed it meanwhile
+            self._drop(key)  # and not put there: another process may have changed it meanwhile
         if got.leads is not None:
             self._spawn(link, functools.partial(self._lead, link, key, text, got.record, got.leads, drops=True))
 
@@ -114,6 +114,7 @@ class SharedCache(ThreadsSessions[K, V], Generic[K, V]):
         self._is_closed = True
         self._cache.close(cancel=cancel)
         link, self._link = self._link, None
+        self._trust.lost()
         if link is None:
             return
         link.is_closed = True

@@ -68,7 +68,7 @@ class ThreadsSessions(ThreadsLinks[K, V], Generic[K, V]):
         """Load behind an answer. drops: what is held here is older than what was asked for."""
         got = self._drive(link, key, text, sessions.lead(self._terms, record, flight))
         if drops and not got.fenced:
-            self._near.invalidate(key)
+            self._drop(key)
 
     def _load_alone(self, key: K) -> Loaded[bytes] | bytes:
         """Without the store, as each process does for itself."""

@@ -4,9 +4,9 @@ The store is asked now and then, on the connection on which it tells of changes.
 that was told before the question was SENT. So nothing that is held was invalidated before that, and it may be answered
 for `staleness` from then on. No clocks are compared, and no message has to arrive.
 
-Where no answer comes in time, the process is BLIND: it lets go of what it holds, and keeps what it fetches from then on
-for `staleness` from the start of the fetch, and no longer. When an answer comes again it lets go once more: a fetch that
-began before that may bring what was invalidated while nothing could be heard.
+Where no answer comes in time, the process is BLIND: it lets go of what it holds, and keeps what it fetches from then
+on for `staleness` from the start of the fetch, and no longer. When an answer comes again it lets go once more: a fetch
+that began before that may bring what was invalidated while nothing could be heard.
 """
 
 from __future__ import annotations
