@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.fleet.fleet import Fleet
+from tests.fleet.origin import Origin
 from tests.fleet.server import Server, running
 
 
@@ -29,3 +31,36 @@ def own_server() -> Iterator[Server]:
     """A server of the test's own, which it may kill."""
     with running() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def origin_server() -> Iterator[Server]:
+    """Where the truth is."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def origin(origin_server: Server) -> Iterator[Origin]:
+    """What the loaders ask, without a past."""
+    with origin_server.client() as client:
+        client.flushall()
+    origin = Origin(origin_server.url)
+    yield origin
+    origin.close()
+
+
+@pytest.fixture
+def fleet(server: Server, origin: Origin) -> Iterator[Fleet]:
+    """Processes on the shared server."""
+    fleet = Fleet(server, origin)
+    yield fleet
+    fleet.close()
+
+
+@pytest.fixture
+def own_fleet(own_server: Server, origin: Origin) -> Iterator[Fleet]:
+    """Processes on a server that may be killed."""
+    fleet = Fleet(own_server, origin)
+    yield fleet
+    fleet.close()
