@@ -69,7 +69,7 @@ class SharedCache(AsyncioSessions[K, V], Generic[K, V]):
     async def lookup(self, key: K) -> Lookup[V]:
         """Like `get`, and says how the value was got, and its age."""
         if self._link is None or self._link.loop is not asyncio.get_running_loop() or not self._link.begun.done():
-            await self._open()
+            await self._open()  # first: what is asked for before it listens is not kept
         self._before_lookup(key)
         return self._lookup_of(await self._cache.lookup(key))
 

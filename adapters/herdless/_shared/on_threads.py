@@ -60,6 +60,8 @@ class SharedCache(ThreadsSessions[K, V], Generic[K, V]):
 
     def lookup(self, key: K, timeout: float | None = None) -> Lookup[V]:
         """Like `get`, and says how the value was got, and its age."""
+        if self._link is None or not self._link.begun.is_set():
+            self._open()  # first: what is asked for before it listens is not kept
         self._before_lookup(key)
         return self._lookup_of(self._cache.lookup(key, timeout))
 

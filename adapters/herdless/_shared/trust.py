@@ -60,7 +60,7 @@ class Trust:
     def distrust(self) -> None:
         """In a forked child, where nobody listens, and no lock may be taken: whoever looks next lets go of all."""
         self._lock = _primitives.RLock()
-        self.is_blind = False
+        self.is_blind = True  # so that what is held goes also where the store is heard before anybody looks
         self.until = LONG_AGO
 
     def _forsake(self) -> None:

@@ -1,0 +1,611 @@
+"""A shared cache of either colour, in one process, on a store in memory: what callers see of it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import logging
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, final
+
+import pytest
+
+import herdless.asyncio
+import herdless.threads
+from herdless import (
+    CacheClosed,
+    Loaded,
+    LoadTimeout,
+    MisuseError,
+    Policy,
+    PolicyError,
+    ReentrantLoad,
+    RemoteLoadError,
+    StoreDown,
+    TooManyWaiters,
+)
+from herdless.stores import MemoryStore, SyncConnection
+from herdless_core._fleet.record import parse
+from tests.fleet.faces import made
+from tests.fleet.server import PATIENCE
+from tests.fleet.test_processes import wait_until
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(params=["asyncio", "threads"])
+def colour(request: pytest.FixtureRequest) -> str:
+    """Both."""
+    return str(request.param)
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    """Empty."""
+    return MemoryStore()
+
+
+@final
+class Loads:
+    """A loader that counts, and can be held up."""
+
+    def __init__(self) -> None:
+        self.keys: list[Any] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.ends: list[Any] = []
+        """What the next loads give, or raise; the key and a number otherwise."""
+
+    def __call__(self, key: Any) -> Any:
+        """The loader."""
+        self.keys.append(key)
+        number = len(self.keys)
+        end = self.ends.pop(0) if self.ends else [key, number]
+        assert self.gate.wait(PATIENCE), "nobody let it go"
+        if isinstance(end, BaseException):
+            raise end
+        return end
+
+
+@pytest.fixture
+def loads() -> Iterator[Loads]:
+    """Let go at the end, whatever happens."""
+    loads = Loads()
+    yield loads
+    loads.gate.set()
+
+
+def until_begun(loads: Loads, count: int) -> None:
+    """Until so many loads have begun."""
+    wait_until(lambda: len(loads.keys) >= count)
+
+
+# What a lookup says
+
+
+def test_a_lookup_says_how_it_came_to_its_value(colour: str, store: MemoryStore, loads: Loads) -> None:
+    """Loaded by the first, fetched by another process's cache, a hit from then on; and the age is the record's."""
+    with made(colour, loads, store, ttl=60) as one, made(colour, loads, store, ttl=60) as two:
+        first = one.do("lookup", "a")
+        second = two.do("lookup", "a")
+        again = two.do("lookup", "a")
+        assert [each.how for each in (first, second, again)] == ["loaded", "fetched", "hit"]
+        assert first.value == second.value == ["a", 1]
+        assert 0 <= first.age <= second.age <= again.age < PATIENCE
+
+
+def test_who_waits_for_a_load_elsewhere_has_joined(colour: str, store: MemoryStore, loads: Loads) -> None:
+    """In the words of the cache of one process."""
+    loads.gate.clear()
+    with made(colour, loads, store, ttl=60) as one, made(colour, loads, store, ttl=60) as two:
+        first = one.begin("lookup", "a")
+        until_begun(loads, 1)
+        second = two.begin("lookup", "a")
+        wait_until(lambda: two.cache.stats().in_flight == 1)
+        loads.gate.set()
+        assert first.result(PATIENCE).how == "loaded"
+        assert second.result(PATIENCE).how in {"joined", "fetched"}
+        assert loads.keys == ["a"]
+
+
+def test_every_caller_gets_what_was_decoded(colour: str, store: MemoryStore, loads: Loads) -> None:
+    """The one whose load it was, too: otherwise it depends on the process what a value is."""
+    loads.ends = [(1, 2)]
+    with made(colour, loads, store, ttl=60) as one, made(colour, loads, store, ttl=60) as two:
+        assert one.get("a") == [1, 2] == two.get("a")
+
+
+def test_hits_are_answered_from_memory(colour: str, store: MemoryStore, loads: Loads) -> None:
+    """The same object, as in one process."""
+    with made(colour, loads, store, ttl=60) as one:
+        value = one.get("a")
+        assert one.get("a") is value is one.cache.peek("a")
+        assert "a" in one.cache
+        assert len(one.cache) == 1
+        assert one.cache.stats().hits == 1
+        one.cache.clear()
+        assert one.cache.peek("a", "nothing") == "nothing"
+        assert one.do("lookup", "a").how == "fetched"
+        assert loads.keys == ["a"]
+
+
+def test_without_staleness_nothing_is_answered_from_memory(colour: str, store: MemoryStore, loads: Loads) -> None:
+    """`staleness=0`: each lookup asks the store."""
+    with made(colour, loads, store, ttl=60, staleness=0) as one, made(colour, loads, store, ttl=60) as two:
+        assert one.get("a") == ["a", 1]
+        two.do("put", "a", "put")
+        assert one.get("a") == "put"
+        assert [one.do("lookup", "a").how for _ in range(3)] == ["fetched"] * 3
+        assert one.cache.peek("a") is None
+
+
+def test_a_value_ends_near_when_it_ends_in_the_record(colour: str, store: MemoryStore, loads: Loads) -> None:
+    """Its age counts from its load, and not from when it was fetched."""
+    loads.ends = [Loaded("short", ttl=0.3)]
+    with made(colour, loads, store, ttl=60) as one, made(colour, loads, store, ttl=60) as two:
+        assert one.get("a") == "short"
+        ages = []
+        while (found := two.do("lookup", "a")).value == "short":
+            ages.append(found.age)
+        assert max(ages, default=0) <= 0.3 + PATIENCE / 100
+        assert found.value == ["a", 2]
+
+
+def test_errors_are_the_loaders_own_here_and_remote_elsewhere(colour: str, store: MemoryStore, loads: Loads) -> None:
+    """The exception object is of this process; what is known of it is of all."""
+    loads.ends = [LookupError("no such row")]
+    options = {"ttl": 60, "negative_ttl": 60}
+    with made(colour, loads, store, **options) as one, made(colour, loads, store, **options) as two:
+        with pytest.raises(LookupError, match="no such row"):
+            one.get("a")
+        with pytest.raises(RemoteLoadError, match="no such row") as caught:
+            two.get("a")
+        assert caught.value.kind == "LookupError"
+        assert loads.keys == ["a"]
+
+
+def test_a_load_that_is_overdue_ends_in_load_timeout(colour: str, store: MemoryStore, loads: Loads) -> None:
+    """Wherever one waits; what it gives later is not kept."""
+    loads.gate.clear()
+    options = {"ttl": 60, "load_timeout": 0.3}
+    with made(colour, loads, store, **options) as one, made(colour, loads, store, **options) as two:
+        waiting = [one.begin("get", "a")]
+        until_begun(loads, 1)
+        waiting.append(two.begin("get", "a"))
+        for each in waiting:
+            with pytest.raises(LoadTimeout):
+                each.result(PATIENCE)
+        loads.gate.set()
+        assert one.get("a") != ["a", 1]
+
+
+def test_a_stale_value_is_served_while_one_refreshes(colour: str, store: MemoryStore, loads: Loads) -> None:
+    """Nobody waits, and there is one refresh."""
+    options = {"ttl": 60, "stale_while_revalidate": 600}
+    with made(colour, loads, store, **options) as one, made(colour, loads, store, **options) as two:
+        assert one.get("a") == two.get("a") == ["a", 1]
+        loads.gate.clear()
+        one.do("expire", "a")
+        assert one.do("lookup", "a").how == "stale"
+        until_begun(loads, 2)
+        wait_until(lambda: two.do("lookup", "a").how == "stale")
+        loads.gate.set()
+        wait_until(lambda: one.get("a") == two.get("a") == ["a", 2])
+        assert len(loads.keys) == 2
+
+
+def test_a_refresh_that_fails_is_logged_and_backs_off(
+    colour: str, store: MemoryStore, loads: Loads, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No caller sees it, so the log does; the value stays."""
+    with made(colour, loads, store, ttl=60, stale_while_revalidate=600, refresh_backoff=600) as one:
+        assert one.get("a") == ["a", 1]
+        loads.ends = [OSError("the origin is down")]
+        with caplog.at_level(logging.WARNING, "herdless"):
+            one.do("expire", "a")
+            assert one.get("a") == ["a", 1]
+            wait_until(lambda: any("failed" in record.getMessage() for record in caplog.records))
+        wait_until(lambda: one.cache.stats().load_failures == 1)
+        assert one.do("lookup", "a").how == "stale"
+        assert len(loads.keys) == 2
+
+
+# Values and keys
+
+
+def test_a_value_that_json_cannot_say_is_the_loaders_mistake(colour: str, store: MemoryStore, loads: Loads) -> None:
+    """Said at once, and what to do; nothing is stored, and nothing of the value is in the message."""
+    loads.ends = [{"secret": object()}, float("nan")]
+    with made(colour, loads, store, ttl=60) as one:
+        for _ in range(2):
+            with pytest.raises(MisuseError, match="give encode= and decode=") as caught:
+                one.get("a")
+            assert "secret" not in str(caught.value)
+        with pytest.raises(MisuseError, match="of type set"):
+            one.do("put", "a", {1})
+        assert one.get("a") == ["a", 3]
+
+
+def test_values_of_any_kind_go_by_an_encoding_of_ones_own(colour: str, store: MemoryStore, loads: Loads) -> None:
+    """Bytes are what a store takes."""
+    loads.ends = [timedelta(seconds=1)]
+    with made(colour, loads, store, ttl=60, encode=pickle.dumps, decode=pickle.loads) as one:
+        assert one.get("a") == timedelta(seconds=1)
+
+
+def test_a_value_that_cannot_be_decoded_is_loaded_again(colour: str, store: MemoryStore, loads: Loads) -> None:
+    """Somebody with another encoding has written it, or nobody well-meaning."""
+    with (
+        made(colour, loads, store, ttl=60, encode=pickle.dumps, decode=pickle.loads) as other,
+        made(colour, loads, store, ttl=60) as one,
+    ):
+        assert other.get("a") == ["a", 1]
+        assert one.get("a") == ["a", 2]
+
+
+def test_keys_of_two_kinds_are_two_keys(colour: str, store: MemoryStore, loads: Loads) -> None:
+    """7 and "7" are two in one process; what they are in the store must be two as well."""
+    keys: list[Any] = [7, "7", -7, "-7", '"7"', "", "ä", 'x"', "07"]
+    with made(colour, loads, store, ttl=60) as one, made(colour, loads, store, ttl=60) as two:
+        assert [one.get(key) for key in keys] == [[key, number] for number, key in enumerate(keys, 1)]
+        assert [two.get(key) for key in keys] == [[key, number] for number, key in enumerate(keys, 1)]
+        for key in keys:  # and what is told of each is told of that one
+            one.do("put", key, "put")
+            wait_until(functools.partial(is_put, two, key))
+        assert len(loads.keys) == len(keys)
+
+
+def is_put(face: Face, key: Any) -> bool:
+    """Whether it gets what was put."""
+    return bool(face.get(key) == "put")
+
+
+@pytest.mark.parametrize("key", [True, 1.5, None, ("a", 1), b"a"])
+def test_other_keys_are_refused_until_it_is_said_what_they_are_called(
+    colour: str, store: MemoryStore, loads: Loads, key: Any
+) -> None:
+    """Whoever guesses by `repr` would find that two processes guess differently."""
+    with made(colour, loads, store, ttl=60) as one:
+        with pytest.raises(PolicyError, match="store_key"):
+            one.get(key)
+        with pytest.raises(PolicyError, match="store_key"):
+            one.do("invalidate", key)
+        assert loads.keys == []
+
+
+def test_store_key_names_keys_of_any_kind(colour: str, store: MemoryStore, loads: Loads) -> None:
+    """What is told of a name is told of the keys that have it."""
+    options: dict[str, Any] = {"ttl": 60, "store_key": "/".join}
+    with made(colour, loads, store, **options) as one, made(colour, loads, store, **options) as two:
+        key = ("users", "7")
+        loads.ends = ["seven"]
+        assert one.get(key) == two.get(key) == "seven"
+        one.do("put", key, "put")
+        wait_until(lambda: two.get(key) == "put")
+        assert store.read("users/7") is not None
+
+
+def test_a_store_key_that_is_no_text_is_refused(colour: str, store: MemoryStore, loads: Loads) -> None:
+    """One clear error."""
+    with made(colour, loads, store, ttl=60, store_key=lambda key: key) as one:
+        for key in (3, "\ud800"):
+            with pytest.raises(PolicyError, match="is not accepted"):
+                one.get(key)
+
+
+def test_an_unhashable_key_is_a_type_error(colour: str, store: MemoryStore, loads: Loads) -> None:
+    """As in every cache."""
+    with made(colour, loads, store, ttl=60) as one, pytest.raises(TypeError):
+        one.get([])
+
+
+# Arguments
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("lease", 0),
+        ("lease", "10"),
+        ("lease", True),
+        ("lease", float("nan")),
+        ("staleness", -1),
+        ("staleness", float("inf")),
+        ("store_down", "wait"),
+        ("encode", None),
+        ("decode", 3),
+        ("store_key", "x"),
+        ("store", "redis://localhost"),
+        ("maxsize", -1),
+        ("ttl", -1),
+        ("policy", Policy()),
+    ],
+)
+def test_an_argument_out_of_its_range_is_named(colour: str, argument: str, value: object) -> None:
+    """One clear error, when the cache is made."""
+    cache_class: Any = herdless.asyncio.SharedCache if colour == "asyncio" else herdless.threads.SharedCache
+    options = {"store": MemoryStore(), "jitter": 0.1, "ttl": 60} | {argument: value}
+    with pytest.raises(PolicyError, match=f"{argument}="):
+        cache_class(lambda key: key, **options)
+
+
+def test_a_loader_that_is_none_is_refused(colour: str) -> None:
+    """As in every cache."""
+    cache_class: Any = herdless.asyncio.SharedCache if colour == "asyncio" else herdless.threads.SharedCache
+    with pytest.raises(PolicyError, match="load="):
+        cache_class(None, store=MemoryStore())
+
+
+def test_max_waiters_is_of_each_process(colour: str, store: MemoryStore, loads: Loads) -> None:
+    """It bounds what one process keeps in memory."""
+    loads.gate.clear()
+    with made(colour, loads, store, ttl=60, max_waiters=1) as one, made(colour, loads, store, ttl=60) as two:
+        waiting = [one.begin("get", "a")]
+        until_begun(loads, 1)
+        with pytest.raises(TooManyWaiters):
+            one.get("a")
+        waiting.append(two.begin("get", "a"))
+        loads.gate.set()
+        assert [each.result(PATIENCE) for each in waiting] == [["a", 1]] * 2
+
+
+# Ends
+
+
+def test_a_closed_cache_refuses_and_can_be_opened_again(colour: str, store: MemoryStore, loads: Loads) -> None:
+    """What is in the store stays."""
+    enter = "__aenter__" if colour == "asyncio" else "__enter__"
+    with made(colour, loads, store, ttl=60) as one:
+        assert one.get("a") == ["a", 1]
+        one.do("close")
+        for method in ("get", "invalidate", "refresh"):
+            with pytest.raises(CacheClosed):
+                one.do(method, "a")
+        one.do("close")
+        one.do(enter)
+        assert one.do("lookup", "a").how == "fetched"
+
+
+def test_closing_leaves_nothing_behind(colour: str, store: MemoryStore, loads: Loads) -> None:
+    """Nobody listens any more: no thread, and no task."""
+    before = threading.active_count()
+    with made(colour, loads, store, ttl=60) as one:
+        assert one.get("a") == ["a", 1]
+        owner = one.cache._terms.owner
+        assert store.alive([owner]) == {owner}
+    assert store.alive([owner]) == set()
+    wait_until(lambda: threading.active_count() <= before + 1)  # a worker of the loads ends by itself
+
+
+def test_a_loader_that_asks_for_its_own_key_is_refused(colour: str, store: MemoryStore) -> None:
+    """It would wait for itself for ever."""
+
+    def load(key: Any) -> Any:
+        raise NotImplementedError
+
+    if colour == "asyncio":
+
+        async def main() -> None:
+            async def ask_again(key: str) -> str:
+                return await cache.get(key)
+
+            async with herdless.asyncio.SharedCache(ask_again, store=store, ttl=60) as cache:
+                with pytest.raises(ReentrantLoad):
+                    await cache.get("a")
+
+        asyncio.run(main())
+    else:
+
+        def ask_again(key: str) -> str:
+            return cache.get(key)
+
+        with herdless.threads.SharedCache(ask_again, store=store, ttl=60) as cache, pytest.raises(ReentrantLoad):
+            cache.get("a")
+
+
+# Cancellation, of asyncio alone
+
+
+def test_a_load_that_nobody_waits_for_is_cancelled_and_left_to_others(store: MemoryStore, loads: Loads) -> None:
+    """Its key is free at once, and not when its lease is over."""
+    loads.gate.clear()
+    with (
+        made("asyncio", loads, store, ttl=60, lease=600) as one,
+        made("threads", loads, store, ttl=60, lease=600) as two,
+    ):
+        first = one.begin("get", "a")
+        until_begun(loads, 1)
+        second = two.begin("get", "a")
+        wait_until(lambda: parse(store.read("a")).is_awaited)
+        one.cancel(first)
+        until_begun(loads, 2)
+        loads.gate.set()
+        assert second.result(PATIENCE) == ["a", 2]
+
+
+def test_cancelling_one_caller_leaves_the_load_to_the_others(store: MemoryStore, loads: Loads) -> None:
+    """As in one process."""
+    loads.gate.clear()
+    with made("asyncio", loads, store, ttl=60) as one:
+        first, second = one.begin("get", "a"), one.begin("get", "a")
+        until_begun(loads, 1)
+        one.cancel(first)
+        loads.gate.set()
+        assert second.result(PATIENCE) == ["a", 1]
+        assert loads.keys == ["a"]
+
+
+def test_a_second_event_loop_is_refused(store: MemoryStore) -> None:
+    """Its connections are of the first: one clear error."""
+
+    async def load(key: str) -> str:
+        return key
+
+    cache = herdless.asyncio.SharedCache(load, store=store, ttl=60)
+
+    async def use() -> str:
+        return await cache.get("a")
+
+    async def main() -> None:
+        assert await use() == "a"
+        cache.clear()
+        with pytest.raises(MisuseError, match="event loop"):
+            await asyncio.to_thread(asyncio.run, use())
+        await cache.close()
+
+    asyncio.run(main())
+
+
+# Processes
+
+
+FORK = """
+import os, sys, threading
+from herdless.threads import SharedCache
+from herdless.stores import RedisStore
+
+store = RedisStore(sys.argv[1], name="fork")
+cache = SharedCache(lambda key: f"{key} of {os.getpid() == parent}", store=store, ttl=600)
+parent = os.getpid()
+assert cache.get("a") == "a of True"
+child = os.fork()
+if child == 0:
+    assert cache.stats().size == 1
+    assert cache.lookup("a").how == "fetched", cache.lookup("a")
+    assert cache.get("b") == "b of False"
+    cache.put("a", "put")
+    cache.close()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+assert cache.get("b") == "b of False"
+while cache.get("a") != "put":
+    pass
+cache.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+def test_a_forked_child_has_connections_of_its_own(server: Any) -> None:
+    """Gunicorn forks after the cache was made, and perhaps after it was used."""
+    subprocess.run([sys.executable, "-W", "error", "-c", FORK, server.url], check=True, timeout=PATIENCE)
+
+
+def test_a_cache_of_one_process_imports_nothing_of_it() -> None:
+    """Nobody pays for what is not used."""
+    code = (
+        "import sys, herdless.asyncio, herdless.threads\n"
+        "print([name for name in sys.modules if 'fleet' in name or 'stores' in name or '_shared' in name])\n"
+        "import json; assert 'redis' not in sys.modules\n"
+        "from herdless.asyncio import SharedCache\n"
+        "from herdless.threads import SharedCache\n"
+        "assert 'redis' not in sys.modules"
+    )
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=PATIENCE)
+    assert json.loads(said.stdout) == []
+    with pytest.raises(AttributeError, match="no attribute"):
+        herdless.asyncio.SharedCash  # type: ignore[attr-defined]  # noqa: B018  # what is tested
+
+
+# Stores that can do less, or lie
+
+
+def test_a_store_that_only_compares_and_sets_is_enough(loads: Loads) -> None:
+    """Who waits asks again and again, and near values live as long as `staleness`."""
+    from tests.fleet.test_stores import Least
+
+    store = Least()
+    loads.gate.clear()
+    options = {"ttl": 60, "staleness": 0.3}
+    with made("threads", loads, store, **options) as one, made("threads", loads, store, **options) as two:
+        waiting = [one.begin("get", "a"), two.begin("get", "a")]
+        until_begun(loads, 1)
+        loads.gate.set()
+        assert [each.result(PATIENCE) for each in waiting] == [["a", 1]] * 2
+        one.do("put", "a", "put")
+        wait_until(lambda: two.get("a") == "put")
+        assert loads.keys == ["a"]
+
+
+def test_an_error_of_the_store_that_is_not_its_word_hangs_nobody(
+    loads: Loads, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A store of somebody else's, with a mistake in it."""
+
+    @final
+    class Broken(MemoryStoreOfThreads):
+        def listen(self, owner: str) -> Any:
+            raise ZeroDivisionError(owner)
+
+    with made("threads", loads, Broken.store(), ttl=60) as one:
+        assert one.get("a") == ["a", 1]
+        wait_until(lambda: any("other than StoreDown" in record.getMessage() for record in caplog.records))
+
+
+def test_a_claim_whose_reply_was_lost_is_given_back(loads: Loads) -> None:
+    """It would keep the key from everybody for a lease, whose holder is alive and well."""
+
+    @final
+    class Loses(MemoryStoreOfThreads):
+        is_lost = False
+
+        def swap(self, *args: Any, **options: Any) -> Any:
+            done = super().swap(*args, **options)
+            if not Loses.is_lost:
+                Loses.is_lost = True
+                raise StoreDown("the reply was lost")
+            return done
+
+    store = Loses.store()
+    with made("threads", loads, store, ttl=60, lease=600) as one, made("threads", loads, store, ttl=60) as two:
+        assert one.get("a") == ["a", 1]
+        assert two.get("a") == ["a", 2]
+        assert one.cache.stats().store_errors == 1
+
+
+class MemoryStoreOfThreads(SyncConnection):
+    """A connection to a store in memory, in which a test overrides what goes wrong."""
+
+    def __init__(self, inner: SyncConnection) -> None:
+        self.inner = inner
+
+    @classmethod
+    def store(cls) -> Any:
+        """The store that gives such connections."""
+        memory, connection = MemoryStore(), cls
+
+        from herdless.stores import Store
+
+        @final
+        class Made(Store):
+            def connect(self) -> SyncConnection:
+                return connection(memory.connect())
+
+        return Made()
+
+    def read(self, key: str) -> bytes | None:
+        """As in memory."""
+        return self.inner.read(key)
+
+    def swap(self, *args: Any, **options: Any) -> Any:
+        """As in memory."""
+        return self.inner.swap(*args, **options)
+
+    def forget(self, key: str) -> None:
+        """As in memory."""
+        self.inner.forget(key)
+
+    def listen(self, owner: str) -> Any:
+        """As in memory."""
+        return self.inner.listen(owner)
+
+    def alive(self, owners: Any) -> Any:
+        """As in memory."""
+        return self.inner.alive(owners)
