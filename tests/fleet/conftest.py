@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from herdless.stores import MemoryStore
 from tests.fleet.fleet import Fleet
+from tests.fleet.loads import Loads
 from tests.fleet.origin import Origin
 from tests.fleet.server import Server, running
 
@@ -64,3 +66,23 @@ def own_fleet(own_server: Server, origin: Origin) -> Iterator[Fleet]:
     fleet = Fleet(own_server, origin)
     yield fleet
     fleet.close()
+
+
+@pytest.fixture(params=["asyncio", "threads"])
+def colour(request: pytest.FixtureRequest) -> str:
+    """Both."""
+    return str(request.param)
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    """Empty."""
+    return MemoryStore()
+
+
+@pytest.fixture
+def loads() -> Iterator[Loads]:
+    """Let go at the end, whatever happens."""
+    loads = Loads()
+    yield loads
+    loads.gate.set()
