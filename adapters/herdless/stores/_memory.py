@@ -65,7 +65,11 @@ class MemoryStore(Store):
             return True, None
 
     def change(self, key: str, version: bytes, change: Callable[[bytes], bytes], keep: int | None) -> bool:
-        """Change the record in place that has this version, and keep it no shorter than before."""
+        """Change a record in place; False where one of another version is there.
+
+        key: of the record; version: its first eight bytes; change: from the old bytes to the new ones; keep: as in
+            `SyncConnection.renew`, and never shorter than before.
+        """
         with self._lock:
             there = self._find(key)
             if there is None or there[:VERSION_BYTES] != version:

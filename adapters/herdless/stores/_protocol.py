@@ -99,8 +99,11 @@ class SyncConnection(ABC):
         """Delete the record, and tell all listeners by `Told(drops=True)`, also where there was none."""
 
     def renew(self, key: str, version: bytes, lease: int, keep: int | None) -> bool:
-        """Change the lease of the record that has this version, and keep it for `keep` milliseconds at least; False
-        where another is there. Unless it is written, the whole record is written anew.
+        """Change the lease in place; False where a record of another version is there. Unless this is written, the whole
+        record is written anew.
+
+        key: of the record; version: its first eight bytes; lease: the new one, in milliseconds of the store's clock;
+            keep: for how many milliseconds at least the record is to be there from now on, None for ever.
         """
         raw = self.read(key)
         if raw is None or raw[:VERSION_BYTES] != version:

@@ -27,6 +27,8 @@ from typing import Any, ClassVar, Final, Literal, TypeVar
 from herdless.stores import AsyncConnection, AsyncListener, Heard, Store, StoreDown, SyncListener, Told
 from herdless_core import MisuseError
 
+__all__ = ["StoreSuite"]
+
 T = TypeVar("T")
 
 Colour = Literal["threads", "asyncio"]

@@ -23,7 +23,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias, assert_never, final
 
-from herdless_core._effects import Answer, Effects, Join, Outcome, Refuse, Settle, StartLoad, Value
+from herdless_core._effects import Answer, Effects, Join, Outcome, Refuse, Settle, StartLoad, Value, reply_of
 from herdless_core._errors import StoreDown
 from herdless_core._events import (
     DeadlinePassed,
@@ -38,7 +38,6 @@ from herdless_core._events import (
     WaiterLeft,
 )
 from herdless_core._fleet.record import NANOSECONDS_PER_MILLISECOND, Record, Settled, outcome_of
-from herdless_core._keyspace import reply_of
 from herdless_core._machine import Step, transition
 from herdless_core._policy import Loaded, Policy
 from herdless_core._states import ABSENT, Cause, Entry, Evicted, Failure, Flight
