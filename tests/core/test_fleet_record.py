@@ -23,7 +23,7 @@ from herdless_core import (
     Stale,
     Value,
 )
-from herdless_core._fleet.record import AWAITED_AT, TOKEN_BYTES, Record, Settled, parse
+from herdless_core._fleet.record import AWAITED_AT, TOKEN_BYTES, Record, Settled, parse, with_lease, with_mark
 
 MILLISECOND = 1_000_000
 INSTANTS = st.integers(1, NEVER)
@@ -164,3 +164,13 @@ def test_a_record_is_kept_as_long_as_its_value_or_its_lease() -> None:
     assert Record(fresh, lease=2 * MILLISECOND).keep(1_000) == 2 * MILLISECOND - 1_000 + linger
     assert Record(Fresh(b"", 1, Lifetime(NEVER, NEVER, 0, 0), NEVER, None, NEVER)).keep(5) == NEVER
     assert linger > 0
+
+
+@given(RECORDS, st.integers(0, 2**40))
+def test_what_a_store_changes_in_place_is_what_the_holder_expects(record: Record, lease: int) -> None:
+    """The token that it will swap against; and a mark changes no token."""
+    raw = record.dump()
+    renewed = with_lease(raw, lease)
+    assert said(parse(renewed)) == said(parse(raw).renewed(lease * MILLISECOND))
+    marked = with_mark(raw)
+    assert said(parse(marked)) == said(replace(parse(raw), is_awaited=True))

@@ -308,6 +308,28 @@ def test_a_cancelled_refresh_leaves_the_value() -> None:
     assert world.process("two").run().result.leads is not None
 
 
+@pytest.mark.parametrize("requests", range(6))
+def test_whatever_is_broken_off_its_claim_is_known(requests: int) -> None:
+    """A process whose caller goes, or whose reply is lost, has to leave what it may have claimed to others."""
+    world = World(Policy(ttl=60))
+    one = world.process("one")
+    claimed = None
+    for _ in range(requests):
+        assert one.request is not None
+        claimed = sessions.claim_in(one.request, "one") or claimed
+        assert sessions.claim_in(one.request, "two") is None
+        if isinstance(one.request, Load):
+            one.reply(sessions.Ended(b"value", one.request.record, world.now, 0.0))
+        else:
+            one.step()
+        if one.got is not None:
+            break
+    if claimed is not None:
+        begun = claimed
+        world.process("one", lambda terms: sessions.leave(terms, *begun)).run()
+    assert world.record.entry.flight is None
+
+
 # Changes
 
 

@@ -150,11 +150,12 @@ class Shared(Generic[K, V]):
     def _text(self, key: K) -> str:
         text = self._fleet.text_of(key)
         if not isinstance(text, str):
-            raise PolicyError(f"store_key returned {text!r}, which is not accepted: it has to return text")
+            raise PolicyError(f"store_key returned {type(text).__name__}, which is not accepted: it has to return text")
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise PolicyError(f"{text!r} is not accepted as a key: no store can write it in UTF-8") from None
+            shown = self._shown(key)
+            raise PolicyError(f"{shown} is not accepted as a key: no store can write it in UTF-8") from None
         return text
 
     def _remember(self, key: K, text: str) -> None:

@@ -88,10 +88,11 @@ def text_of_simple(key: Any) -> str:
     quoted, so that 7 and "7" are two keys. Raises PolicyError for any other key.
     """
     if type(key) is int:
-        return str(key)
+        return format(key, "d")
     if type(key) is not str:
+        kind = type(key).__name__
         raise PolicyError(
-            f"a key of type {type(key).__name__} is not accepted without store_key: "
+            f"a key of type {kind} is not accepted without store_key: "
             "give store_key=, a function from a key to the text by which the store knows it"
         )
     return json.dumps(key) if key[:1] == '"' or _is_integer(key) else key

@@ -99,7 +99,7 @@ class SyncConnection(ABC):
         """Delete the record, and tell all listeners by `Told(drops=True)`, also where there was none."""
 
     def renew(self, key: str, version: bytes, lease: int, keep: int | None) -> bool:
-        """Change the lease in place; False where a record of another version is there. Unless this is written, the whole
+        """Change the lease in place; False where a record of another version is there. Unless it is written, the whole
         record is written anew.
 
         key: of the record; version: its first eight bytes; lease: the new one, in milliseconds of the store's clock;

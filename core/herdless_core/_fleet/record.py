@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeAlias, final
+from typing import Any, Final, TypeAlias, assert_never, final
 
 from herdless_core._effects import Outcome, Value
 from herdless_core._errors import LoadCancelled, LoadTimeout, RemoteLoadError
@@ -215,6 +215,8 @@ def _settled_to_plain(settled: Settled, bodies: list[bytes]) -> Plain:
         case Value():
             bodies.append(settled.outcome.value)
             plain["v"] = [integer_to_plain(settled.outcome.loaded_at), settled.outcome.is_stale]
+        case _:
+            assert_never(settled.outcome)
     return plain
 
 

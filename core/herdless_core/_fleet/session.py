@@ -21,9 +21,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, TypeAlias, assert_never, final
+from typing import Any, Final, Literal, TypeAlias, final
 
-from herdless_core._effects import Answer, Effects, Join, Outcome, Refuse, Settle, StartLoad, Value, reply_of
+from herdless_core._effects import Answer, Effects, Outcome, Settle, StartLoad, Value, reply_of
 from herdless_core._errors import StoreDown
 from herdless_core._events import (
     DeadlinePassed,
@@ -199,15 +199,9 @@ def ask(terms: Terms, unreadable: bytes = b"") -> Session:
             continue  # another was faster, and what it wrote is looked at
         flight = seen.record.entry.flight
         assert flight is not None  # noqa: S101  # it has the generation
-        match reply:
-            case Join():
-                return (yield from lead(terms, seen.record, flight))
-            case Answer():
-                return Got(reply.outcome, seen.record, seen.now, "joined" if awaited else "fetched", leads=flight)
-            case Refuse():
-                raise AssertionError("a refusal starts no load")
-            case _:
-                assert_never(reply)
+        if isinstance(reply, Answer):
+            return Got(reply.outcome, seen.record, seen.now, "joined" if awaited else "fetched", leads=flight)
+        return (yield from lead(terms, seen.record, flight))
 
 
 def lead(terms: Terms, record: Record, flight: Flight) -> Session:
