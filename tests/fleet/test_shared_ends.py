@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any, final
 
@@ -21,7 +22,7 @@ from herdless import (
     ReentrantLoad,
     StoreDown,
 )
-from herdless.stores import MemoryStore, SyncConnection
+from herdless.stores import MemoryStore, Store, SyncConnection
 from herdless_core._fleet.record import parse
 from tests.fleet.faces import made
 from tests.fleet.loads import Loads, until_begun
@@ -245,6 +246,103 @@ def test_a_claim_whose_reply_was_lost_is_given_back(loads: Loads) -> None:
         assert one.cache.stats().store_errors == 1
 
 
+def test_a_process_that_cannot_hear_joins_nothing_old(loads: Loads) -> None:
+    """Its own load began before an invalidation of which it cannot be told: whoever comes later than `staleness` asks
+    anew, and does not wait for that load.
+    """
+    memory = MemoryStore()
+    staleness = 0.2
+    with (
+        made("threads", loads, DeafStore(memory), ttl=600, staleness=staleness) as deaf,
+        made("threads", loads, memory, ttl=600) as other,
+    ):
+        loads.gate.clear()
+        old = deaf.begin("get", "a")
+        until_begun(loads, 1)
+        other.do("invalidate", "a")
+        invalidated_at = time.monotonic()
+        while time.monotonic() < invalidated_at + staleness:
+            time.sleep(0.01)
+        new = deaf.begin("get", "a")
+        until_begun(loads, 2)
+        loads.gate.set()
+        assert old.result(PATIENCE) == ["a", 1]
+        assert new.result(PATIENCE) == ["a", 2]
+        assert deaf.cache.stats().fenced == 1
+
+
+def test_what_was_read_before_a_process_could_hear_is_not_kept_when_it_can(loads: Loads) -> None:
+    """A reply that was on its way while nothing could be heard may be of a record that is gone."""
+    memory = MemoryStore()
+    staleness = 0.2
+    store = DeafStore(memory)
+    with (
+        made("threads", loads, store, ttl=600, staleness=staleness) as deaf,
+        made("threads", loads, memory, ttl=600) as other,
+    ):
+        assert other.get("a") == ["a", 1]
+        store.holds_replies.clear()
+        reading = deaf.begin("get", "a")
+        assert store.has_read.wait(PATIENCE)
+        other.do("invalidate", "a")
+        invalidated_at = time.monotonic()
+        store.is_deaf = False
+        wait_until(lambda: not deaf.cache._trust.is_blind)
+        store.holds_replies.set()
+        assert reading.result(PATIENCE) == ["a", 1]
+        while True:
+            began = time.monotonic()
+            if deaf.get("a") != ["a", 1]:
+                break
+            assert began <= invalidated_at + staleness
+
+
+@final
+class DeafStore(Store):
+    """Its connections do all but listen, until that is allowed; and hold replies to reads back where it is said."""
+
+    def __init__(self, memory: MemoryStore) -> None:
+        self.memory = memory
+        self.is_deaf = True
+        self.holds_replies = threading.Event()
+        self.holds_replies.set()
+        self.has_read = threading.Event()
+
+    def connect(self) -> SyncConnection:
+        """See there."""
+        return DeafConnection(self)
+
+
+@final
+class DeafConnection(SyncConnection):
+    """A connection of a `DeafStore`."""
+
+    def __init__(self, store: DeafStore) -> None:
+        self.store = store
+        self.inner = store.memory.connect()
+
+    def read(self, key: str) -> bytes | None:
+        """Held back on its way here."""
+        found = self.inner.read(key)
+        self.store.has_read.set()
+        assert self.store.holds_replies.wait(PATIENCE)
+        return found
+
+    def swap(self, *args: Any, **options: Any) -> Any:
+        """As in memory."""
+        return self.inner.swap(*args, **options)
+
+    def forget(self, key: str) -> None:
+        """As in memory."""
+        self.inner.forget(key)
+
+    def listen(self, owner: str) -> Any:
+        """Not yet."""
+        if self.store.is_deaf:
+            raise StoreDown("it cannot be listened to")
+        return self.inner.listen(owner)
+
+
 class MemoryStoreOfThreads(SyncConnection):
     """A connection to a store in memory, in which a test overrides what goes wrong."""
 
@@ -255,8 +353,6 @@ class MemoryStoreOfThreads(SyncConnection):
     def store(cls) -> Any:
         """The store that gives such connections."""
         memory, connection = MemoryStore(), cls
-
-        from herdless.stores import Store
 
         @final
         class Made(Store):
