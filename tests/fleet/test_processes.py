@@ -147,7 +147,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 def test_a_put_is_what_all_get(fleet: Fleet) -> None:
     """Near values of the others are dropped, and the caller reads its own write at once."""
-    one, two = fleet.start(*COLOURS, ttl=60)
+    one, two = fleet.start(*COLOURS, ttl=600)
     assert [worker.value("key") for worker in (one, two)] == ["key 1"] * 2
     one.do("put", "key", {"a": [1, None]})
     assert one.value("key") == {"a": [1, None]}

@@ -197,7 +197,7 @@ def test_a_value_that_cannot_be_decoded_is_loaded_again(colour: str, store: Memo
 def test_keys_of_two_kinds_are_two_keys(colour: str, store: MemoryStore, loads: Loads) -> None:
     """7 and "7" are two in one process; what they are in the store must be two as well."""
     keys: list[Any] = [7, "7", -7, "-7", '"7"', "", "ä", 'x"', "07"]
-    with made(colour, loads, store, ttl=60) as one, made(colour, loads, store, ttl=60) as two:
+    with made(colour, loads, store, ttl=600) as one, made(colour, loads, store, ttl=600) as two:
         assert [one.get(key) for key in keys] == [[key, number] for number, key in enumerate(keys, 1)]
         assert [two.get(key) for key in keys] == [[key, number] for number, key in enumerate(keys, 1)]
         for key in keys:  # and what is told of each is told of that one
@@ -226,7 +226,7 @@ def test_other_keys_are_refused_until_it_is_said_what_they_are_called(
 
 def test_store_key_names_keys_of_any_kind(colour: str, store: MemoryStore, loads: Loads) -> None:
     """What is told of a name is told of the keys that have it."""
-    options: dict[str, Any] = {"ttl": 60, "store_key": "/".join}
+    options: dict[str, Any] = {"ttl": 600, "store_key": "/".join}
     with made(colour, loads, store, **options) as one, made(colour, loads, store, **options) as two:
         key = ("users", "7")
         loads.ends = ["seven"]
