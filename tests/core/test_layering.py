@@ -223,6 +223,7 @@ TABLE: Final[Mapping[str, Row]] = {
         {
             CORE,
             ADAPTER,
+            "herdless._bulk",
             "herdless._lookup",
             "herdless._shared",
             "herdless._shared.asyncio_links",
@@ -250,6 +251,7 @@ TABLE: Final[Mapping[str, Row]] = {
         {
             CORE,
             ADAPTER,
+            "herdless._bulk",
             "herdless._lookup",
             "herdless._shared",
             "herdless._shared.threads_links",

@@ -161,6 +161,20 @@ def test_a_refresh_that_fails_is_logged_and_backs_off(
         assert len(loads.keys) == 2
 
 
+def test_many_keys_are_each_one_load(colour: str, store: MemoryStore, loads: Loads) -> None:
+    """Those that another process has loaded are fetched, the others loaded; and errors may stand in their places."""
+    with made(colour, loads, store, ttl=60) as one, made(colour, loads, store, ttl=60) as two:
+        assert two.get("b") == ["b", 1]
+        assert list(one.do("get_many", ["c", "b", "c"])) == ["c", "b"]
+        assert one.do("get_many", ["b", "c"]) == {"b": ["b", 1], "c": ["c", 2]}
+        assert one.do("get_many", []) == {}
+        loads.ends = [LookupError("no such row")]
+        with pytest.raises(LookupError):
+            one.do("get_many", ["b", "d"])
+        with pytest.raises(PolicyError):
+            one.do("get_many", "abc")
+
+
 # Values and keys
 
 

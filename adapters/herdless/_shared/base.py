@@ -200,6 +200,10 @@ class Shared(Generic[K, V]):
         how: How = "stale" if held.is_stale else held.how if found.how == "loaded" else found.how
         return Lookup(held.value, how, max(self._clock() - held.loaded_at, 0) / NANOSECONDS_PER_SECOND)
 
+    def _values_of(self, found: dict[K, Any]) -> dict[K, V]:
+        """The values that are held; where errors were asked for in their places, these stay."""
+        return {key: held.value if isinstance(held, Held) else held for key, held in found.items()}
+
     def _held(self, got: Got, began: int, *, was_blind: bool) -> Loaded[Held]:
         """What the near cache keeps of what a session has come to; the error raised. began: when it was asked for."""
         outcome = got.outcome

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Final, Generic, Self, Unpack, cast, final
 
+from herdless._bulk import distinct
 from herdless._lookup import Lookup
 from herdless._shared.asyncio_links import LEAVES
 from herdless._shared.asyncio_sessions import AsyncioSessions
@@ -72,6 +73,18 @@ class SharedCache(AsyncioSessions[K, V], Generic[K, V]):
             await self._open()  # first: what is asked for before it listens is not kept
         self._before_lookup(key)
         return self._lookup_of(await self._cache.lookup(key))
+
+    async def get_many(self, keys: Iterable[K], *, return_exceptions: bool = False) -> dict[K, V]:
+        """The values of the keys, in their order, each once; see `Cache.get_many`. Each has a record of its own.
+
+        keys: any number of keys; return_exceptions: False: when all are answered, the error of the first key that has
+        one is raised; True: errors stand in the places of values.
+        """
+        wanted = distinct(keys)
+        await self._open()
+        for key in wanted:
+            self._before_lookup(key)
+        return self._values_of(await self._cache.get_many(wanted, return_exceptions=return_exceptions))
 
     # Changes, which are done when they return
 

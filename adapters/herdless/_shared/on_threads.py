@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Final, Generic, Self, Unpack, cast, final
 
+from herdless._bulk import distinct
 from herdless._lookup import Lookup
 from herdless._shared.base import Held
 from herdless._shared.options import SharedOptions
@@ -64,6 +65,21 @@ class SharedCache(ThreadsSessions[K, V], Generic[K, V]):
             self._open()  # first: what is asked for before it listens is not kept
         self._before_lookup(key)
         return self._lookup_of(self._cache.lookup(key, timeout))
+
+    def get_many(
+        self, keys: Iterable[K], timeout: float | None = None, *, return_exceptions: bool = False
+    ) -> dict[K, V]:
+        """The values of the keys, in their order, each once; see `Cache.get_many`. Each has a record of its own, and
+        those that have to be loaded are loaded one after the other.
+
+        keys: any number of keys; timeout: seconds for all of them; return_exceptions: False: when all are answered, the
+        error of the first key that has one is raised; True: errors stand in the places of values.
+        """
+        wanted = distinct(keys)
+        self._open()
+        for key in wanted:
+            self._before_lookup(key)
+        return self._values_of(self._cache.get_many(wanted, timeout, return_exceptions=return_exceptions))
 
     # Changes, which are done when they return
 
