@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ class Origin:
         self._client.incr(f"loads:{key}")
         if self._client.exists(f"held:{key}"):
             assert self._client.blpop([f"go:{key}"], timeout=PATIENCE) is not None, "nobody let it go"
+        time.sleep(random.random() * float(self._client.get("slow") or 0))
         if truth.startswith("error:"):
             raise LookupError(truth)
         if truth.startswith("large:"):
@@ -38,6 +40,10 @@ class Origin:
     def set(self, key: object, truth: str) -> None:
         """Loads that begin from now on give this."""
         self._client.set(f"truth:{key}", truth)
+
+    def slow_down(self, seconds: float) -> None:
+        """Loads that begin from now on take up to so long, between the truth and its arrival."""
+        self._client.set("slow", str(seconds))
 
     def hold(self, key: object) -> None:
         """Loads that begin from now on wait."""

@@ -69,10 +69,10 @@ class Server:
         assert self._process is not None
         os.kill(self._process.pid, signal.SIGCONT)
 
-    def cut(self) -> None:
-        """Close the connections of all who listen."""
+    def cut(self, kind: str = "pubsub") -> None:
+        """Close the connections of all who listen, or of all who do not: "normal"."""
         with self.client() as client:
-            client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+            client.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
 
     def close(self) -> None:
         """The end of the test."""

@@ -32,6 +32,7 @@ class Storm:
         """From which instant on which truth is owed to whoever begins a lookup, for each invalidation that returned."""
         self.asked: Final[list[tuple[str, Worker, Future[dict[str, Any]]]]] = []
         self.killed: Final[set[Worker]] = set()
+        fleet.origin.slow_down(0.1)
         for key in KEYS:
             fleet.origin.set(key, "1")
 
@@ -67,8 +68,8 @@ class Storm:
         stopped.signal(signal.SIGCONT)
 
     def cut(self) -> None:
-        """The server closes the connections of all who listen."""
-        self.fleet.server.cut()
+        """The server closes the connections of all who listen, or of all others."""
+        self.fleet.server.cut(self.luck.choice(["pubsub", "normal"]))
 
     def rage(self, steps: int) -> None:
         """So many things, in an order by luck."""
