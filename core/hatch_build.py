@@ -38,6 +38,7 @@ INTERPRETED: Final = {
     "testing": "see above",
     "trace": "see above",
     "django": "it only says what is public",
+    "codecs": "it calls what is compiled already",
     "durable_objects": "it runs in Pyodide, which has no compiled wheel",
     "_copies": "it goes through the fields of foreign exceptions, as only Python can",
     "_frames": "compiled code has no frames of which others could be made",

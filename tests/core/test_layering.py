@@ -203,6 +203,7 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless.instrument": Row({"herdless._instrument"}, {"opentelemetry", "prometheus_client"}),
     "herdless._django": Row({CORE, "herdless.asyncio", "herdless.threads"}, {"asyncio", "django", "threading"}),
     "herdless.django": Row({"herdless._django"}),
+    "herdless.codecs": Row({CORE}),  # the packages by their names, where they are asked for
     "herdless.stores": Row({CORE, "herdless._primitives"}, {"asyncio"}),  # redis-py by its name, where it is used
     "herdless._shared": Row(
         {
@@ -212,6 +213,7 @@ TABLE: Final[Mapping[str, Row]] = {
             "herdless._log",
             "herdless._lookup",
             "herdless._primitives",
+            "herdless.codecs",
             "herdless.stores",
         }
     ),

@@ -15,6 +15,7 @@ MODULES: Final = (
     "herdless",
     "herdless.adapter",
     "herdless.asyncio",
+    "herdless.codecs",
     "herdless.durable_objects",
     "herdless.stores",
     "herdless.testing",

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final, Literal, TypeAlias, final
 
+from herdless import codecs
 from herdless.adapter import CacheOptions
 from herdless.stores import Store
 from herdless_core import NANOSECONDS_PER_SECOND, NEVER, Duration, Policy, PolicyError, PolicyOptions, ShowKey
 
 StoreDownChoice: TypeAlias = Literal["load", "raise"]
 
-Encode: TypeAlias = Callable[[Any], bytes]
-Decode: TypeAlias = Callable[[bytes], Any]
+JSON: Final = codecs.json()
 
 LEAST_LEASE: Final = NANOSECONDS_PER_SECOND // 10
 """A holder is told from a dead one by what it says within a lease, and says so three times in it."""
@@ -35,9 +35,9 @@ class SharedOptions(PolicyOptions, total=False):
     answered from this process's memory, and each lookup asks the store."""
     store_down: StoreDownChoice
     """What a lookup does that cannot ask the store: "load", each process by itself, or "raise" StoreDown."""
-    encode: Encode
+    encode: codecs.Encode
     """From a value to bytes; JSON by default."""
-    decode: Decode
+    decode: codecs.Decode
     """The other way. All callers get what it returns, the one whose load it was too."""
     store_key: Callable[[Any], str]
     """From a key to the text by which the store knows it; by default only keys of `str` and `int` are accepted."""
@@ -61,8 +61,8 @@ class Fleet:
         self.lease: Final = _duration("lease", rest.pop("lease", 10), LEAST_LEASE)
         self.staleness: Final = _duration("staleness", rest.pop("staleness", 5), 0)
         self.loads_when_down: Final = _store_down(rest.pop("store_down", "load"))
-        self.encode: Final[Encode] = _function("encode", rest.pop("encode", to_json))
-        self.decode: Final[Decode] = _function("decode", rest.pop("decode", from_json))
+        self.encode: Final[codecs.Encode] = _function("encode", rest.pop("encode", JSON.encode))
+        self.decode: Final[codecs.Decode] = _function("decode", rest.pop("decode", JSON.decode))
         self.text_of: Final[Callable[[Any], str]] = _function("store_key", rest.pop("store_key", text_of_simple))
         near: dict[str, Any] = {name: rest.pop(name) for name in NEAR & rest.keys()}
         if policy is not None and rest:
@@ -71,16 +71,6 @@ class Fleet:
         max_waiters = self.policy.max_waiters
         near["policy"] = Policy(max_waiters=None if max_waiters == NEVER else max_waiters)
         self.near: Final[CacheOptions] = near  # type: ignore[assignment]  # of the names that it takes
-
-
-def to_json(value: Any) -> bytes:
-    """UTF-8, without spaces. Raises TypeError or ValueError for what JSON cannot say."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
-def from_json(encoded: bytes) -> Any:
-    """Raises ValueError for what is no JSON."""
-    return json.loads(encoded)
 
 
 def text_of_simple(key: Any) -> str:
