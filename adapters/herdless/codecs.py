@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, final
 
 from herdless_core import PolicyError
-from herdless_core._policy import check_count
 
 __all__ = ["Codec", "compressed", "json", "msgpack", "orjson", "unsafe_pickle"]
 
@@ -83,8 +82,8 @@ def compressed(codec: Codec, *, above: int = 1_000, largest: int = LARGEST) -> C
     codec: of the values; above: so many bytes, at least 0; largest: a value that would inflate to more bytes than this
     is not read, at least 1. Raises PolicyError for a number that is not accepted.
     """
-    check_count("above", above, least=0)
-    check_count("largest", largest, least=1)
+    _check_count("above", above, 0)
+    _check_count("largest", largest, 1)
 
     def encode(value: Any) -> bytes:
         encoded = codec.encode(value)
@@ -99,6 +98,11 @@ def compressed(codec: Codec, *, above: int = 1_000, largest: int = LARGEST) -> C
         return codec.decode(_inflated(rest, largest))
 
     return Codec(encode, decode)
+
+
+def _check_count(argument: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise PolicyError(f"{argument}={value!r} is not accepted: give an integer >= {least}")
 
 
 def _inflated(deflated: bytes, largest: int) -> bytes:

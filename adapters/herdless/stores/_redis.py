@@ -25,7 +25,6 @@ from herdless.stores._protocol import (
 )
 from herdless_core import PolicyError, StoreDown
 from herdless_core._fleet.record import VERSION_BYTES
-from herdless_core._policy import check_count
 
 SWAP: Final = """
 if redis.call('GETRANGE', KEYS[1], 0, 15) ~= ARGV[1] then return {0, redis.call('GET', KEYS[1])} end
@@ -115,7 +114,8 @@ def _check(url: object, name: object, timeout: object, connections: object) -> N
         raise PolicyError(f"name={name!r} is not accepted: give text, which is the prefix of the keys")
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < float("inf"):
         raise PolicyError(f"timeout={timeout!r} is not accepted: give a number of seconds > 0")
-    check_count("connections", connections, least=1)
+    if isinstance(connections, bool) or not isinstance(connections, int) or connections < 1:
+        raise PolicyError(f"connections={connections!r} is not accepted: give an integer >= 1")
 
 
 class _Redis:
