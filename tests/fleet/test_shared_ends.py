@@ -49,6 +49,16 @@ def test_a_closed_cache_refuses_and_can_be_opened_again(colour: str, store: Memo
         assert one.do("lookup", "a").how == "fetched"
 
 
+def test_closing_just_after_a_change_comes_to_an_end(colour: str, store: MemoryStore, loads: Loads) -> None:
+    """What is told of the change arrives at the moment at which nobody listens any more."""
+    for _ in range(20):
+        with made(colour, loads, store, ttl=60) as one:
+            one.get("a")
+            one.do("expire", "a")
+            one.do("refresh", "a")
+    assert parse(store.read("a")).is_awaited is False
+
+
 def test_closing_leaves_nothing_behind(colour: str, store: MemoryStore, loads: Loads) -> None:
     """Nobody listens any more: no thread, and no task."""
     before = threading.active_count()

@@ -51,6 +51,7 @@ class Link:
         self.is_heard = False
         """Whether what is told arrives just now."""
         self.knows_the_living = True
+        self.is_closed = False
         self.tasks: Final[set[asyncio.Task[Any]]] = set()
         self.places: Final[dict[str, list[Place]]] = {}
         self.listening: asyncio.Task[None] | None = None
@@ -101,7 +102,7 @@ class AsyncioLinks(Shared[K, V], Generic[K, V]):
     # What is told
 
     async def _listen(self, link: Link) -> None:
-        while True:
+        while not link.is_closed:
             try:
                 await self._ask_time(link)
                 listener = await link.connection.listen(self._terms.owner)
@@ -126,7 +127,7 @@ class AsyncioLinks(Shared[K, V], Generic[K, V]):
 
     async def _hear(self, link: Link, listener: AsyncListener) -> None:
         unanswered, ask_at = 0, self._clock()
-        while True:
+        while not link.is_closed:
             now = self._clock()
             if now >= ask_at:
                 if unanswered >= BEATS_UNTIL_LOST:

@@ -26,6 +26,9 @@ from herdless_core import (
 from herdless_core._fleet import session as sessions
 from herdless_core._fleet.session import Session
 
+CANCELS_AGAIN: Final = 0.1
+"""Seconds after which `close` cancels once more: a client of somebody's may lose a cancellation."""
+
 
 @final
 class SharedCache(AsyncioSessions[K, V], Generic[K, V]):
@@ -139,12 +142,13 @@ class SharedCache(AsyncioSessions[K, V], Generic[K, V]):
         self._trust.lost()
         if link is None:
             return
+        link.is_closed = True
         while link.tasks:  # what is cancelled may leave a claim to others, in a task of its own
             leaving = set(link.tasks)
             for task in leaving:
                 if task.get_name() != LEAVES:
                     task.cancel()
-            await asyncio.wait(leaving)
+            await asyncio.wait(leaving, timeout=CANCELS_AGAIN)
         await link.connection.close()
 
     async def __aenter__(self) -> Self:

@@ -231,7 +231,10 @@ class _AsyncListener(AsyncListener):
 
     async def next(self, timeout: float) -> News | None:  # noqa: ASYNC109  # as in `AsyncListener`
         try:
-            return await asyncio.wait_for(self._news.get(), timeout)
+            async with asyncio.timeout(
+                timeout
+            ):  # `wait_for` loses a cancellation on Python 3.11 where both come at once
+                return await self._news.get()
         except TimeoutError:
             return None
 
