@@ -13,6 +13,7 @@ import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from time import monotonic_ns
 from typing import Any, Final, Generic, TypeVar, final
 
@@ -67,6 +68,8 @@ class Held:
     value: Any
     loaded_at: int
     """When its load started, by this process's clock."""
+    fresh_until: int
+    """Until when it is fresh, by the same clock: `NEVER` without end, `LONG_AGO` where it is not or not kept."""
     is_stale: bool
     how: How
     """How whoever fetched it got it."""
@@ -198,7 +201,9 @@ class Shared(Generic[K, V]):
     def _lookup_of(self, found: Lookup[Held]) -> Lookup[V]:
         held = found.value
         how: How = "stale" if held.is_stale else held.how if found.how == "loaded" else found.how
-        return Lookup(held.value, how, max(self._clock() - held.loaded_at, 0) / NANOSECONDS_PER_SECOND)
+        now = self._clock()
+        rest = inf if held.fresh_until == NEVER else max(held.fresh_until - now, 0) / NANOSECONDS_PER_SECOND
+        return Lookup(held.value, how, max(now - held.loaded_at, 0) / NANOSECONDS_PER_SECOND, rest)
 
     def _values_of(self, found: dict[K, Any]) -> dict[K, V]:
         """The values that are held; where errors were asked for in their places, these stay."""
@@ -216,8 +221,16 @@ class Shared(Generic[K, V]):
         except Exception as error:
             raise Undecodable from error
         loaded_at = self._store_clock.here(outcome.loaded_at)
-        held = Held(value, loaded_at, outcome.is_stale, got.how, got.record.version)
+        fresh_until = self._fresh_until(got, outcome)
+        held = Held(value, loaded_at, fresh_until, outcome.is_stale, got.how, got.record.version)
         return Loaded(held, ttl=self._near_ttl(got, outcome, began, was_blind) / NANOSECONDS_PER_SECOND)
+
+    def _fresh_until(self, got: Got, outcome: Value) -> int:
+        """Of the value, by this process's clock."""
+        entry = got.record.entry
+        if not isinstance(entry, Fresh) or entry.value is not outcome.value or got.fenced:
+            return LONG_AGO
+        return NEVER if entry.fresh_until == NEVER else self._store_clock.here(entry.fresh_until)
 
     def _near_ttl(self, got: Got, outcome: Outcome, began: int, was_blind: bool) -> float:
         """For how long it may be answered near, from when it was asked for; in nanoseconds."""
@@ -225,7 +238,7 @@ class Shared(Generic[K, V]):
         is_kept = isinstance(entry, Fresh) and isinstance(outcome, Value) and entry.value is outcome.value
         if not isinstance(entry, Fresh) or not is_kept or got.fenced or not self._fleet.staleness:
             return 0
-        rest = float("inf") if entry.hit_until == NEVER else max(entry.hit_until - self._store_clock.at(began), 0)
+        rest = inf if entry.hit_until == NEVER else max(entry.hit_until - self._store_clock.at(began), 0)
         return min(rest, self._fleet.staleness) if was_blind or self._trust.is_blind else rest
 
     def _held_alone(self, encoded: Loaded[bytes] | bytes, began: int) -> Loaded[Held]:
@@ -233,8 +246,9 @@ class Shared(Generic[K, V]):
         lifetime = self._fleet.policy.lifetime_for(encoded, random.random())
         bare = encoded.value if isinstance(encoded, Loaded) else encoded
         is_kept = not isinstance(encoded, Loaded) or encoded.keep
-        held = Held(self._fleet.decode(bare), began, is_stale=False, how="loaded", version=b"")
-        return Loaded(held, ttl=min(lifetime.ttl, self._fleet.staleness) / NANOSECONDS_PER_SECOND if is_kept else 0)
+        kept = min(lifetime.ttl, self._fleet.staleness) if is_kept else 0
+        held = Held(self._fleet.decode(bare), began, began + kept, is_stale=False, how="loaded", version=b"")
+        return Loaded(held, ttl=kept / NANOSECONDS_PER_SECOND)
 
     def _encoded(self, value: Any) -> Loaded[bytes] | bytes:
         """What a loader returned, or a caller puts. Raises MisuseError for what `encode` does not take."""
