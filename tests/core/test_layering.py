@@ -65,8 +65,6 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless._fork": Row(frozenset()),
     "herdless._known": Row({CORE}),
     "herdless._lazily": Row(frozenset()),
-    "herdless._listener": Row({CORE}, {"threading"}),
-    "herdless._observers": Row({CORE}),
     "herdless._room": Row(frozenset()),
     "herdless._log": Row({CORE}),
     "herdless._observers": Row({CORE, "herdless._log"}),

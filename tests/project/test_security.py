@@ -22,8 +22,8 @@ EXCEPTIONS: Final = {
     "specs/herdless_verify/mistakes.py: compile": "the machine's own source, with a mistake in it",
     "specs/herdless_verify/mistakes.py: exec": "the same",
 }
-"""In Django's backend, and in the checkers, which run code of their own on purpose; the page says so."""
-"""A codec that is used by its name alone, and in the checkers, which run code of their own; the page says so."""
+"""In Django's backend, in a codec that is used by its name alone, and in the checkers, which run code of their own on
+purpose; the page says so."""
 
 PROCESSES: Final = {"subprocess", "multiprocessing"}
 
