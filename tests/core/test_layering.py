@@ -57,6 +57,9 @@ class Row(NamedTuple):
     theirs: Set[str] = frozenset()
 
 
+SHARED: Final = {CORE, ADAPTER, "herdless._shared", "herdless.stores"}
+"""What every part of a shared cache is made of."""
+
 TABLE: Final[Mapping[str, Row]] = {
     CORE: Row(frozenset()),
     "herdless": Row({CORE}),
@@ -215,48 +218,28 @@ TABLE: Final[Mapping[str, Row]] = {
             "herdless.stores",
         }
     ),
-    "herdless._shared.asyncio_links": Row({CORE, ADAPTER, "herdless._shared", "herdless.stores"}, {"asyncio"}),
-    "herdless._shared.asyncio_sessions": Row(
-        {CORE, ADAPTER, "herdless._shared", "herdless._shared.asyncio_links", "herdless.stores"}, {"asyncio"}
-    ),
+    "herdless._shared.asyncio_links": Row(SHARED, {"asyncio"}),
+    "herdless._shared.asyncio_sessions": Row({*SHARED, "herdless._shared.asyncio_links"}, {"asyncio"}),
     "herdless._shared.on_asyncio": Row(
         {
-            CORE,
-            ADAPTER,
+            *SHARED,
             "herdless._bulk",
             "herdless._lookup",
-            "herdless._shared",
             "herdless._shared.asyncio_links",
             "herdless._shared.asyncio_sessions",
             "herdless.asyncio",
-            "herdless.stores",
         },
         {"asyncio"},
     ),
-    "herdless._shared.threads_links": Row(
-        {
-            CORE,
-            ADAPTER,
-            "herdless._daemons",
-            "herdless._primitives",
-            "herdless._shared",
-            "herdless._workers",
-            "herdless.stores",
-        }
-    ),
-    "herdless._shared.threads_sessions": Row(
-        {CORE, ADAPTER, "herdless._shared", "herdless._shared.threads_links", "herdless.stores"}
-    ),
+    "herdless._shared.threads_links": Row({*SHARED, "herdless._daemons", "herdless._primitives", "herdless._workers"}),
+    "herdless._shared.threads_sessions": Row({*SHARED, "herdless._shared.threads_links"}),
     "herdless._shared.on_threads": Row(
         {
-            CORE,
-            ADAPTER,
+            *SHARED,
             "herdless._bulk",
             "herdless._lookup",
-            "herdless._shared",
             "herdless._shared.threads_links",
             "herdless._shared.threads_sessions",
-            "herdless.stores",
             "herdless.threads",
         }
     ),
