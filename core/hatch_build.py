@@ -92,10 +92,12 @@ SERIALIZABLE: Final = {"_policy.Policy", "_policy.Loaded"}
 
 JUDGED: Final = {
     "_policy.Policy": {"early_refresh", "jitter", "max_waiters"},
-    "_policy.Loaded": {"weight"},
+    "_policy.Loaded": {"keep", "weight"},
     "_keyspace.Keyspace": {"maxsize", "maxweight"},
     "adapter.BaseCache": {"finish_unwatched", "maxsize", "maxweight"},
-    "threads.Cache": {"timeout"},
+    "asyncio.Cache": {"batch_size"},
+    "threads.Cache": {"batch_size", "timeout"},
+    "trio.Cache": {"batch_size"},
     **{f"{runtime}.cached": {"function", "per_instance"} for runtime in ("asyncio", "threads", "trio")},
 }
 """The arguments of which their class or function says itself what is accepted."""

@@ -286,8 +286,8 @@ class Loaded(Generic[V]):
         """The same value, which weighs so much."""
         return self._but(self.value, self.tags, weighs)
 
-    def _but(self, value: W, tags: tuple[str, ...], weight: int | None) -> Loaded[W]:
-        return _loaded_of(value, self.ttl, self.stale_while_revalidate, self.stale_if_error, self.keep, tags, weight)
+    def _but(self, value: W, tags: tuple[str, ...], weighs: int | None) -> Loaded[W]:
+        return _loaded_of(value, self.ttl, self.stale_while_revalidate, self.stale_if_error, self.keep, tags, weighs)
 
 
 def _policy_of(options: PolicyOptions) -> Policy:
