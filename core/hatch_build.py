@@ -67,6 +67,7 @@ INTERPRETED: Final = {
     "_log": "it works after failures",
     "_lookup": "mypyc has no generic dataclass",
     "_primitives": "a scheduler puts its own parts there",
+    "_weighing": "what weighs values is foreign code",
     "_workers": "beside starting a thread it costs nothing",
 }
 """The modules that are not compiled, and why."""
@@ -94,7 +95,7 @@ JUDGED: Final = {
     "_policy.Policy": {"early_refresh", "jitter", "max_waiters"},
     "_policy.Loaded": {"keep", "weight"},
     "_keyspace.Keyspace": {"maxsize", "maxweight"},
-    "adapter.BaseCache": {"finish_unwatched", "maxsize", "maxweight"},
+    "adapter.BaseCache": {"finish_unwatched", "maxsize", "maxweight", "name", "tag"},
     "asyncio.Cache": {"batch_size"},
     "threads.Cache": {"batch_size", "timeout"},
     "trio.Cache": {"batch_size"},
