@@ -19,6 +19,9 @@ import herdless.asyncio
 import herdless.threads
 import herdless.trio
 from herdless import LoadCancelled
+from herdless._asyncio_bulk import AsyncioBatches
+from herdless._threads_bulk import ThreadsBatches
+from herdless._trio_bulk import TrioBatches
 from herdless.testing import LIBRARY, Injection, interrupt_everywhere
 from tests.runtimes.on_asyncio import run, ticks
 
@@ -349,3 +352,29 @@ def test_get_many_that_is_interrupted_anywhere_leaves_the_cache_whole() -> None:
         assert cache.get_many(["a", "b", "c"], timeout=PATIENCE) == {"a": "A", "b": "B", "c": "C"}
 
     interrupt_everywhere(scene, files=LIBRARY, every=3)
+
+
+def test_cache_that_is_closed_during_a_call_tells_all_of_it() -> None:
+    """The call cannot be stopped: its callers are told at once, and what it gives is dropped."""
+    begun, release = threading.Event(), threading.Event()
+
+    def load_many(keys: list[str]) -> dict[str, str]:
+        begun.set()
+        release.wait(PATIENCE)
+        return {key: key.upper() for key in keys}
+
+    cache = herdless.threads.Cache[str, str](load_many=load_many)
+    with ThreadPoolExecutor(1) as pool:
+        leader = pool.submit(lambda: cache.get_many(["a", "b"], return_exceptions=True))
+        assert begun.wait(PATIENCE)
+        cache.close(cancel=True)
+        release.set()
+        found: dict[str, Any] = leader.result(PATIENCE)
+    assert [type(error) for error in found.values()] == [LoadCancelled, LoadCancelled]
+    assert cache.stats().in_flight == 0
+
+
+def test_loader_is_shown_as_the_user_s_own() -> None:
+    """A message that names it names the function that the user wrote."""
+    for batches in (AsyncioBatches, TrioBatches, ThreadsBatches):
+        assert repr(batches(nothing, 1)) == repr(nothing)

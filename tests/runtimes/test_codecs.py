@@ -87,3 +87,11 @@ def test_a_shared_cache_takes_both_ways_of_one() -> None:
 
     with SharedCache(load, store=MemoryStore(), encode=codec.encode, decode=codec.decode) as cache:
         assert cache.get("a") == b"\x00" * 5_000
+
+
+def test_what_is_not_deflated_is_no_value() -> None:
+    """A record that was changed by hand, or cut off, is an error that says so."""
+    codec = codecs.compressed(codecs.json(), above=0)
+    encoded = codec.encode(["a"] * 100)
+    with pytest.raises(ValueError, match="not deflated"):
+        codec.decode(encoded[:1] + b"\xff" * 20)

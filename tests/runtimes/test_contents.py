@@ -215,3 +215,12 @@ def test_keys_of_a_decorated_function_are_its_arguments() -> None:
     assert sorted(length.cache) == [("abc",), ("de",)]
     assert length.cache.invalidate_where(lambda key: key[0].startswith("a")) == 1
     assert length.cache.keys() == [("de",)]
+
+
+@every_runtime
+def test_invalidate_where_nothing_matches_changes_nothing(make: Callable[..., Any]) -> None:
+    """It says so."""
+    cache = make(str.upper)
+    cache.put("a", 1)
+    assert cache.invalidate_where(lambda key: key == "b") == 0
+    assert cache.peek("a") == 1

@@ -175,3 +175,18 @@ def test_restored_values_are_weighed_and_told_of(runtime: str) -> None:
     after.clear()
     assert after.stats().weight == 0
     assert len(told) == 1
+
+
+def test_an_async_weigher_is_refused() -> None:
+    """What it returns is no weight, and nobody awaits it."""
+
+    async def weigh(_key: str, _value: str) -> int:
+        return 1
+
+    cache: Any = herdless.threads.Cache(
+        str.upper,
+        maxweight=10,
+        weigh=lambda *entry: weigh(*entry),  # type: ignore[arg-type]  # noqa: PLW0108  # seen at the call
+    )
+    with pytest.raises(PolicyError, match="not async"):
+        cache.put("a", "A")

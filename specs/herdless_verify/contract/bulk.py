@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from herdless_core import PolicyError, ReentrantLoad
+from herdless_core import CacheClosed, PolicyError, ReentrantLoad
 from herdless_verify.contract.parts import Caller
 from herdless_verify.contract.world import FIRST_LEAVE_NS, World
 
@@ -197,3 +197,28 @@ async def test_bad_keys_of_many_are_refused(w: World) -> None:
             await w.open(**{"load": None, "load_many": dict, **options})
     with pytest.raises(PolicyError, match="beside load="):
         await w.open(load_many=dict)
+
+
+async def test_stale_key_among_many_is_answered_at_once(w: World) -> None:
+    """Each key is looked up as by `get`: what may be served stale is, and is loaded behind it."""
+    await open_bulk(w, ttl=10, stale_while_revalidate=100)
+    first = get_many(w, "a")
+    await end_loads(w, lambda _: {"a": 1})
+    await w.advance(10)
+    again = get_many(w, "a")
+    await w.settle()
+    assert (first.value, again.value) == ({"a": 1}, {"a": 1})
+    await end_loads(w, lambda _: {"a": 2})
+    assert w.cache.peek("a") == 2
+
+
+async def test_many_keys_of_a_closed_cache_are_refused(w: World) -> None:
+    """By each way to load them."""
+    bulk, single = await open_bulk(w), await w.open()
+    closing = [w.close(), w.begin(single.close)]
+    await w.settle()
+    refused = [get_many(w, "a"), w.begin(lambda: single.get_many(["a"]))]
+    await w.settle()
+    assert [caller.error for caller in closing] == [None, None]
+    assert [type(caller.error) for caller in refused] == [CacheClosed, CacheClosed]
+    assert bulk.stats().in_flight == single.stats().in_flight == 0
