@@ -14,6 +14,7 @@ disturbed at the next point, until a run has no more points. Points are
 from __future__ import annotations
 
 import functools
+import gc
 import sys
 import threading
 import traceback
@@ -33,6 +34,9 @@ T = TypeVar("T")
 
 STUCK_SECONDS: Final = 10.0
 """A run that has not ended after so long hangs. One that does not hang takes milliseconds."""
+
+COLLECT_EVERY: Final = 100
+"""Between two runs, at each so manieth point, garbage is collected, so that it does not add up."""
 
 MAX_HANGS: Final = 3
 """After so many no more points are tried."""
@@ -226,6 +230,19 @@ def _everywhere(scene: Scene, act: Callable[[Any], object], files: tuple[str, ..
 
 
 def _each(scene: Scene, act: Callable[[Any], object], files: tuple[str, ...], numbers: range) -> int:
+    """The garbage collector rests meanwhile: what it frees has finalizers and callbacks, which are points too, and it
+    comes whenever it likes.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return _each_undisturbed(scene, act, files, numbers)
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _each_undisturbed(scene: Scene, act: Callable[[Any], object], files: tuple[str, ...], numbers: range) -> int:
     warm_up, undisturbed = Injection(None, act, files), Injection(None, act, files)
     error = _run(scene, warm_up) or _run(scene, undisturbed)  # what is done once for all is done in the first
     if error is not None:
@@ -234,6 +251,8 @@ def _each(scene: Scene, act: Callable[[Any], object], files: tuple[str, ...], nu
     hangs = 0
     tried = range(numbers.start, undisturbed.count + 1, numbers.step)
     for number in tried:
+        if number % COLLECT_EVERY == 0:
+            gc.collect()
         injection = Injection(number, act, files)
         error = _run(scene, injection)
         if injection.point is None:
