@@ -95,6 +95,25 @@ def test_key_that_nobody_wants_any_more_is_not_asked_for() -> None:
     run(main)
 
 
+def test_key_that_is_invalidated_before_its_call_begins_is_asked_for_twice() -> None:
+    """Two loads of it are in the air, in one turn of the loop: each has a call of its own, and its own caller."""
+
+    async def main() -> None:
+        gate = Gate()
+        gate.open.set()
+        cache = herdless.asyncio.Cache[str, str](load_many=gate.load_many)
+
+        async def invalidating() -> str:
+            cache.invalidate("a")
+            return await cache.get("a")
+
+        both = asyncio.gather(cache.get("a"), invalidating())
+        assert list(await asyncio.wait_for(both, PATIENCE)) == ["A", "A"]
+        assert gate.calls == [["a"], ["a"]]
+
+    run(main)
+
+
 @pytest.mark.parametrize("loads_in", ["loop", "thread"])
 def test_callers_of_two_loops_share_a_call(loads_in: Any) -> None:
     """Who waits in another loop is woken there, and one who leaves there is counted off."""
