@@ -47,11 +47,22 @@ def error_told(error: BaseException, key: object, shown: ShowKey) -> Exception:
 
     key: what was loaded; shown: from the key to its text.
     """
-    if isinstance(error, Exception):
-        return error
-    cancelled = LoadCancelled(f"the load of {shown(key)} ended by {type(error).__name__}")
+    return error if isinstance(error, Exception) else stopped_by(error, f"the load of {shown(key)}")
+
+
+def stopped_by(error: BaseException, what: str) -> LoadCancelled:
+    """What is told of this load, in words, which ended by what is no `Exception`: that is the cause."""
+    cancelled = LoadCancelled(f"{what} ended by {type(error).__name__}")
     cancelled.__cause__ = error
     return cancelled
+
+
+def without_this_frame(error: Exception) -> Exception:
+    """The exception without the first frame of its traceback: it is that of who has caught it, and is not to be
+    kept.
+    """
+    traceback = error.__traceback__
+    return BaseException.with_traceback(error, None if traceback is None else traceback.tb_next)
 
 
 def awaitable(load: object, returned: Any) -> Awaitable[Any]:

@@ -16,58 +16,52 @@ from typing import Any, Final, final
 from weakref import WeakKeyDictionary
 
 from herdless._asyncio_loads import AsyncioLoad, AsyncioLoads
-from herdless._bulk import Answers, Given, distinct, mapping_of, told
+from herdless._bulk import Answers, Batch, Batches, Given, distinct, mapping_of, told
 from herdless.adapter import LOADING, K, Loader, awaitable
 from herdless_core import NEVER
 from herdless_core._reentrancy import begin_wait
 
 
 @final
-class Batch:
+class AsyncioBatch(Batch[Future[Given]]):
     """Some keys that are loaded by one call, in one event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.waiters: Final[dict[Any, Future[Given]]] = {}
-        """By key, where its load waits."""
+        super().__init__()
         self.load: Final = AsyncioLoad("a batch", 0, NEVER)
         """Stands for the call: whoever asks inside it for one of its own keys would wait for itself."""
         self.load.loop = loop
-        self.has_begun = False
 
     def end(self, given: Given) -> None:
         """Tell every load of it that still waits."""
         self.load.has_ended = True
-        for waiter in self.waiters.values():
+        for waiter in self.members.values():
             if not waiter.done():
                 waiter.set_result(given)
 
     def leave(self, key: object) -> None:
         """This key's load is cancelled: it is not asked for any more, and without any other the call is cancelled."""
-        del self.waiters[key]
-        if not self.waiters and self.load.task is not None:
+        del self.members[key]
+        if not self.members and self.load.task is not None:
             self.load.task.cancel()
 
 
 @final
-class AsyncioBatches:
-    """Makes a loader of one key of a bulk loader."""
+class AsyncioBatches(Batches):
+    """Makes an async loader of one key of a bulk loader."""
 
     def __init__(self, load_many: Loader, size: int) -> None:
-        """load_many: an async function from a list of keys to a mapping; size: so many keys at most in one call."""
-        self._load_many: Final = load_many
-        self._size: Final = size
-        self._open: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Batch]] = WeakKeyDictionary()
+        """See `Batches`."""
+        super().__init__(load_many, size)
+        self._open: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncioBatch]] = WeakKeyDictionary()
         """For each loop the batch that still takes keys."""
-
-    def __repr__(self) -> str:
-        return repr(self._load_many)
 
     async def load(self, key: Any) -> Any:
         """The key's value, from the call of its batch."""
         flight: Any = LOADING.get()  # the load that this is the loader of
         batch = self._batch_for(key, flight)
         waiter: Future[Given] = flight.loop.create_future()
-        batch.waiters[key] = waiter
+        batch.members[key] = waiter
         begin_wait(flight, batch.load)
         try:
             given = await waiter
@@ -76,22 +70,21 @@ class AsyncioBatches:
             raise
         return given.value_of(key)
 
-    def _batch_for(self, key: object, flight: AsyncioLoad) -> Batch:
+    def _batch_for(self, key: object, flight: AsyncioLoad) -> AsyncioBatch:
         batch = self._open.get(flight.loop)
-        # A key can be in the air twice: the load that was invalidated, and the one after it.
-        if batch is None or batch.has_begun or len(batch.waiters) >= self._size or key in batch.waiters:
-            batch = self._open[flight.loop] = Batch(flight.loop)
+        if batch is None or not batch.takes(key, self.size):
+            batch = self._open[flight.loop] = AsyncioBatch(flight.loop)
             context = contextvars.copy_context()
             context.run(LOADING.set, batch.load)
             flight.loop.call_soon(self._begin, batch, context=context)
         return batch
 
-    def _begin(self, batch: Batch) -> None:
+    def _begin(self, batch: AsyncioBatch) -> None:
         """The turn of the loop is over: the batch takes no more keys, and is loaded in a task of its own."""
         batch.has_begun = True
         if self._open.get(batch.load.loop) is batch:
             del self._open[batch.load.loop]
-        if not batch.waiters:
+        if not batch.members:
             return
         run = self._run(batch)
         try:
@@ -105,19 +98,19 @@ class AsyncioBatches:
         if not task.done():  # an eager task may have run to its end
             batch.load.task = task
             task.add_done_callback(partial(self._over, batch))
-            if not batch.waiters:
+            if not batch.members:
                 task.cancel()
 
-    async def _run(self, batch: Batch) -> None:
+    async def _run(self, batch: AsyncioBatch) -> None:
         try:
-            returned = await awaitable(self._load_many, self._load_many(list(batch.waiters)))
+            returned = await awaitable(self._load_many, self._load_many(list(batch.members)))
             batch.end(Given(mapping_of(self._load_many, returned)))
         except BaseException as error:
             batch.end(Given({}, told(error)))
             if not isinstance(error, Exception):
                 raise
 
-    def _over(self, batch: Batch, task: Future[None]) -> None:
+    def _over(self, batch: AsyncioBatch, task: Future[None]) -> None:
         """The task has ended: perhaps before its first step."""
         batch.load.task = None
         if not batch.load.has_ended:

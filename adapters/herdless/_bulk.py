@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final, Generic, NoReturn, TypeVar, final
 
-from herdless._answers import value_of, value_of_reply
+from herdless._answers import stopped_by, value_of, value_of_reply, without_this_frame
 from herdless._loaders import Loader
 from herdless_core import Answer, Fresh, LoadCancelled, Outcome, PolicyError, Refuse, ShowKey, Value
 from herdless_core._copies import copy_of
 from herdless_core._policy import check_count
 
 K = TypeVar("K")
+W = TypeVar("W")
 
 BATCH_SIZE: Final = 100
 """So many keys at most are loaded by one call, unless `batch_size` says something else."""
@@ -74,14 +75,36 @@ class Given:
 
 
 def told(error: BaseException) -> Exception:
-    """What the loads of a batch are told that ended by this error: it, or LoadCancelled, whose cause it is, where it is
-    no `Exception` and stops the one that runs the batch.
-    """
-    if isinstance(error, Exception):
-        return error
-    cancelled = LoadCancelled(f"the bulk load ended by {type(error).__name__}")
-    cancelled.__cause__ = error
-    return cancelled
+    """What the loads of a batch are told that ended by this error: see `error_told`."""
+    return error if isinstance(error, Exception) else stopped_by(error, "the bulk load")
+
+
+class Batches:
+    """Makes a loader of one key of a bulk loader."""
+
+    def __init__(self, load_many: Loader, size: int) -> None:
+        """load_many: a function from a list of keys to a mapping; size: so many keys at most in one call."""
+        self._load_many: Final = load_many
+        self.size: Final = size
+
+    def __repr__(self) -> str:
+        return repr(self._load_many)
+
+
+class Batch(Generic[W]):
+    """Some keys that are loaded by one call."""
+
+    def __init__(self) -> None:
+        self.members: Final[dict[Any, W]] = {}
+        """By key, where its load waits, if that is not the same for all."""
+        self.has_begun = False
+
+    def takes(self, key: object, size: int) -> bool:
+        """Whether one more key may come. It can be in the air twice: a load that was invalidated, and the one after it.
+
+        key: of the load; size: how many keys one call has at most.
+        """
+        return not self.has_begun and len(self.members) < size and key not in self.members
 
 
 @final
@@ -132,12 +155,6 @@ class Answers(Generic[K]):
             return answers
         finally:
             del answers  # the errors know this frame by those that it called
-
-
-def without_this_frame(error: Exception) -> Exception:
-    """The exception without the first frame of its traceback: it is the caller's, and is not to be kept."""
-    traceback = error.__traceback__
-    return BaseException.with_traceback(error, None if traceback is None else traceback.tb_next)
 
 
 _UNANSWERED: Final = object()

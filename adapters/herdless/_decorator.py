@@ -12,6 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias, cast
 
+from herdless._answers import without_this_frame
 from herdless._call import (
     Call,
     Calls,
@@ -153,7 +154,7 @@ def _sync(calls: Calls | InstanceCalls, cache: Any) -> Callable[..., Any]:
                     is_mended = True
                     raise
                 # It is told to the waiters, this caller among them.
-                cache._failed(flight, _without_this_frame(error), handled)
+                cache._failed(flight, without_this_frame(error), handled)
                 LOADING.set(outside)
             else:
                 if flight is not None:
@@ -171,12 +172,6 @@ def _sync(calls: Calls | InstanceCalls, cache: Any) -> Callable[..., Any]:
         return cache._answered(key, asked, boarded, wait)[0].value
 
     return call
-
-
-def _without_this_frame(error: Exception) -> Exception:
-    """The exception without the first frame of its traceback: it is the caller's, and is not to be kept."""
-    traceback = error.__traceback__
-    return BaseException.with_traceback(error, None if traceback is None else traceback.tb_next)
 
 
 def _async(calls: Calls | InstanceCalls, cache: Any, checkpoints: bool) -> Callable[..., Any]:

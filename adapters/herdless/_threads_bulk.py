@@ -9,26 +9,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any, Final, final
+from typing import Any, final
 
-from herdless._bulk import Answers, Given, distinct, mapping_of
+from herdless._bulk import Answers, Batches, Given, distinct, mapping_of
 from herdless._threads_loads import TOGETHER, ThreadsLoad, Wait
-from herdless.adapter import LOADING, LOOK_AGAIN, K, Loader, not_awaitable
+from herdless.adapter import LOADING, LOOK_AGAIN, K, not_awaitable
 from herdless_core import NEVER
 from herdless_core._reentrancy import begin_wait
 
 
 @final
-class ThreadsBatches:
+class ThreadsBatches(Batches):
     """Makes a loader of one key of a bulk loader."""
-
-    def __init__(self, load_many: Loader, size: int) -> None:
-        """load_many: a function from a list of keys to a mapping; size: so many keys at most in one call."""
-        self._load_many: Final = load_many
-        self.size: Final = size
-
-    def __repr__(self) -> str:
-        return repr(self._load_many)
 
     def load(self, key: Any) -> Any:
         """The key's value. Raises KeyError where the mapping leaves it out."""

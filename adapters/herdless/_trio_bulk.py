@@ -12,7 +12,7 @@ from typing import Any, Final, final
 
 import trio
 
-from herdless._bulk import Answers, Given, distinct, mapping_of, told
+from herdless._bulk import Answers, Batch, Batches, Given, distinct, mapping_of, told
 from herdless._trio_loads import TrioLoad, TrioLoads
 from herdless.adapter import LOADING, LOOK_AGAIN, K, Loader, awaitable
 from herdless_core import NEVER
@@ -20,17 +20,15 @@ from herdless_core._reentrancy import begin_wait
 
 
 @final
-class Batch:
-    """Some keys that are loaded by one call."""
+class TrioBatch(Batch[None]):
+    """Some keys that are loaded by one call, for whose end all their loads wait together."""
 
     def __init__(self) -> None:
-        self.keys: Final[dict[Any, None]] = {}
-        """Those whose loads wait."""
+        super().__init__()
         self.load: Final = TrioLoad("a batch", 0, NEVER)
         """Stands for the call: whoever asks inside it for one of its own keys would wait for itself."""
         self.done: Final = trio.Event()
         self.given: Given
-        self.has_begun = False
 
     def end(self, given: Given) -> None:
         """Tell every load of it."""
@@ -40,30 +38,26 @@ class Batch:
 
     def leave(self, key: object) -> None:
         """This key's load is cancelled: it is not asked for any more, and without any other the call is cancelled."""
-        del self.keys[key]
-        if not self.keys:
+        del self.members[key]
+        if not self.members:
             self.load.scope.cancel()
 
 
 @final
-class TrioBatches:
-    """Makes a loader of one key of a bulk loader."""
+class TrioBatches(Batches):
+    """Makes an async loader of one key of a bulk loader."""
 
     def __init__(self, load_many: Loader, size: int) -> None:
-        """load_many: an async function from a list of keys to a mapping; size: so many keys at most in one call."""
-        self._load_many: Final = load_many
-        self._size: Final = size
-        self._open: Batch | None = None
+        """See `Batches`."""
+        super().__init__(load_many, size)
+        self._open: TrioBatch | None = None
         """The batch that still takes keys."""
-
-    def __repr__(self) -> str:
-        return repr(self._load_many)
 
     async def load(self, key: Any) -> Any:
         """The key's value, from the call of its batch."""
         flight: Any = LOADING.get()  # the load that this is the loader of
         batch = self._batch_for(key)
-        batch.keys[key] = None
+        batch.members[key] = None
         begin_wait(flight, batch.load)
         try:
             await batch.done.wait()
@@ -72,18 +66,17 @@ class TrioBatches:
             raise
         return batch.given.value_of(key)
 
-    def _batch_for(self, key: object) -> Batch:
+    def _batch_for(self, key: object) -> TrioBatch:
         batch = self._open
-        # A key can be in the air twice: the load that was invalidated, and the one after it.
-        if batch is None or batch.has_begun or len(batch.keys) >= self._size or key in batch.keys:
+        if batch is None or not batch.takes(key, self.size):
             nursery = trio.lowlevel.current_task().parent_nursery
             assert nursery is not None  # noqa: S101  # of the cache: no load is trio's first task
-            batch = Batch()
+            batch = TrioBatch()
             nursery.start_soon(self._run, batch, name="herdless bulk load")
             self._open = batch
         return batch
 
-    async def _run(self, batch: Batch) -> None:
+    async def _run(self, batch: TrioBatch) -> None:
         """What was asked for together is in the batch: it takes no more keys, and is loaded."""
         await trio.lowlevel.cancel_shielded_checkpoint()  # the first of the callers may have made one, and come later
         batch.has_begun = True
@@ -99,9 +92,9 @@ class TrioBatches:
             if not batch.load.has_ended:
                 batch.end(Given({}, told(RuntimeError("the bulk load was cancelled"))))
 
-    async def _call(self, batch: Batch) -> None:
+    async def _call(self, batch: TrioBatch) -> None:
         try:
-            returned = await awaitable(self._load_many, self._load_many(list(batch.keys)))
+            returned = await awaitable(self._load_many, self._load_many(list(batch.members)))
             batch.end(Given(mapping_of(self._load_many, returned)))
         except trio.Cancelled:
             raise

@@ -13,16 +13,13 @@ from herdless_core._effects import CancelLoad, Effects, Value
 from herdless_core._events import Event, Expire, Invalidate, Put, Restarted
 from herdless_core._holdings import LEAST, Holding, value_of
 from herdless_core._machine import age, transition
-from herdless_core._policy import NEVER, Loaded, Policy
+from herdless_core._policy import NEVER, Loaded
 from herdless_core._running import RunningLoad
-from herdless_core._shown import Shown
 from herdless_core._states import ABSENT, Entry, Failure, Fresh, Stale
 from herdless_core._stats import Stats
-from herdless_core._steps import Observer, cancellations_in
-from herdless_core._store import Store
+from herdless_core._steps import cancellations_in
 from herdless_core._tagged import TaggedSteps
 from herdless_core._tags import Label
-from herdless_core._turns import Turns
 
 K = TypeVar("K")
 
@@ -30,21 +27,7 @@ K = TypeVar("K")
 class Held(TaggedSteps[K]):
     """What is held, and whether more is accepted. What is asked for a key that may have to be loaded is `Keyspace`."""
 
-    __slots__ = ("_skipped",)
-
-    def __init__(
-        self,
-        policy: Policy,
-        store: Store[K],
-        turns: Turns | None,
-        observe: Observer | None,
-        load_type: type[RunningLoad],
-        shown: Shown,
-    ) -> None:
-        """As `Steps`."""
-        TaggedSteps.__init__(self, policy, store, turns, observe, load_type, shown)
-        self._skipped = 0
-        """How many generations were no load of this keyspace, or are not counted any more."""
+    __slots__ = ()
 
     # Requests for a value that is held
 

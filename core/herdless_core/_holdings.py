@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, final
 
 from herdless_core._events import Event, LoadSucceeded, Put
 from herdless_core._machine import age
-from herdless_core._policy import Loaded
+from herdless_core._policy import Loaded, bare_of
 from herdless_core._states import Cause, Entry, Evicted, Failure, Fresh, Stale
 
 K = TypeVar("K")
@@ -75,8 +75,8 @@ class Holdings(Generic[K]):
 
     def expect(self, value: object) -> None:
         """The next step may store this: a value, or `Loaded(value, ...)`."""
-        bare, weight = (value.value, value.weight) if isinstance(value, Loaded) else (value, None)
-        self._incoming = Holding(None, bare, LEAST if weight is None else weight)
+        weight = value.weight if isinstance(value, Loaded) else None
+        self._incoming = Holding(None, bare_of(value), LEAST if weight is None else weight)
 
     def newcomer(self, key: K, before: Entry, event: Event, after: Entry) -> Holding | None:
         """The value that the step brings, if it brings one: a given one, or an error that is to be remembered."""
@@ -107,7 +107,7 @@ class Holdings(Generic[K]):
             return None
         holding = self._of(key)
         if holding is not None:
-            holding.cause = _cause(before, after, now)
+            holding.cause = removal_cause(before, after, now)
         return holding
 
     def part(self, holding: Holding, cause: RemovalCause) -> None:
@@ -199,8 +199,8 @@ def _holds_same(holding: Holding | None, entry: Entry) -> bool:
     return holding is not None and _holds(entry, holding.value)
 
 
-def _cause(before: Entry, after: Entry, now: int) -> RemovalCause:
-    """Of a value that `before` holds, and `after` does not."""
+def removal_cause(before: Entry, after: Entry, now: int) -> RemovalCause:
+    """Why the value left that `before` holds, and `after`, the entry of the next instant `now`, does not."""
     if not age(before, now).holds_value:
         return "expired"
     if isinstance(after, Evicted):

@@ -52,7 +52,6 @@ from herdless_core._events import (
     Restarted,
     WaiterLeft,
 )
-from herdless_core._held import Held
 from herdless_core._machine import (
     NO_ANSWER,
     NOT_STALE,
@@ -67,7 +66,7 @@ from herdless_core._machine import (
     start,
     transition,
 )
-from herdless_core._policy import LONG_AGO, Loaded, Policy, check_count
+from herdless_core._policy import LONG_AGO, Loaded, Policy, bare_of, check_count, is_kept
 from herdless_core._reentrancy import begin_wait, end_wait
 from herdless_core._running import RunningLoad
 from herdless_core._shown import Shown, shown
@@ -110,7 +109,7 @@ class Keyspace(Doors[K]):
         weight = None if maxweight is None else check_count("maxweight", maxweight, least=1)
         turns = None if max_loads is None else Turns(check_count("max_loads", max_loads, least=1))
         store = Store[K](room, shown, maxweight=weight, tells_removals=tells_removals)
-        Held.__init__(self, policy, store, turns, observe, load_type, shown)
+        Doors.__init__(self, policy, store, turns, observe, load_type, shown)
         self._set_doors(has_loader=has_loader)
 
     # Requests
@@ -206,7 +205,7 @@ class Keyspace(Doors[K]):
         """
         if isinstance(value, Loaded):
             value.require_kept()
-        event = Put(value.value if isinstance(value, Loaded) else value, self._lifetime_of(value, luck))
+        event = Put(bare_of(value), self._lifetime_of(value, luck))
         if self._is_passed_by:
             return self.invalidate(key, now)
         return self._put(key, event, tags_in(value), now)
@@ -265,10 +264,8 @@ class Keyspace(Doors[K]):
         generation: the flight's; value: what it returned, a value or `Loaded(value, ...)`; now: the instant, in
         nanoseconds; luck: the random number for the jitter, 0 <= luck < 1.
         """
-        is_kept = not isinstance(value, Loaded) or value.keep
-        lifetime = self._lifetime_of(value, luck) if is_kept else None
-        bare = value.value if isinstance(value, Loaded) else value
-        return self._succeed(LoadSucceeded(generation, bare, lifetime), tags_in(value), now)
+        lifetime = self._lifetime_of(value, luck) if is_kept(value) else None
+        return self._succeed(LoadSucceeded(generation, bare_of(value), lifetime), tags_in(value), now)
 
     def fill(self, flight: RunningLoad, value: object, now: int) -> Value | None:
         """The short cut of a load that gave a bare value, stored where there is room: what its waiters are answered

@@ -294,6 +294,16 @@ def _policy_of(options: PolicyOptions) -> Policy:
     return Policy(**options)
 
 
+def bare_of(loaded: object) -> Any:
+    """The value alone of what a loader returned or a caller put."""
+    return loaded.value if isinstance(loaded, Loaded) else loaded
+
+
+def is_kept(loaded: object) -> bool:
+    """Whether what a loader returned is to be stored."""
+    return not isinstance(loaded, Loaded) or loaded.keep
+
+
 def with_tags(value: V | Loaded[V], tags: Iterable[str]) -> V | Loaded[V]:
     """What is to be put, with these tags beside its own; PolicyError where they are no collection of strings."""
     if isinstance(value, Loaded):

@@ -15,7 +15,7 @@ from herdless_core._errors import CacheClosed, TooManyLoads
 from herdless_core._events import Event, Evict, Invalidate, LoadFailed, Restarted
 from herdless_core._holdings import Holding, Holdings, RemovalCause
 from herdless_core._machine import NO_ANSWER, NOTHING, Step, age, transition
-from herdless_core._policy import LONG_AGO, NANOSECONDS_PER_SECOND, Lifetime, Loaded, Policy
+from herdless_core._policy import LONG_AGO, NANOSECONDS_PER_SECOND, Lifetime, Policy, bare_of, is_kept
 from herdless_core._running import RunningLoad
 from herdless_core._shown import Shown
 from herdless_core._states import ABSENT, Entry, Evicted
@@ -40,6 +40,7 @@ class Steps(Generic[K]):
         "_is_torn",
         "_load_type",
         "_shown",
+        "_skipped",
         "_store",
         "_turns",
         "ended",
@@ -87,6 +88,8 @@ class Steps(Generic[K]):
         """Whether a step has begun to change the tables, and has not ended."""
         self.generation = 0
         """The generation of the last flight."""
+        self._skipped = 0
+        """How many generations were no load of this keyspace, or are not counted any more."""
         self._closed = False
 
     def _check_open(self) -> None:
@@ -315,10 +318,8 @@ class Steps(Generic[K]):
         key: what was loaded; value: what the loader returned, a value or `Loaded(value, ...)`; effects: those of
         `load_succeeded`, which say whether it is kept.
         """
-        is_kept = not isinstance(value, Loaded) or value.keep
-        if self._holdings is not None and is_kept and not any(isinstance(effect, Save) for effect in effects):
-            bare = value.value if isinstance(value, Loaded) else value
-            self._holdings.part(Holding(key, bare, 0), "superseded")
+        if self._holdings is not None and is_kept(value) and not any(isinstance(effect, Save) for effect in effects):
+            self._holdings.part(Holding(key, bare_of(value), 0), "superseded")
 
     def _remove_all(self, now: int, cause: RemovalCause) -> Effects:
         """Every key is invalidated, those being loaded included; cause: what is told of it."""

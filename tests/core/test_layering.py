@@ -134,6 +134,7 @@ TABLE: Final[Mapping[str, Row]] = {
         {
             CORE,
             ADAPTER,
+            "herdless._answers",
             "herdless._call",
             "herdless._decorated",
             "herdless._instances",
@@ -202,7 +203,9 @@ TABLE: Final[Mapping[str, Row]] = {
         {"opentelemetry", "prometheus_client", "threading"},
     ),
     "herdless.instrument": Row({"herdless._instrument"}, {"opentelemetry", "prometheus_client"}),
-    "herdless._django": Row({CORE, "herdless.asyncio", "herdless.threads"}, {"asyncio", "django", "threading"}),
+    "herdless._django": Row(
+        {CORE, ADAPTER, "herdless.asyncio", "herdless.threads"}, {"asyncio", "django", "threading"}
+    ),
     "herdless.django": Row({"herdless._django"}),
     "herdless.codecs": Row({CORE}),  # the packages by their names, where they are asked for
     "herdless.stores": Row({CORE, "herdless._primitives"}, {"asyncio"}),  # redis-py by its name, where it is used

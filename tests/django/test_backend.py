@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import pickle
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -152,18 +153,25 @@ def test_loop_that_ends_takes_no_waiter_along() -> None:
         assert backend().get_or_set("key", lambda: "value") == "value"
 
 
-def test_set_during_a_load_is_what_all_get() -> None:
-    """The load read the database before the change that was set."""
+@contextmanager
+def held_up(value: str) -> Iterator[tuple[Future[Any], threading.Event]]:
+    """A `get_or_set` of "key" on a thread of its own, whose load has begun and gives the value once it is released."""
     started, release = threading.Event(), threading.Event()
 
     def load() -> str:
         started.set()
         release.wait(60)
-        return "old"
+        return value
 
     with ThreadPoolExecutor(1) as pool:
         caller = pool.submit(backend().get_or_set, "key", load)
         assert started.wait(60)
+        yield caller, release
+
+
+def test_set_during_a_load_is_what_all_get() -> None:
+    """The load read the database before the change that was set."""
+    with held_up("old") as (caller, release):
         backend().set("key", "new")
         release.set()
         assert caller.result(60) == "new"
@@ -172,16 +180,7 @@ def test_set_during_a_load_is_what_all_get() -> None:
 
 def test_get_waits_for_no_load() -> None:
     """Django's `get` answers at once."""
-    started, release = threading.Event(), threading.Event()
-
-    def load() -> str:
-        started.set()
-        release.wait(60)
-        return "value"
-
-    with ThreadPoolExecutor(1) as pool:
-        caller = pool.submit(backend().get_or_set, "key", load)
-        assert started.wait(60)
+    with held_up("value") as (caller, release):
         assert backend().get("key", "default") == "default"
         assert "key" not in backend()
         release.set()

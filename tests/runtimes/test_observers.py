@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -58,20 +57,6 @@ def test_broken_observer_is_logged_and_the_next_is_told(caplog: pytest.LogCaptur
     assert [record.getMessage().partition(" at 0x")[0] for record in caplog.records] == [
         "the observer <function broken"
     ] * 4
-
-
-@pytest.fixture
-def _log_breaks() -> Iterator[None]:
-    """Whoever reads the log raises."""
-
-    class Breaks(logging.Handler):
-        def emit(self, _record: logging.LogRecord) -> None:
-            raise OSError("the log is broken")
-
-    logger, handler = logging.getLogger("herdless"), Breaks()
-    logger.addHandler(handler)
-    yield
-    logger.removeHandler(handler)
 
 
 @pytest.mark.usefixtures("_log_breaks")

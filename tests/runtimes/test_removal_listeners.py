@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import gc
-import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -107,18 +106,6 @@ def test_a_listener_that_raises_is_logged_and_the_next_value_is_told(
     assert [record.getMessage() for record in caplog.records] == [
         f"on_remove failed for the value of {number}" for number in range(3)
     ]
-
-
-@pytest.fixture
-def _log_breaks() -> Iterator[None]:
-    class Breaks(logging.Handler):
-        def emit(self, _record: logging.LogRecord) -> None:
-            raise OSError("the log is broken")
-
-    logger, handler = logging.getLogger("herdless"), Breaks()
-    logger.addHandler(handler)
-    yield
-    logger.removeHandler(handler)
 
 
 @pytest.mark.usefixtures("_log_breaks")

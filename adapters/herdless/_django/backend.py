@@ -19,6 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import close_old_connections
 
 from herdless._django.async_loads import AsyncLoads
+from herdless.adapter import NOTHING
 from herdless.threads import Cache
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
@@ -35,8 +36,6 @@ from herdless_core import (
 Shared: TypeAlias = Cache[str, bytes]
 Default: TypeAlias = Any
 """A value, or a function without arguments that makes it, which may be async for `aget_or_set`."""
-
-NOTHING: Final[Effects] = ()
 
 
 @contextmanager

@@ -12,8 +12,6 @@ from herdless_core import (
     NANOSECONDS_PER_SECOND,
     DeadlinePassed,
     Entry,
-    Evict,
-    Evicted,
     Expire,
     Fresh,
     Get,
@@ -25,8 +23,8 @@ from herdless_core import (
     Stats,
     Step,
     TooManyLoads,
-    age,
 )
+from herdless_core._holdings import removal_cause
 
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds in seconds of the histogram of load times."""
@@ -181,15 +179,10 @@ def _result(step: Step, generation: int) -> Result:
 
 def removal(step: Step) -> str | None:
     """The cause by which the value went that the entry held, in the words of the glossary; None where none went."""
-    if not step.before.holds_value:
+    if not step.before.holds_value or _held(step.after) == _held(step.before):
         return None
-    if not age(step.before, step.now).holds_value:
-        return "expired"
-    if _held(step.after) == _held(step.before):
-        return None
-    if isinstance(step.after, Evicted):
-        return "evicted" if isinstance(step.event, Evict) else "invalidated"
-    return "expired" if isinstance(step.event, Expire) else "replaced"
+    is_expired = isinstance(step.event, Expire)
+    return "expired" if is_expired else removal_cause(step.before, step.after, step.now)
 
 
 def _held(entry: Entry) -> tuple[int, int] | None:

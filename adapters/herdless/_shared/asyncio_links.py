@@ -10,12 +10,14 @@ from typing import Any, Final, Generic, final
 from herdless._shared.base import (
     BEATS_UNTIL_LOST,
     LIVING_EVERY,
-    LOOKS_UNTIL_DEAD,
     TRIES_AGAIN,
+    BaseLink,
+    BasePlace,
     Shared,
+    wake_orphans,
 )
 from herdless.adapter import LOGGER, K, V
-from herdless.stores import AsyncConnection, AsyncListener, Heard, StoreDown, Told
+from herdless.stores import AsyncConnection, AsyncListener, Heard, StoreDown
 from herdless_core import NANOSECONDS_PER_SECOND, CacheClosed, MisuseError
 from herdless_core._fleet.session import Parked
 
@@ -24,46 +26,46 @@ LEAVES: Final = "herdless leaves a claim"
 
 
 @final
-class Place:
+class Place(BasePlace):
     """Where one session waits for news of its key."""
 
     def __init__(self, owner: str) -> None:
-        self.owner: Final = owner
+        super().__init__(owner)
         self.news: Final[asyncio.Future[Parked]] = asyncio.get_running_loop().create_future()
-        self.missed = 0
-        """How many looks in a row did not find the owner alive."""
 
     def wake(self, *, owner_is_gone: bool = False) -> None:
-        """Look again."""
+        """See `BasePlace`."""
         if not self.news.done():
             self.news.set_result(Parked(owner_is_gone))
 
 
 @final
-class Link:
+class Link(BaseLink):
     """What a shared cache has in the loop in which it is used: a connection, and tasks."""
 
     def __init__(self, connection: AsyncConnection) -> None:
+        super().__init__()
         self.loop: Final = asyncio.get_running_loop()
         self.connection: Final = connection
         self.begun: Final[asyncio.Future[None]] = self.loop.create_future()
         """Done when it listens, or cannot."""
-        self.is_heard = False
-        """Whether what is told arrives just now."""
-        self.knows_the_living = True
-        self.is_closed = False
         self.tasks: Final[set[asyncio.Task[Any]]] = set()
         self.places: Final[dict[str, list[Place]]] = {}
         self.listening: asyncio.Task[None] | None = None
         self.looking: asyncio.Task[None] | None = None
 
+    def begin(self) -> None:
+        """See `BaseLink`."""
+        if not self.begun.done():
+            self.begun.set_result(None)
+
     def wake(self, key: str) -> None:
-        """Who waits for this key looks again."""
+        """See `BaseLink`."""
         for place in self.places.get(key, ()):
             place.wake()
 
     def wake_all(self) -> None:
-        """Something may be lost."""
+        """See `BaseLink`."""
         for key in list(self.places):
             self.wake(key)
 
@@ -108,7 +110,7 @@ class AsyncioLinks(Shared[K, V], Generic[K, V]):
                 listener = await link.connection.listen(self._terms.owner)
                 if listener is None:
                     link.knows_the_living = False
-                    _is_begun(link)
+                    link.begin()
                     return
                 try:
                     await self._hear(link, listener)
@@ -119,10 +121,7 @@ class AsyncioLinks(Shared[K, V], Generic[K, V]):
             except Exception:  # noqa: BLE001  # of a store that does not keep its word: who waits for the beginning must not hang
                 with contextlib.suppress(Exception):
                     LOGGER.exception("the store raised an error other than StoreDown while it was listened to")
-            _is_begun(link)
-            link.is_heard = False
-            self._trust.lost()
-            link.wake_all()
+            self._is_deaf(link)
             await asyncio.sleep(TRIES_AGAIN)
 
     async def _hear(self, link: Link, listener: AsyncListener) -> None:
@@ -137,20 +136,9 @@ class AsyncioLinks(Shared[K, V], Generic[K, V]):
                 with contextlib.suppress(StoreDown):  # which this connection will show
                     await self._ask_time(link)
             news = await listener.next(max(ask_at - self._clock(), 0) / NANOSECONDS_PER_SECOND)
-            match news:
-                case Heard():
-                    unanswered = 0
-                    self._trust.heard(news.mark)
-                    if not link.is_heard:
-                        link.is_heard = True
-                        self._down_until = now
-                        link.wake_all()
-                        _is_begun(link)
-                case Told():
-                    self._told(news)
-                    link.wake(news.key)
-                case None:
-                    pass
+            if isinstance(news, Heard):
+                unanswered = 0
+            self._take(link, news, now)
 
     async def _look_for_the_living(self, link: Link) -> None:
         """Now and then, while anybody waits: whether those live for whose loads they do."""
@@ -165,10 +153,7 @@ class AsyncioLinks(Shared[K, V], Generic[K, V]):
                 if living is None:
                     link.knows_the_living = False
                     return
-                for place in places:
-                    place.missed = 0 if place.owner in living else place.missed + 1
-                    if place.missed >= LOOKS_UNTIL_DEAD:
-                        place.wake(owner_is_gone=True)
+                wake_orphans(places, living)
         finally:
             link.looking = None
 
@@ -179,11 +164,6 @@ class AsyncioLinks(Shared[K, V], Generic[K, V]):
 
     def _abandon(self) -> None:
         self._link = None
-
-
-def _is_begun(link: Link) -> None:
-    if not link.begun.done():
-        link.begun.set_result(None)
 
 
 async def _quiet(work: Coroutine[Any, Any, Any]) -> None:

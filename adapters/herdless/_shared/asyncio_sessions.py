@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from typing import Generic, assert_never
 
 from herdless._shared.asyncio_links import LEAVES, AsyncioLinks, Link, Place
@@ -18,7 +17,6 @@ from herdless_core import (
     LoadCancelled,
     Loaded,
     LoadTimeout,
-    MisuseError,
 )
 from herdless_core._fleet import session as sessions
 from herdless_core._fleet.record import Record
@@ -54,9 +52,7 @@ class AsyncioSessions(AsyncioLinks[K, V], Generic[K, V]):
             try:
                 return self._held(got, began, was_blind=was_blind)
             except Undecodable as error:
-                if got.how == "loaded" or got.record.version == unreadable:
-                    raise MisuseError("decode= does not read what encode= has written") from error
-                unreadable = got.record.version
+                unreadable = self._unreadable(got, unreadable, error)
 
     async def _lead(
         self, link: Link, key: K, text: str, record: Record, flight: Flight, *, drops: bool = False
@@ -160,13 +156,7 @@ class AsyncioSessions(AsyncioLinks[K, V], Generic[K, V]):
         finally:
             if not task.done():
                 task.cancel()
-        if not task.done():
-            self._note_end(key, request, Failure(LoadTimeout("the load is overdue"), None), is_answer=False)
-            return Ended(None, record, self._now(), 0.0)
-        result = task.result()
-        is_answer = isinstance(result, Failure) and self._fleet.policy.is_answer(result.error)
-        self._note_end(key, request, result, is_answer=is_answer)
-        return Ended(result, record, self._now(), random.random(), is_answer)
+        return self._ended(key, request, task.result() if task.done() else None, record)
 
     async def _call(self, key: K) -> Loaded[bytes] | bytes | Failure:
         try:
@@ -180,10 +170,9 @@ class AsyncioSessions(AsyncioLinks[K, V], Generic[K, V]):
 
     async def _renewed(self, link: Link, text: str, record: Record) -> Record:
         """The record with a later lease; as it is where it cannot be had, which is found out at the end."""
-        later = record.renewed((self._now() + self._fleet.lease) // 1_000_000 * 1_000_000)
-        kept = milliseconds(later.keep(self._now()))
+        later, until, kept = self._renewal(record)
         try:
-            is_ours = await link.connection.renew(text, record.version, later.lease // 1_000_000, kept)
+            is_ours = await link.connection.renew(text, record.version, until, kept)
         except StoreDown:
             return record
         return later if is_ours else record

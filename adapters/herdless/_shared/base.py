@@ -11,7 +11,8 @@ import contextlib
 import json
 import os
 import random
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from math import inf
 from time import monotonic_ns
@@ -26,7 +27,7 @@ from herdless._shared.options import Fleet, SharedOptions
 from herdless._shared.stats import SharedCounters, SharedStats
 from herdless._shared.trust import Trust
 from herdless.adapter import BaseCache, K, V
-from herdless.stores import Store, Told
+from herdless.stores import Heard, Store, Told
 from herdless_core import (
     LONG_AGO,
     NANOSECONDS_PER_SECOND,
@@ -35,14 +36,17 @@ from herdless_core import (
     Failure,
     Fresh,
     Loaded,
+    LoadTimeout,
     MisuseError,
     Outcome,
     PolicyError,
     StoreDown,
     Value,
 )
-from herdless_core._fleet.record import NANOSECONDS_PER_MILLISECOND, parse
-from herdless_core._fleet.session import Got, Load, Seen, Swap, Terms
+from herdless_core._fleet import session as sessions
+from herdless_core._fleet.record import NANOSECONDS_PER_MILLISECOND, Record, parse
+from herdless_core._fleet.session import Ended, Got, Load, Seen, Session, Swap, Terms
+from herdless_core._policy import bare_of, is_kept
 
 T = TypeVar("T")
 
@@ -75,6 +79,49 @@ class Held:
     """How whoever fetched it got it."""
     version: bytes
     """Of the record."""
+
+
+class BasePlace(ABC):
+    """Where one session waits for news of its key."""
+
+    def __init__(self, owner: str) -> None:
+        self.owner: Final = owner
+        self.missed = 0
+        """How many looks in a row did not find the owner alive."""
+
+    @abstractmethod
+    def wake(self, *, owner_is_gone: bool = False) -> None:
+        """Look again."""
+
+
+def wake_orphans(places: Iterable[BasePlace], living: Container[str]) -> None:
+    """Those look again whose owners were not found among the living so many times in a row."""
+    for place in places:
+        place.missed = 0 if place.owner in living else place.missed + 1
+        if place.missed >= LOOKS_UNTIL_DEAD:
+            place.wake(owner_is_gone=True)
+
+
+class BaseLink(ABC):
+    """What a shared cache has where it is used: a connection, and who listens."""
+
+    def __init__(self) -> None:
+        self.is_heard = False
+        """Whether what is told arrives just now."""
+        self.knows_the_living = True
+        self.is_closed = False
+
+    @abstractmethod
+    def begin(self) -> None:
+        """It listens, or cannot: who waited for that goes on."""
+
+    @abstractmethod
+    def wake(self, key: str) -> None:
+        """Who waits for this key looks again."""
+
+    @abstractmethod
+    def wake_all(self) -> None:
+        """Something may be lost."""
 
 
 @final
@@ -244,15 +291,15 @@ class Shared(Generic[K, V]):
     def _held_alone(self, encoded: Loaded[bytes] | bytes, began: int) -> Loaded[Held]:
         """The same of a load without the store."""
         lifetime = self._fleet.policy.lifetime_for(encoded, random.random())
-        bare = encoded.value if isinstance(encoded, Loaded) else encoded
-        is_kept = not isinstance(encoded, Loaded) or encoded.keep
-        kept = min(lifetime.ttl, self._fleet.staleness) if is_kept else 0
-        held = Held(self._fleet.decode(bare), began, began + kept, is_stale=False, how="loaded", version=b"")
+        kept = min(lifetime.ttl, self._fleet.staleness) if is_kept(encoded) else 0
+        held = Held(
+            self._fleet.decode(bare_of(encoded)), began, began + kept, is_stale=False, how="loaded", version=b""
+        )
         return Loaded(held, ttl=kept / NANOSECONDS_PER_SECOND)
 
     def _encoded(self, value: Any) -> Loaded[bytes] | bytes:
         """What a loader returned, or a caller puts. Raises MisuseError for what `encode` does not take."""
-        bare = value.value if isinstance(value, Loaded) else value
+        bare = bare_of(value)
         try:
             encoded = self._fleet.encode(bare)
             if not isinstance(encoded, bytes):
@@ -307,7 +354,60 @@ class Shared(Generic[K, V]):
     def _found_down(self) -> None:
         self._down_until = self._clock() + round(TRIES_AGAIN * NANOSECONDS_PER_SECOND)
 
+    def _unreadable(self, got: Got, before: bytes, error: Undecodable) -> bytes:
+        """The version of a record that `decode` does not read, which is loaded anew. MisuseError where that was this
+        cache's own, or the one that was found `before`.
+        """
+        if got.how == "loaded" or got.record.version == before:
+            raise MisuseError("decode= does not read what encode= has written") from error
+        return got.record.version
+
+    def _putting(self, value: Any) -> Callable[[], Session]:
+        """What begins the session of a `put`. Raises MisuseError and PolicyError for what cannot be put."""
+        if isinstance(value, Loaded):
+            value.require_kept()
+        encoded, luck = self._encoded(value), random.random()
+        return lambda: sessions.put(self._terms, encoded, luck)
+
+    def _renewal(self, record: Record) -> tuple[Record, int, int | None]:
+        """The record with a later lease; until when that is, and for how long the store keeps it, in milliseconds."""
+        until = (self._now() + self._fleet.lease) // NANOSECONDS_PER_MILLISECOND
+        later = record.renewed(until * NANOSECONDS_PER_MILLISECOND)
+        return later, until, milliseconds(later.keep(self._now()))
+
+    def _ended(self, key: K, request: Load, result: Loaded[bytes] | bytes | Failure | None, record: Record) -> Ended:
+        """What a session is told of its load, and the log. result: what it gave; None: it is overdue; record: with the
+        lease that it has by now.
+        """
+        told = Failure(LoadTimeout("the load is overdue"), None) if result is None else result
+        is_answer = isinstance(told, Failure) and self._fleet.policy.is_answer(told.error)
+        self._note_end(key, request, told, is_answer=is_answer)
+        return Ended(result, record, self._now(), random.random(), is_answer)
+
     # What is told
+
+    def _take(self, link: BaseLink, news: Heard | Told | None, now: int) -> None:
+        """Who listens was told this. now: the instant by this process's clock."""
+        match news:
+            case Heard():
+                self._trust.heard(news.mark)
+                if not link.is_heard:
+                    link.is_heard = True
+                    self._down_until = now
+                    link.wake_all()
+                    link.begin()
+            case Told():
+                self._told(news)
+                link.wake(news.key)
+            case None:
+                pass
+
+    def _is_deaf(self, link: BaseLink) -> None:
+        """What is told does not arrive any more, or never did."""
+        link.begin()
+        link.is_heard = False
+        self._trust.lost()
+        link.wake_all()
 
     def _told(self, told: Told) -> None:
         """Something has changed: what is held of it is dropped, unless it is the very record that was told of."""

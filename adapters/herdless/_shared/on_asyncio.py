@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Final, Generic, Self, Unpack, cast, final
@@ -93,10 +92,7 @@ class SharedCache(AsyncioSessions[K, V], Generic[K, V]):
 
     async def put(self, key: K, value: V | Loaded[V]) -> None:
         """Store a value for all processes; what is loaded meanwhile is not kept. Raises StoreDown."""
-        if isinstance(value, Loaded):
-            value.require_kept()
-        encoded, luck = self._encoded(value), random.random()
-        await self._change(key, lambda: sessions.put(self._terms, encoded, luck))
+        await self._change(key, self._putting(value))
 
     async def expire(self, key: K) -> None:
         """Make a fresh value stale, for all processes. Raises StoreDown."""

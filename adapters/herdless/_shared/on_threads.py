@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import random
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Final, Generic, Self, Unpack, cast, final
@@ -85,10 +84,7 @@ class SharedCache(ThreadsSessions[K, V], Generic[K, V]):
 
     def put(self, key: K, value: V | Loaded[V]) -> None:
         """Store a value for all processes; what is loaded meanwhile is not kept. Raises StoreDown."""
-        if isinstance(value, Loaded):
-            value.require_kept()
-        encoded, luck = self._encoded(value), random.random()
-        self._change(key, lambda: sessions.put(self._terms, encoded, luck))
+        self._change(key, self._putting(value))
 
     def expire(self, key: K) -> None:
         """Make a fresh value stale, for all processes. Raises StoreDown."""

@@ -8,10 +8,18 @@ from typing import Final, Generic, final
 
 from herdless import _primitives
 from herdless._daemons import Begun
-from herdless._shared.base import BEATS_UNTIL_LOST, LIVING_EVERY, LOOKS_UNTIL_DEAD, TRIES_AGAIN, Shared, milliseconds
+from herdless._shared.base import (
+    BEATS_UNTIL_LOST,
+    LIVING_EVERY,
+    TRIES_AGAIN,
+    BaseLink,
+    BasePlace,
+    Shared,
+    wake_orphans,
+)
 from herdless._workers import Workers
 from herdless.adapter import LOGGER, K, V
-from herdless.stores import Heard, StoreDown, SyncConnection, SyncListener, Told
+from herdless.stores import Heard, StoreDown, SyncConnection, SyncListener
 from herdless_core import NANOSECONDS_PER_SECOND, NEVER, CacheClosed
 from herdless_core._fleet.record import Record
 
@@ -22,18 +30,16 @@ ENDS_IN: Final = 10.0
 
 
 @final
-class Place:
+class Place(BasePlace):
     """Where one session waits for news of its key."""
 
     def __init__(self, owner: str) -> None:
-        self.owner: Final = owner
+        super().__init__(owner)
         self.news: Final = _primitives.Event()
         self.owner_is_gone = False
-        self.missed = 0
-        """How many looks in a row did not find the owner alive."""
 
     def wake(self, *, owner_is_gone: bool = False) -> None:
-        """Look again."""
+        """See `BasePlace`."""
         self.owner_is_gone = self.owner_is_gone or owner_is_gone
         self.news.set()
 
@@ -61,17 +67,14 @@ class Job:
 
 
 @final
-class Link:
+class Link(BaseLink):
     """What a shared cache has in one process."""
 
     def __init__(self, connection: SyncConnection) -> None:
+        super().__init__()
         self.connection: Final = connection
         self.begun: Final = _primitives.Event()
         """Set when it listens, or cannot."""
-        self.is_heard = False
-        """Whether what is told arrives just now."""
-        self.knows_the_living = True
-        self.is_closed = False
         self.workers: Final[Workers[Job]] = Workers()
         self.ended: Final = [_primitives.Event(), _primitives.Event()]
         """One for each of the threads that listen and keep."""
@@ -108,14 +111,18 @@ class Link:
             self._leases.discard(lease)
             return lease.record
 
-    def wake(self, text: str) -> None:
-        """Who waits for this key looks again."""
+    def begin(self) -> None:
+        """See `BaseLink`."""
+        self.begun.set()
+
+    def wake(self, key: str) -> None:
+        """See `BaseLink`."""
         with self._lock:
-            for place in self._places.get(text, ()):
+            for place in self._places.get(key, ()):
                 place.wake()
 
     def wake_all(self) -> None:
-        """Something may be lost."""
+        """See `BaseLink`."""
         for place in self.places():
             place.wake()
 
@@ -189,10 +196,7 @@ class ThreadsLinks(Shared[K, V], Generic[K, V]):
             except Exception:  # noqa: BLE001  # of a store that does not keep its word: nobody must hang of it
                 with contextlib.suppress(Exception):
                     LOGGER.exception("the store raised an error other than StoreDown while it was listened to")
-            link.begun.set()
-            link.is_heard = False
-            self._trust.lost()
-            link.wake_all()
+            self._is_deaf(link)
             if not link.is_closed:
                 _pause(TRIES_AGAIN)
 
@@ -209,20 +213,9 @@ class ThreadsLinks(Shared[K, V], Generic[K, V]):
                     self._ask_time(link)
             pause = max(ask_at - self._clock(), 0) / NANOSECONDS_PER_SECOND
             news = listener.next(min(pause, LOOKS_UP))
-            match news:
-                case Heard():
-                    unanswered = 0
-                    self._trust.heard(news.mark)
-                    if not link.is_heard:
-                        link.is_heard = True
-                        self._down_until = now
-                        link.wake_all()
-                        link.begun.set()
-                case Told():
-                    self._told(news)
-                    link.wake(news.key)
-                case None:
-                    pass
+            if isinstance(news, Heard):
+                unanswered = 0
+            self._take(link, news, now)
 
     def _keep(self, link: Link) -> None:
         """Renew leases, and look whether those live for whose loads this process waits, while there is any."""
@@ -238,9 +231,8 @@ class ThreadsLinks(Shared[K, V], Generic[K, V]):
 
     def _renew(self, link: Link, lease: Lease) -> None:
         lease.renew_at = self._clock() + self._fleet.lease // 3
-        later = lease.record.renewed((self._now() + self._fleet.lease) // 1_000_000 * 1_000_000)
-        kept = milliseconds(later.keep(self._now()))
-        if link.connection.renew(lease.text, later.version, later.lease // 1_000_000, kept):
+        later, until, kept = self._renewal(lease.record)
+        if link.connection.renew(lease.text, later.version, until, kept):
             lease.record = later
 
     def _look_for_the_living(self, link: Link) -> None:
@@ -251,10 +243,7 @@ class ThreadsLinks(Shared[K, V], Generic[K, V]):
         if living is None:
             link.knows_the_living = False
             return
-        for place in places:
-            place.missed = 0 if place.owner in living else place.missed + 1
-            if place.missed >= LOOKS_UNTIL_DEAD:
-                place.wake(owner_is_gone=True)
+        wake_orphans(places, living)
 
     def _ask_time(self, link: Link) -> None:
         sent = self._clock()

@@ -6,7 +6,6 @@ import contextlib
 import contextvars
 import functools
 import queue
-import random
 from collections.abc import Callable
 from typing import Final, Generic, assert_never
 
@@ -21,7 +20,6 @@ from herdless_core import (
     Flight,
     Loaded,
     LoadTimeout,
-    MisuseError,
 )
 from herdless_core._fleet import session as sessions
 from herdless_core._fleet.record import Record
@@ -60,9 +58,7 @@ class ThreadsSessions(ThreadsLinks[K, V], Generic[K, V]):
             try:
                 return self._held(got, began, was_blind=was_blind)
             except Undecodable as error:
-                if got.how == "loaded" or got.record.version == unreadable:
-                    raise MisuseError("decode= does not read what encode= has written") from error
-                unreadable = got.record.version
+                unreadable = self._unreadable(got, unreadable, error)
 
     def _lead(self, link: Link, key: K, text: str, record: Record, flight: Flight, *, drops: bool = False) -> None:
         """Load behind an answer. drops: what is held here is older than what was asked for."""
@@ -155,10 +151,7 @@ class ThreadsSessions(ThreadsLinks[K, V], Generic[K, V]):
                 result = self._call_aside(key, request.flight.due_at, self._now)
         finally:
             record = link.release(lease)
-        told = Failure(LoadTimeout("the load is overdue"), None) if result is None else result
-        is_answer = isinstance(told, Failure) and self._fleet.policy.is_answer(told.error)
-        self._note_end(key, request, told, is_answer=is_answer)
-        return Ended(result, record, self._now(), random.random(), is_answer)
+        return self._ended(key, request, result, record)
 
     def _call(self, key: K) -> Loaded[bytes] | bytes | Failure:
         try:

@@ -21,9 +21,14 @@ from herdless.stores._protocol import (
     SyncListener,
     Told,
 )
-from herdless_core._fleet.record import AWAITED_AT, TOKEN_BYTES, VERSION_BYTES, with_lease, with_mark
-
-NANOSECONDS_PER_MILLISECOND: Final = 1_000_000
+from herdless_core._fleet.record import (
+    AWAITED_AT,
+    NANOSECONDS_PER_MILLISECOND,
+    TOKEN_BYTES,
+    VERSION_BYTES,
+    with_lease,
+    with_mark,
+)
 
 
 @final
