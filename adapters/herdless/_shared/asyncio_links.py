@@ -7,15 +7,8 @@ import contextlib
 from collections.abc import Coroutine
 from typing import Any, Final, Generic, final
 
-from herdless._shared.base import (
-    BEATS_UNTIL_LOST,
-    LIVING_EVERY,
-    TRIES_AGAIN,
-    BaseLink,
-    BasePlace,
-    Shared,
-    wake_orphans,
-)
+from herdless._shared.base import Shared
+from herdless._shared.links import BEATS_UNTIL_LOST, LIVING_EVERY, TRIES_AGAIN, BaseLink, BasePlace, wake_orphans
 from herdless.adapter import LOGGER, K, V
 from herdless.stores import AsyncConnection, AsyncListener, Heard, StoreDown
 from herdless_core import NANOSECONDS_PER_SECOND, CacheClosed, MisuseError

@@ -6,7 +6,8 @@ import asyncio
 from typing import Generic, assert_never
 
 from herdless._shared.asyncio_links import LEAVES, AsyncioLinks, Link, Place
-from herdless._shared.base import POLL, Held, Undecodable, milliseconds
+from herdless._shared.base import Held, Undecodable, milliseconds
+from herdless._shared.links import POLL
 from herdless.adapter import K, V, awaitable
 from herdless.stores import StoreDown
 from herdless_core import (

@@ -11,8 +11,7 @@ import contextlib
 import json
 import os
 import random
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from time import monotonic_ns
@@ -23,6 +22,7 @@ from herdless._fork import survive_forks
 from herdless._log import FailureLog, write
 from herdless._lookup import How, Lookup
 from herdless._shared.clock import StoreClock
+from herdless._shared.links import TRIES_AGAIN, BaseLink
 from herdless._shared.options import Fleet, SharedOptions
 from herdless._shared.stats import SharedCounters, SharedStats
 from herdless._shared.trust import Trust
@@ -50,18 +50,8 @@ from herdless_core._policy import bare_of, is_kept
 
 T = TypeVar("T")
 
-LIVING_EVERY: Final = 0.1
-"""Seconds between two looks at whether those still live for whose loads this process waits."""
-LOOKS_UNTIL_DEAD: Final = 2
-"""So many looks in a row have to miss somebody: a connection may be lost for a moment."""
-POLL: Final = 0.05
-"""Seconds between two looks at a record while nothing that is told of it would arrive."""
-TRIES_AGAIN: Final = 0.1
-"""Seconds after which a store that was down is asked again, by lookups and by who listens."""
 LONGEST_BEAT: Final = 2 * NANOSECONDS_PER_SECOND
 SHORTEST_BEAT: Final = NANOSECONDS_PER_SECOND // 20
-BEATS_UNTIL_LOST: Final = 4
-"""So many questions without an answer, and the connection is taken for dead."""
 
 
 @final
@@ -79,49 +69,6 @@ class Held:
     """How whoever fetched it got it."""
     version: bytes
     """Of the record."""
-
-
-class BasePlace(ABC):
-    """Where one session waits for news of its key."""
-
-    def __init__(self, owner: str) -> None:
-        self.owner: Final = owner
-        self.missed = 0
-        """How many looks in a row did not find the owner alive."""
-
-    @abstractmethod
-    def wake(self, *, owner_is_gone: bool = False) -> None:
-        """Look again."""
-
-
-def wake_orphans(places: Iterable[BasePlace], living: Container[str]) -> None:
-    """Those look again whose owners were not found among the living so many times in a row."""
-    for place in places:
-        place.missed = 0 if place.owner in living else place.missed + 1
-        if place.missed >= LOOKS_UNTIL_DEAD:
-            place.wake(owner_is_gone=True)
-
-
-class BaseLink(ABC):
-    """What a shared cache has where it is used: a connection, and who listens."""
-
-    def __init__(self) -> None:
-        self.is_heard = False
-        """Whether what is told arrives just now."""
-        self.knows_the_living = True
-        self.is_closed = False
-
-    @abstractmethod
-    def begin(self) -> None:
-        """It listens, or cannot: who waited for that goes on."""
-
-    @abstractmethod
-    def wake(self, key: str) -> None:
-        """Who waits for this key looks again."""
-
-    @abstractmethod
-    def wake_all(self) -> None:
-        """Something may be lost."""
 
 
 @final

@@ -8,15 +8,8 @@ from typing import Final, Generic, final
 
 from herdless import _primitives
 from herdless._daemons import Begun
-from herdless._shared.base import (
-    BEATS_UNTIL_LOST,
-    LIVING_EVERY,
-    TRIES_AGAIN,
-    BaseLink,
-    BasePlace,
-    Shared,
-    wake_orphans,
-)
+from herdless._shared.base import Shared
+from herdless._shared.links import BEATS_UNTIL_LOST, LIVING_EVERY, TRIES_AGAIN, BaseLink, BasePlace, wake_orphans
 from herdless._workers import Workers
 from herdless.adapter import LOGGER, K, V
 from herdless.stores import Heard, StoreDown, SyncConnection, SyncListener

@@ -9,7 +9,8 @@ import queue
 from collections.abc import Callable
 from typing import Final, Generic, assert_never
 
-from herdless._shared.base import POLL, Held, Undecodable, milliseconds
+from herdless._shared.base import Held, Undecodable, milliseconds
+from herdless._shared.links import POLL
 from herdless._shared.threads_links import Job, Lease, Link, ThreadsLinks
 from herdless.adapter import K, V, not_awaitable
 from herdless.stores import StoreDown
