@@ -113,17 +113,17 @@ NoDoomedJoinProp ==
         /\ j.leads \/ entry'.flight.due_at > 0 ]_vars
 
 \* HitAge: a hit is younger than ttl, a stale hit than ttl + stale_while_revalidate, or a failed refresh is backing off;
-\* behind a stale hit a refresh is in flight or backing off. What a load gives is as old as the load's START.
+\* behind a stale hit a refresh is in flight or backing off. What a load gives is as old as the load's START, and so much
+\* older as it was then.
 HitAgeProp ==
   [][ /\ \A a \in Of(effects', "Answer") :
            CASE IsError(a.outcome.value) -> Aged(entry).state = "Fresh" => entry.age < NegativeTtl
              [] ~a.outcome.is_stale -> a.outcome.age < Ttl
              [] OTHER -> /\ a.outcome.age < After(Ttl, StaleWhileRevalidate) \/ entry'.retry_at > 0
                          /\ HasFlight(entry') \/ entry'.retry_at > 0
-      /\ \A l \in loads :
-           /\ l.generation = entry.flight.generation /\ ~(\E left \in loads' : left.generation = l.generation)
-           /\ Of(effects', "Save") # {} /\ ~IsError(entry'.value)
-           => entry'.age = entry.flight.age ]_vars
+      /\ \A age \in Ages :
+           /\ PutOfAge(age) => entry'.age = Min(age, Cap)
+           /\ LoadGave(entry.flight.generation, TRUE, age) => entry'.age = Min(entry.flight.age + age, Cap) ]_vars
 
 \* A load fails, or is late; an answer is no failure.
 Fails(g) == DeadlinePassed(g) \/ \E error \in Errors : ~IsAnswer(error) /\ LoadRaised(g, error)
@@ -147,7 +147,7 @@ AnswersReplaceProp ==
 \* NotKept: a value that is not to be kept is stored nowhere, and what was held before stays.
 NotKeptProp ==
   [][ \A g \in 1 .. generation :
-        MayNotKeep /\ LoadGave(g, FALSE)
+        MayNotKeep /\ (\E age \in Ages : LoadGave(g, FALSE, age))
         => Of(effects', "Save") = {} /\ (entry' = entry \/ Held(entry') = Held(Aged(entry))) ]_vars
 
 \* BacksOff: after a failed refresh no lookup starts another one before refresh_backoff is over.

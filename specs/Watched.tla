@@ -85,7 +85,7 @@ Tried == [
   HitAgeProp |-> \E a \in Of(effects', "Answer") : IsValue(a.outcome),
   StaleIfErrorProp |-> RefreshFails,
   AnswersReplaceProp |-> Answers /\ HasOutcome(Aged(entry)) /\ LoadRaised(entry.flight.generation, NotFound),
-  NotKeptProp |-> MayNotKeep /\ HasOutcome(Aged(entry)) /\ LoadGave(entry.flight.generation, FALSE),
+  NotKeptProp |-> MayNotKeep /\ HasOutcome(Aged(entry)) /\ (\E age \in Ages : LoadGave(entry.flight.generation, FALSE, age)),
   BacksOffProp |-> RefreshFails /\ RefreshBackoff > 0,
   GenerationMonotoneProp |-> Of(effects', "StartLoad") # {},
   EvictedIsFinalProp |-> detached # {} /\ detached' # {},

@@ -125,14 +125,15 @@ class CacheObject(DurableObject):
         ttl: float | None = None,
         stale_while_revalidate: float | None = None,
         stale_if_error: float | None = None,
+        age: float = 0,
     ) -> Reply:
-        """Store a value, encoded. ttl, stale_while_revalidate, stale_if_error: seconds >= 0, in place of the policy's.
-        Replies `{}`, or `{error, message}`.
+        """Store a value, encoded. ttl, stale_while_revalidate, stale_if_error: seconds >= 0, in place of the policy's; age:
+        how old the value is already, in seconds. Replies `{}`, or `{error, message}`.
 
         A text has to be JSON, unless the class has its own `encode`. NotStored: this instance serves the value, until
         it ends; what was stored before is deleted.
         """
-        return self._requests.put(value, ttl, stale_while_revalidate, stale_if_error)
+        return self._requests.put(value, ttl, stale_while_revalidate, stale_if_error, age)
 
     async def touch(self, ttl: float | None = None) -> Reply:
         """Let the value that is held begin a new life, as if it were put again; ttl: seconds, in place of the policy's.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, final
 
-from herdless_core._policy import Lifetime
+from herdless_core._policy import Lifetime, Loaded, Policy
 
 
 @final
@@ -26,6 +26,8 @@ class Put:
 
     value: Final[Any]
     lifetime: Final[Lifetime]
+    age: Final[int] = 0
+    """How old the value is already, nanoseconds."""
 
 
 @final
@@ -63,6 +65,8 @@ class LoadSucceeded:
     value: Final[Any]
     lifetime: Final[Lifetime | None]
     """None: the value is for those who wait, and is not kept."""
+    age: Final[int] = 0
+    """How old the value was when the load began, nanoseconds."""
 
 
 @final
@@ -101,6 +105,26 @@ class WaiterLeft:
 @dataclass(slots=True)
 class Restarted:
     """Whoever ran the flights is gone (a process, a forked parent, a closed event loop), and their waiters with it."""
+
+
+def put_of(value: object, policy: Policy, luck: float) -> Put:
+    """A caller gives the value, or `Loaded(value, ...)`; luck: the random number for the jitter, 0 <= luck < 1. Raises
+    PolicyError for `Loaded(value, keep=False)`.
+    """
+    if not isinstance(value, Loaded):
+        return Put(value, policy.lifetime_for(value, luck))
+    value.require_kept()
+    return Put(value.value, policy.lifetime_for(value, luck), value.age)
+
+
+def success_of(generation: int, value: object, policy: Policy, luck: float) -> LoadSucceeded:
+    """The load of this generation gave the value, or `Loaded(value, ...)`; luck: the random number for the jitter,
+    0 <= luck < 1.
+    """
+    if not isinstance(value, Loaded):
+        return LoadSucceeded(generation, value, policy.lifetime_for(value, luck))
+    lifetime = policy.lifetime_for(value, luck) if value.keep else None
+    return LoadSucceeded(generation, value.value, lifetime, value.age)
 
 
 Request: TypeAlias = Get | Put | Invalidate | Expire | Refresh | Evict

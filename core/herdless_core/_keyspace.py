@@ -46,10 +46,11 @@ from herdless_core._events import (
     Invalidate,
     LoadFailed,
     LoadSucceeded,
-    Put,
     Refresh,
     Restarted,
     WaiterLeft,
+    put_of,
+    success_of,
 )
 from herdless_core._held import Held
 from herdless_core._machine import (
@@ -194,10 +195,7 @@ class Keyspace(Held[K]):
         key: of any hashable type; value: it, or `Loaded(value, ...)`; now: the instant, in nanoseconds; luck: the
         random number for the jitter, 0 <= luck < 1. Raises PolicyError for `Loaded(value, keep=False)`.
         """
-        if isinstance(value, Loaded):
-            value.require_kept()
-        lifetime = self.policy.lifetime_for(value, luck)
-        return self._request(key, Put(value.value if isinstance(value, Loaded) else value, lifetime), now)
+        return self._request(key, put_of(value, self.policy, luck), now)
 
     def invalidate(self, key: K, now: int) -> Effects:
         """Nobody who asks from now on is answered with what was known or is being loaded."""
@@ -262,10 +260,7 @@ class Keyspace(Held[K]):
         generation: the flight's; value: what it returned, a value or `Loaded(value, ...)`; now: the instant, in
         nanoseconds; luck: the random number for the jitter, 0 <= luck < 1.
         """
-        is_kept = not isinstance(value, Loaded) or value.keep
-        lifetime = self.policy.lifetime_for(value, luck) if is_kept else None
-        bare = value.value if isinstance(value, Loaded) else value
-        return self._report(generation, LoadSucceeded(generation, bare, lifetime), now)
+        return self._report(generation, success_of(generation, value, self.policy, luck), now)
 
     def fill(self, flight: RunningLoad, value: object, now: int) -> Value | None:
         """The short cut of a load that gave a bare value, stored where there is room: what its waiters are answered

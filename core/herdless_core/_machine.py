@@ -137,7 +137,7 @@ def start(generation: int, now: int, policy: Policy) -> Pending:
 
 def fill(entry: Entry, generation: int, value: object, lifetime: Lifetime) -> Fresh | None:
     """The next entry after its load succeeded; None where the load was superseded (NoStaleSet) or the entry evicted.
-    Equals `transition(LoadSucceeded)` where it is not None.
+    Equals `transition(LoadSucceeded)` of a value that was new when the load began, where it is not None.
 
     generation: that of the load, which may not be the entry's flight; value: what it gave; lifetime: the value's.
     """
@@ -239,7 +239,7 @@ def _start_behind(entry: Fresh | Stale | None, generation: int, now: int, policy
 def _put(entry: Entry, event: Put, now: int) -> Next:
     if isinstance(entry, Evicted):
         return entry, NOTHING
-    fresh = _fresh(event.value, now, event.lifetime)
+    fresh = _fresh(event.value, now - event.age, event.lifetime)
     flight = entry.flight
     if flight is None:
         return fresh, (SAVE,)
@@ -293,11 +293,14 @@ def _load_succeeded(entry: Entry, event: LoadSucceeded) -> Next:
     lifetime = event.lifetime
     filled = None if lifetime is None else fill(entry, event.generation, event.value, lifetime)
     if filled is not None:
+        if event.age:
+            filled = _fresh(event.value, filled.loaded_at - event.age, filled.lifetime)
         return filled, on_fill(event.generation, Value(event.value, filled.loaded_at, NOT_STALE))
     flight = entry.flight
     if flight is not None and flight.generation == event.generation:
         # Not to be kept, or of an entry that was removed.
-        return _without_flight(entry), (Settle(event.generation, Value(event.value, flight.started_at, NOT_STALE)),)
+        outcome = Value(event.value, flight.started_at - event.age, NOT_STALE)
+        return _without_flight(entry), (Settle(event.generation, outcome),)
     # Superseded: not stored. Whoever may still wait for it is answered all the same.
     return entry, (Settle(event.generation, Value(event.value, LONG_AGO, IS_STALE)),)
 

@@ -32,6 +32,7 @@ LONG_AGO: Final = -NEVER
 NANOSECONDS_PER_SECOND: Final = 1_000_000_000
 
 _DURATION: Final = "a number of seconds >= 0 or a timedelta >= 0"
+_FINITE_DURATION: Final = "a number of seconds >= 0, less than 146 years, or a timedelta >= 0"
 
 
 def after(instant: int, duration: int) -> int:
@@ -216,11 +217,14 @@ class Loaded(Generic[V]):
     stale_while_revalidate, stale_if_error: the same.
     keep: False: the value is for those who wait for it, and is not stored; what the cache held before stays what it
         was, and the next lookup that needs a load starts one.
+    age: how old the value was when the load began, or is when it is put: seconds or timedelta, and not without end. As
+        the Age of RFC 9111, section 4.2.3: all that counts by age, the ttl first, counts from so long before. That it
+        was read before an `invalidate` which came before the load, only the loader can know.
 
     Raises PolicyError for a duration that is not one, and for a `keep` that is neither True nor False.
     """
 
-    __slots__ = ("keep", "stale_if_error", "stale_while_revalidate", "ttl", "value")
+    __slots__ = ("age", "keep", "stale_if_error", "stale_while_revalidate", "ttl", "value")
 
     def __init__(
         self,
@@ -230,12 +234,14 @@ class Loaded(Generic[V]):
         stale_while_revalidate: Duration | None = None,
         stale_if_error: Duration | None = None,
         keep: bool = True,
+        age: Duration = 0,
     ) -> None:
         self.value: Final = value
         self.ttl: Final = _nanoseconds_or_none("ttl", ttl)
         self.stale_while_revalidate: Final = _nanoseconds_or_none("stale_while_revalidate", stale_while_revalidate)
         self.stale_if_error: Final = _nanoseconds_or_none("stale_if_error", stale_if_error)
         self.keep: Final = check_boolean("keep", keep)
+        self.age: Final = _age(age)
 
     def require_kept(self) -> None:
         """Raise PolicyError where the value is not to be kept: what a caller puts is."""
@@ -246,11 +252,11 @@ class Loaded(Generic[V]):
 
     def __reduce__(self) -> tuple[object, ...]:
         """By its arguments, as a Policy is."""
-        return _loaded_of, (self.value, self.ttl, self.stale_while_revalidate, self.stale_if_error, self.keep)
+        return _loaded_of, (self.value, self.ttl, self.stale_while_revalidate, self.stale_if_error, self.keep, self.age)
 
     def with_value(self, value: W) -> Loaded[W]:
         """Another value, of which all the rest is said as well: one that stands for this one, encoded."""
-        return _loaded_of(value, self.ttl, self.stale_while_revalidate, self.stale_if_error, self.keep)
+        return _loaded_of(value, self.ttl, self.stale_while_revalidate, self.stale_if_error, self.keep, self.age)
 
 
 def _policy_of(options: PolicyOptions) -> Policy:
@@ -258,7 +264,12 @@ def _policy_of(options: PolicyOptions) -> Policy:
 
 
 def _loaded_of(
-    value: V, ttl: int | None, stale_while_revalidate: int | None, stale_if_error: int | None, keep: bool
+    value: V,
+    ttl: int | None,
+    stale_while_revalidate: int | None,
+    stale_if_error: int | None,
+    keep: bool = True,
+    age: int = 0,
 ) -> Loaded[V]:
     """By the attributes, whose durations are nanoseconds."""
     return Loaded(
@@ -267,6 +278,7 @@ def _loaded_of(
         stale_while_revalidate=_seconds_or_none(stale_while_revalidate),
         stale_if_error=_seconds_or_none(stale_if_error),
         keep=keep,
+        age=_seconds(age),
     )
 
 
@@ -307,6 +319,13 @@ def _nanoseconds(argument: str, duration: object, accepted: str = _DURATION) -> 
     if not _is_number(seconds) or not seconds >= 0:  # written so that NaN is refused
         raise PolicyError(f"{argument}={duration!r} is not accepted: give {accepted}")
     return round(seconds * NANOSECONDS_PER_SECOND) if seconds < NEVER // NANOSECONDS_PER_SECOND else NEVER
+
+
+def _age(duration: object) -> int:
+    nanoseconds = _nanoseconds("age", duration, _FINITE_DURATION)
+    if nanoseconds >= NEVER:
+        raise PolicyError(f"age={duration!r} is not accepted, nothing is so old: give {_FINITE_DURATION}")
+    return nanoseconds
 
 
 def _load_timeout(duration: object) -> int:

@@ -159,15 +159,16 @@ def no_doomed_join(step: Step) -> bool:
 
 
 def hit_age(step: Step) -> bool:
-    """A hit is younger than its ttl.
+    """A hit is younger than its ttl, counted from the start of the load, or from so long before as its loader says.
 
     A stale hit is younger than ttl + stale_while_revalidate, or than the longer window while a failed refresh backs
     off; and a refresh is in flight or backing off.
     """
     before = _before(step)
-    stored = isinstance(step.event, LoadSucceeded) and _stores(step) and isinstance(step.after, Fresh)
-    if stored and (before.flight is None or _value_age_origin(step.after) != before.flight.started_at):
-        return False
+    if _stores(step) and isinstance(step.event, LoadSucceeded | Put):
+        began = step.now if isinstance(step.event, Put) else _start_of(before.flight)
+        if began is None or _value_age_origin(step.after) != began - step.event.age:
+            return False
     for effect in step.effects:
         if not isinstance(effect, Answer) or not isinstance(effect.outcome, Value):
             continue
@@ -383,8 +384,12 @@ def _gave_up(step: Step) -> bool:
 
 
 def _value_age_origin(entry: Entry) -> int | None:
-    """From when on the age counts: the START of the load."""
+    """From when on the age counts."""
     return entry.loaded_at if isinstance(entry, Fresh | Stale) else None
+
+
+def _start_of(flight: Flight | None) -> int | None:
+    return None if flight is None else flight.started_at
 
 
 def _starts_behind(step: Step) -> bool:

@@ -127,9 +127,9 @@ class NaiveEntry:
         if self.load is None:
             self.start(now, generation)
 
-    def put(self, now: int, value: object) -> None:
-        """Hold the value, and tell it to all who wait."""
-        self.hold(value, now)
+    def put(self, now: int, value: object, age: int = 0) -> None:
+        """Hold the value, so old already, and tell it to all who wait."""
+        self.hold(value, now - age)
         self.settle(Said(value))
 
     def touch(self, now: int) -> bool:
@@ -163,11 +163,11 @@ class NaiveEntry:
 
     # What loads report
 
-    def succeed(self, now: int, value: object) -> None:
-        """Hold what was loaded, from the start of the load on."""
+    def succeed(self, now: int, value: object, age: int = 0) -> None:
+        """Hold what was loaded, and was so old at the start of the load."""
         assert self.load is not None
         self.age(now)
-        self.hold(value, self.load.started_at)
+        self.hold(value, self.load.started_at - age)
         self.settle(Said(value))
 
     def give(self, value: object) -> None:

@@ -77,7 +77,7 @@ def test_fill_is_load_succeeded(steps: list[Step]) -> None:
     """A value that is stored without a step is stored, and its waiters answered, as the load's report says."""
     stored = 0
     for step in steps:
-        if isinstance(step.event, LoadSucceeded) and step.event.lifetime is not None:
+        if isinstance(step.event, LoadSucceeded) and step.event.lifetime is not None and not step.event.age:
             filled = fill(step.before, step.event.generation, step.event.value, step.event.lifetime)
             if filled is not None:
                 stored += 1

@@ -238,6 +238,7 @@ def _told(value: object) -> dict[str, object]:
         "ttl": value.ttl,
         "stale_while_revalidate": value.stale_while_revalidate,
         "stale_if_error": value.stale_if_error,
+        "age": value.age,
     }
     seconds = {
         name: None if duration is None else duration / NANOSECONDS_PER_SECOND for name, duration in durations.items()

@@ -71,7 +71,7 @@ def test_a_world_that_is_smaller_than_pinned_is_noticed() -> None:
     work.explored["ttl=1"] = explore(Policy(ttl=1), invariants={}, max_states=100)
     first, second = shortfalls(work, ())
     assert first.startswith("under ttl=60 ")
-    assert first.endswith("and 3,171 and 45,811 are pinned")
+    assert first.endswith("and 3,487 and 61,307 are pinned")
     assert second.endswith("and 250 and 3,000 are pinned")
 
 

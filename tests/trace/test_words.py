@@ -69,6 +69,8 @@ EVENTS: tuple[tuple[Event, str, str], ...] = (
     (Evict(), "Evict", "evicted, for want of room or because it has expired"),
     (LoadSucceeded(1, "milk", POLICY.lifetime), "LoadSucceeded 1", "load 1 gave 'milk'"),
     (LoadSucceeded(1, "milk", None), "LoadSucceeded 1", "load 1 gave 'milk', not to be kept"),
+    (LoadSucceeded(1, "milk", POLICY.lifetime, 2 * SECOND), "LoadSucceeded 1", "load 1 gave 'milk', 2 s old"),
+    (Put("milk", POLICY.lifetime, 2 * SECOND), "Put", "put 'milk', 2 s old"),
     (LoadFailed(1, BROKEN.error, is_answer=False), "LoadFailed 1", "load 1 failed, no such row"),
     (LoadFailed(1, BROKEN.error, is_answer=True), "LoadFailed 1", "load 1 answered, no such row"),
     (DeadlinePassed(1), "DeadlinePassed 1", "the timer of load 1 goes off"),

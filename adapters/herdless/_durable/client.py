@@ -82,8 +82,8 @@ class CacheClient:
         if isinstance(value, Loaded):
             value.require_kept()
             durations = (wire.seconds(value.ttl), wire.seconds(value.stale_while_revalidate))
-            if value.stale_if_error is not None:
-                durations += (wire.seconds(value.stale_if_error),)
+            more = (wire.seconds(value.stale_if_error), wire.seconds(value.age))
+            durations += more if value.age else more[:1] if value.stale_if_error is not None else ()
             value = value.value
         body = wire.checked(self._encode(value))
         await self._call(self._owner(key), "put", body, *durations)

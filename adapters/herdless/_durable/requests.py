@@ -94,13 +94,20 @@ class Requests:
         ttl: float | None,
         stale_while_revalidate: float | None,
         stale_if_error: float | None = None,
+        age: float = 0,
     ) -> Reply:
         """`{}`, or `{error, message}`."""
         try:
             body = wire.checked(value)
             if self._holds_json:
                 wire.checked_json(body)
-            loaded = Loaded(body, ttl=ttl, stale_while_revalidate=stale_while_revalidate, stale_if_error=stale_if_error)
+            loaded = Loaded(
+                body,
+                ttl=ttl,
+                stale_while_revalidate=stale_while_revalidate,
+                stale_if_error=stale_if_error,
+                age=age,
+            )
         except HerdlessError as error:
             return wire.reply_with_error(error)
         return self._change(lambda now: self._entry.put(loaded, now, random.random()))

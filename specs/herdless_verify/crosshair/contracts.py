@@ -94,6 +94,7 @@ class Numbers:
     stale_while_revalidate: int
     stale_if_error: int
     new_ttl: int
+    new_age: int
     due_in: int
     negative_ttl: int
     refresh_backoff: int
@@ -142,7 +143,7 @@ LARGE: Final = {
 
 def is_possible(n: Numbers) -> bool:
     """Whether the numbers are within what any cache can come to. Without `and`, so that it is one path."""
-    durations = (n.ttl, n.early_refresh, n.stale_while_revalidate, n.stale_if_error, n.new_ttl, n.due_in)
+    durations = (n.ttl, n.early_refresh, n.stale_while_revalidate, n.stale_if_error, n.new_ttl, n.new_age, n.due_in)
     possible = (n.max_waiters >= 1) & (n.waiters >= 0) & (n.generation >= 1) & (n.early_refresh <= n.ttl)
     for duration in (*durations, n.negative_ttl, n.refresh_backoff):
         possible = possible & (duration >= 0) & (duration < FAR)
@@ -214,11 +215,11 @@ def event_of(kind: type[Event], n: Numbers) -> Event:
     makers: dict[type[Event], Callable[[], Event]] = {
         Get: lambda: Get(unused),
         Refresh: lambda: Refresh(unused),
-        Put: lambda: Put(NEW, lifetime),
+        Put: lambda: Put(NEW, lifetime, n.new_age),
         Invalidate: Invalidate,
         Expire: Expire,
         Evict: Evict,
-        LoadSucceeded: lambda: LoadSucceeded(n.other_generation, NEW, lifetime if n.is_kept else None),
+        LoadSucceeded: lambda: LoadSucceeded(n.other_generation, NEW, lifetime if n.is_kept else None, n.new_age),
         LoadFailed: lambda: LoadFailed(n.other_generation, RAISED, n.is_answer),
         DeadlinePassed: lambda: DeadlinePassed(n.other_generation),
         WaiterLeft: lambda: WaiterLeft(n.other_generation, n.can_cancel),
@@ -331,7 +332,7 @@ def fill_is_load_succeeded(machine: Any) -> Contract:
         """
         entry, event = entry_of(n), event_of(LoadSucceeded, n)
         assert isinstance(event, LoadSucceeded)  # noqa: S101 - so it was made
-        if event.lifetime is None:
+        if event.lifetime is None or event.age:
             return True
         filled = machine.fill(entry, event.generation, event.value, event.lifetime)
         if filled is None:

@@ -22,7 +22,7 @@ def unequal(machine: Machine, step: Step) -> Iterator[str]:
     match step.event:
         case Get(generation=generation):
             yield from _of_lookup(machine, step, generation)
-        case LoadSucceeded(generation=generation, value=value, lifetime=lifetime) if lifetime is not None:
+        case LoadSucceeded(generation=generation, value=value, lifetime=lifetime, age=0) if lifetime is not None:
             filled = machine.fill(step.before, generation, value, lifetime)
             if filled is not None:
                 outcome = Value(value, filled.loaded_at, is_stale=False)
