@@ -59,6 +59,7 @@ INTERPRETED: Final = {
     "_room": "what is compiled takes no frame of Python's",
     "_log": "it works after failures",
     "_lookup": "mypyc has no generic dataclass",
+    "_previous": "mypyc has no generic dataclass; and it asks functions for their signatures",
     "_primitives": "a scheduler puts its own parts there",
     "_workers": "beside starting a thread it costs nothing",
 }

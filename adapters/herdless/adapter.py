@@ -32,6 +32,7 @@ from herdless._loaders import Loader, no_loader, require_loader
 from herdless._lookup import Lookup
 from herdless._observers import Observers, guarded
 from herdless._orders import F
+from herdless._previous import awaited_with_previous, called_with_previous, takes_previous
 from herdless._reports import Reports
 from herdless._section import LOADING, LOGGER, NOTHING, WAITS_FOR_TURN, K
 from herdless_core import (
@@ -64,6 +65,7 @@ __all__ = [
     "RunningLoad",
     "V",
     "awaitable",
+    "called_with_previous",
     "not_awaitable",
     "value_of",
     "value_of_reply",
@@ -99,12 +101,17 @@ class CacheOptions(PolicyOptions, total=False):
     `repr`. The text is shortened, and where the function fails the key's type takes its place.
     """
     policy: Policy | None
+    previous: bool | None
+    """Whether the loader is given a second argument, the `Previous` that is kept of its key or None, and may return
+    `NOT_MODIFIED`. None: it is, if it takes two arguments and cannot be called with one. `cached` has no use for it.
+    """
 
 
 class BaseCache(Contents[K, V, F], Generic[K, V, F]):
     """The part of a cache that is the same in every runtime.
 
-    load: the loader, a function of one key; None: each lookup that may have to load brings one.
+    load: the loader, a function of one key, or of a key and its previous value; None: each lookup that may have to load
+        brings one.
     load_type: the class of the record that stands for each of its loads, a subclass of `RunningLoad` that is made of
         the same three arguments.
     All else: see `CacheOptions`, and `Policy`. Raises PolicyError for an argument that is not accepted.
@@ -118,7 +125,7 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
 
     def __init__(
         self,
-        load: Callable[[K], Any] | None,
+        load: Callable[..., Any] | None,
         load_type: type[F],
         *,
         maxsize: int | None = None,
@@ -128,6 +135,7 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         finish_unwatched: bool = False,
         show_key: ShowKey = repr,
         policy: Policy | None = None,
+        previous: bool | None = None,
         **options: Unpack[PolicyOptions],
     ) -> None:
         if load is not None:
@@ -137,6 +145,9 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         reading: Callable[[], object] = clock  # what it returns, and not what it should
         if type(reading()) is not int:
             raise PolicyError(f"clock={clock!r} is not accepted: give a callable that returns integer nanoseconds")
+        gives_previous = load is not None and takes_previous(load, previous)
+        if load is None and previous:
+            raise PolicyError("previous=True is not accepted without a load, which is what is given the value before")
         show = Shown(show_key)
         keyspace = Keyspace[K](
             policy or Policy(**options),
@@ -146,6 +157,7 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
             has_loader=load is not None,
             load_type=load_type,
             shown=show,
+            gives_previous=gives_previous,
         )
         Reports.__init__(
             self,
@@ -155,7 +167,7 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
             has_turns=max_loads is not None,
             finishes=check_boolean("finish_unwatched", finish_unwatched),
         )
-        self._load: Final[Loader] = no_loader if load is None else load
+        self._load: Final[Loader] = no_loader if load is None else self._with_previous(load) if gives_previous else load
         # Entries, of which only those before their `hit_until` are read here, and these have a value.
         self._hot: Final[dict[K, Any]] = keyspace.hot
         self._hits = 0
@@ -229,7 +241,11 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         self._bring(load)
         return effects
 
-    # For an adapter's lookups
+    # For an adapter's lookups, and its loads
+
+    def _with_previous(self, load: Callable[..., Any]) -> Callable[[K], Any]:
+        """A loader of a key and its previous value, as one of a key: `called_with_previous` where none is awaited."""
+        return awaited_with_previous(load)
 
     def _park(self, flight: F, boarded: F | None, place: object, loading: RunningLoad | None) -> Any:
         """See `Section`; where the flight itself is what a caller waits for, there is nothing to do."""

@@ -24,9 +24,9 @@ from herdless._bulk import check_bulk
 from herdless._decorator import AsyncCached, P, R, decorate_async, require_parentheses
 from herdless._lookup import Lookup
 from herdless.adapter import LOADING, BaseCache, CacheOptions, K, V, value_of, value_of_reply
-from herdless_core import NEVER, Effects, Fresh, Loaded, Policy, PolicyError, RunningLoad, Stats
+from herdless_core import NEVER, NOT_MODIFIED, Effects, Fresh, Loaded, Policy, PolicyError, Previous, RunningLoad, Stats
 
-__all__ = ["Cache", "Loaded", "Lookup", "Policy", "Stats", "cached"]
+__all__ = ["NOT_MODIFIED", "Cache", "Loaded", "Lookup", "Policy", "Previous", "Stats", "cached"]
 
 LOOK_EVERY: Final = 0.05
 """Seconds between two looks at what tells nobody: whether another loop still runs, whether a load waits for a task."""
@@ -42,6 +42,8 @@ class Cache(AsyncioLoads[K, V]):
     """A cache whose misses never start two loads of one key.
 
     load: an async function from key to value, or to `Loaded(value, ttl=...)`. Without one, each lookup brings its own.
+        One of two arguments is given the key's `Previous` as well, or None, and may return `NOT_MODIFIED`: see
+        `CacheOptions.previous`.
     load_many: instead of it, an async function from a list of keys to a mapping: misses that arrive in one turn of the
         loop are one call. What the mapping leaves out raises KeyError, for that key alone.
     batch_size: so many keys at most in one call of `load_many`; 100 unless given.
@@ -59,7 +61,9 @@ class Cache(AsyncioLoads[K, V]):
 
     def __init__(
         self,
-        load: Callable[[K], Awaitable[V | Loaded[V]]] | None = None,
+        load: Callable[[K], Awaitable[V | Loaded[V]]]
+        | Callable[[K, Previous[V] | None], Awaitable[V | Loaded[V]]]
+        | None = None,
         *,
         load_many: Callable[[list[K]], Awaitable[Mapping[K, V | Loaded[V]]]] | None = None,
         batch_size: int | None = None,
@@ -272,7 +276,7 @@ def cached(
 
     Raises TypeError for a function that cannot be cached so, PolicyError for an argument out of its range.
     """
-    require_parentheses(function)
+    require_parentheses(function, options)
     return lambda function: decorate_async(
         function, key, lambda load: Cache(load, **options), per_instance=per_instance
     )

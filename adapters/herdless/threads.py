@@ -33,12 +33,14 @@ from herdless.adapter import LOADING, Answered, CacheOptions, K, Loader, V, valu
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     NEVER,
+    NOT_MODIFIED,
     Answer,
     Fresh,
     Loaded,
     Outcome,
     Policy,
     PolicyError,
+    Previous,
     ReentrantLoad,
     Refuse,
     Stats,
@@ -46,7 +48,7 @@ from herdless_core import (
     after,
 )
 
-__all__ = ["Cache", "Loaded", "Lookup", "Policy", "Stats", "cached"]
+__all__ = ["NOT_MODIFIED", "Cache", "Loaded", "Lookup", "Policy", "Previous", "Stats", "cached"]
 
 
 TWICE_THE_FRAMES: Final = 2 * FRAMES
@@ -58,6 +60,8 @@ class Cache(ThreadsLoads[K, V]):
     """A cache whose misses never start two loads of one key.
 
     load: a function from key to value, or to `Loaded(value, ttl=...)`. Without one, each lookup brings its own.
+        One of two arguments is given the key's `Previous` as well, or None, and may return `NOT_MODIFIED`: see
+        `CacheOptions.previous`.
     load_many: instead of it, a function from a list of keys to a mapping: what a `get_many` has to load is one call.
         What the mapping leaves out raises KeyError, for that key alone.
     batch_size: so many keys at most in one call of `load_many`; 100 unless given.
@@ -76,7 +80,7 @@ class Cache(ThreadsLoads[K, V]):
 
     def __init__(
         self,
-        load: Callable[[K], V | Loaded[V]] | None = None,
+        load: Callable[[K], V | Loaded[V]] | Callable[[K, Previous[V] | None], V | Loaded[V]] | None = None,
         *,
         load_many: Callable[[list[K]], Mapping[K, V | Loaded[V]]] | None = None,
         batch_size: int | None = None,
@@ -301,7 +305,7 @@ def cached(
 
     Raises TypeError for a function that cannot be cached so, PolicyError for an argument out of its range.
     """
-    require_parentheses(function)
+    require_parentheses(function, options)
     return lambda function: decorate_sync(
         function,
         key,

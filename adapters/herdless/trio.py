@@ -27,9 +27,20 @@ from herdless._lookup import Lookup
 from herdless._trio_bulk import TrioBatches, get_many
 from herdless._trio_loads import TrioLoad, TrioLoads
 from herdless.adapter import LOADING, Answered, CacheOptions, K, V, value_of, value_of_reply
-from herdless_core import LONG_AGO, NEVER, CacheClosed, Fresh, Loaded, Policy, PolicyError, Stats
+from herdless_core import (
+    LONG_AGO,
+    NEVER,
+    NOT_MODIFIED,
+    CacheClosed,
+    Fresh,
+    Loaded,
+    Policy,
+    PolicyError,
+    Previous,
+    Stats,
+)
 
-__all__ = ["Cache", "Loaded", "Lookup", "Policy", "Stats", "cached"]
+__all__ = ["NOT_MODIFIED", "Cache", "Loaded", "Lookup", "Policy", "Previous", "Stats", "cached"]
 
 FAIR_NANOSECONDS: Final = 1_000_000
 """With `checkpoint="fair"`: so long after the cache's last checkpoint a lookup makes another."""
@@ -42,6 +53,8 @@ class Cache(TrioLoads[K, V]):
     """A cache whose misses never start two loads of one key. Use it inside `async with`.
 
     load: an async function from key to value, or to `Loaded(value, ttl=...)`. Without one, each lookup brings its own.
+        One of two arguments is given the key's `Previous` as well, or None, and may return `NOT_MODIFIED`: see
+        `CacheOptions.previous`.
     load_many: instead of it, an async function from a list of keys to a mapping: misses that arrive together are one
         call. What the mapping leaves out raises KeyError, for that key alone.
     batch_size: so many keys at most in one call of `load_many`; 100 unless given.
@@ -56,7 +69,9 @@ class Cache(TrioLoads[K, V]):
 
     def __init__(
         self,
-        load: Callable[[K], Awaitable[V | Loaded[V]]] | None = None,
+        load: Callable[[K], Awaitable[V | Loaded[V]]]
+        | Callable[[K, Previous[V] | None], Awaitable[V | Loaded[V]]]
+        | None = None,
         *,
         load_many: Callable[[list[K]], Awaitable[Mapping[K, V | Loaded[V]]]] | None = None,
         batch_size: int | None = None,
@@ -208,7 +223,7 @@ def cached(
 
     Raises TypeError for a function that cannot be cached so, PolicyError for an argument out of its range.
     """
-    require_parentheses(function)
+    require_parentheses(function, options)
     return lambda function: decorate_async(
         function,
         key,

@@ -68,6 +68,7 @@ from herdless_core._policy import (
     PolicyOptions,
     after,
 )
+from herdless_core._previous import NOT_MODIFIED, Previous
 from herdless_core._records import entries_of, record_of
 from herdless_core._running import RunningLoad
 from herdless_core._shown import ShowKey, Shown, shown
@@ -81,6 +82,7 @@ __all__ = [
     "MAX_MESSAGE_CHARACTERS",
     "NANOSECONDS_PER_SECOND",
     "NEVER",
+    "NOT_MODIFIED",
     "Absent",
     "Answer",
     "CacheClosed",
@@ -120,6 +122,7 @@ __all__ = [
     "Policy",
     "PolicyError",
     "PolicyOptions",
+    "Previous",
     "Put",
     "Rearm",
     "ReentrantLoad",

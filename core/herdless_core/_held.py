@@ -38,9 +38,11 @@ class Held(Steps[K]):
         observe: Observer | None,
         load_type: type[RunningLoad],
         shown: Shown,
+        *,
+        gives_previous: bool,
     ) -> None:
         """As `Steps`."""
-        Steps.__init__(self, policy, store, turns, observe, load_type, shown)
+        Steps.__init__(self, policy, store, turns, observe, load_type, shown, gives_previous=gives_previous)
         self._closed = False
         self._skipped = 0
         """How many generations were no load of this keyspace, or are not counted any more."""

@@ -68,6 +68,7 @@ from herdless_core._machine import (
     transition,
 )
 from herdless_core._policy import LONG_AGO, Loaded, Policy, check_count
+from herdless_core._previous import is_not_modified, nothing_before
 from herdless_core._reentrancy import begin_wait, end_wait
 from herdless_core._running import RunningLoad
 from herdless_core._shown import Shown, shown
@@ -86,7 +87,8 @@ class Keyspace(Held[K]):
     policy: what every entry is kept by; maxsize: how many values are held at most, at least 0, or None for any number;
     max_loads: how many loads run at once at most, at least 1, or None for any number; observe: told of every step;
     has_loader: whether there is a loader for lookups that bring none; load_type: the class of which a record is made
-    for each load; shown: what stands for a key in messages.
+    for each load; shown: what stands for a key in messages; gives_previous: whether that record has the value that was
+    kept before the load, for the loader.
     """
 
     __slots__ = ("_has_loader", "_has_no_short_cut")
@@ -101,10 +103,13 @@ class Keyspace(Held[K]):
         has_loader: bool = True,
         load_type: type[RunningLoad] = RunningLoad,
         shown: Shown = shown,
+        gives_previous: bool = False,
     ) -> None:
         room = None if maxsize is None else check_count("maxsize", maxsize, least=0)
         turns = None if max_loads is None else Turns(check_count("max_loads", max_loads, least=1))
-        Held.__init__(self, policy, Store[K](room, shown), turns, observe, load_type, shown)
+        Held.__init__(
+            self, policy, Store[K](room, shown), turns, observe, load_type, shown, gives_previous=gives_previous
+        )
         self._has_loader: Final = has_loader
         self._has_no_short_cut = not has_loader
 
@@ -260,6 +265,8 @@ class Keyspace(Held[K]):
         generation: the flight's; value: what it returned, a value or `Loaded(value, ...)`; now: the instant, in
         nanoseconds; luck: the random number for the jitter, 0 <= luck < 1.
         """
+        if is_not_modified(value):  # from a loader that is given no value: whoever gives one has it replaced
+            return self.load_failed(generation, nothing_before(), now)
         return self._report(generation, success_of(generation, value, self.policy, luck), now)
 
     def fill(self, flight: RunningLoad, value: object, now: int) -> Value | None:

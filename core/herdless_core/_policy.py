@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import Enum
 from typing import Any, Final, Generic, TypeAlias, TypedDict, TypeGuard, TypeVar, final
 
 from herdless_core._errors import PolicyError, is_memorable
@@ -210,6 +211,17 @@ class Policy:
 
 
 @final
+class _Word(Enum):
+    """What stands where a value could, and is none. Copied and pickled it is the same."""
+
+    UNCHANGED = "not modified"
+
+
+UNCHANGED: Final = _Word.UNCHANGED
+"""What `Loaded` holds in the place of a value where it says that the value before is what it is now: `NOT_MODIFIED`."""
+
+
+@final
 class Loaded(Generic[V]):
     """What a loader may return instead of a bare value, to give that value a lifetime of its own.
 
@@ -236,7 +248,10 @@ class Loaded(Generic[V]):
         keep: bool = True,
         age: Duration = 0,
     ) -> None:
-        self.value: Final = value
+        given: Any = value
+        if isinstance(given, Loaded) and given.value is UNCHANGED:
+            given = UNCHANGED  # `Loaded(NOT_MODIFIED, ttl=...)`, which is a Loaded itself
+        self.value: Final[V] = given
         self.ttl: Final = _nanoseconds_or_none("ttl", ttl)
         self.stale_while_revalidate: Final = _nanoseconds_or_none("stale_while_revalidate", stale_while_revalidate)
         self.stale_if_error: Final = _nanoseconds_or_none("stale_if_error", stale_if_error)
@@ -244,7 +259,9 @@ class Loaded(Generic[V]):
         self.age: Final = _age(age)
 
     def require_kept(self) -> None:
-        """Raise PolicyError where the value is not to be kept: what a caller puts is."""
+        """Raise PolicyError where the value is not to be kept, or is none: what a caller puts is a value."""
+        if self.value is UNCHANGED:
+            raise PolicyError("NOT_MODIFIED is not accepted by put(): it is for what a loader returns")
         if not self.keep:
             raise PolicyError(
                 "keep=False is not accepted by put(), which stores a value: it is for what a loader returns"

@@ -15,6 +15,7 @@ from herdless_core._errors import TooManyLoads
 from herdless_core._events import Event, Evict, Invalidate, LoadFailed, Restarted
 from herdless_core._machine import NO_ANSWER, NOTHING, Step, age, transition
 from herdless_core._policy import LONG_AGO, NANOSECONDS_PER_SECOND, Policy
+from herdless_core._previous import previous_of
 from herdless_core._running import RunningLoad
 from herdless_core._shown import Shown
 from herdless_core._states import ABSENT, Entry, Evicted
@@ -33,6 +34,7 @@ class Steps(Generic[K]):
 
     __slots__ = (
         "_counters",
+        "_gives_previous",
         "_is_torn",
         "_load_type",
         "_observe",
@@ -56,10 +58,13 @@ class Steps(Generic[K]):
         observe: Observer | None,
         load_type: type[RunningLoad],
         shown: Shown,
+        *,
+        gives_previous: bool,
     ) -> None:
         """turns: None where any number of loads may run; load_type: the class of which a record is made for each load;
         the others as in `Keyspace`.
         """
+        self._gives_previous: Final = gives_previous
         self.policy: Final = policy
         self._store: Final = store
         self.hot: Final = store.hot
@@ -191,6 +196,8 @@ class Steps(Generic[K]):
         elif old is None or old.generation != new.generation:
             self.generation = new.generation
             load = self.flights[new.generation] = self._load_type(key, new.generation, new.due_at)
+            if self._gives_previous:
+                load.previous = previous_of(after)
             self.started.append(load)
 
     def _end(self, generation: int) -> None:

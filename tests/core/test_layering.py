@@ -68,6 +68,7 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless._section": Row(
         {CORE, "herdless._loaders", "herdless._orders", "herdless._primitives", "herdless._room"}, {"threading"}
     ),
+    "herdless._previous": Row({CORE, "herdless._answers", "herdless._section"}),
     "herdless._reports": Row({CORE, "herdless._answers", "herdless._log", "herdless._orders", "herdless._section"}),
     "herdless._contents": Row({CORE, "herdless._lookup", "herdless._orders", "herdless._reports", "herdless._section"}),
     ADAPTER: Row(
@@ -81,6 +82,7 @@ TABLE: Final[Mapping[str, Row]] = {
             "herdless._lookup",
             "herdless._observers",
             "herdless._orders",
+            "herdless._previous",
             "herdless._reports",
             "herdless._section",
         }
@@ -150,7 +152,7 @@ TABLE: Final[Mapping[str, Row]] = {
         {CORE, ADAPTER, "herdless._answers", "herdless._lookup", "herdless._orders"},
         {"asyncio", "pyodide", "workers"},
     ),
-    "herdless.durable_objects": Row({CORE, "herdless._durable"}),
+    "herdless.durable_objects": Row({CORE, "herdless._durable", "herdless._previous"}),
     "herdless._trace": Row({CORE}, {"asyncio", "threading", "trio"}),  # whose task it is, if they are there already
     "herdless.trace": Row({"herdless._trace"}),
     "herdless._testing": Row(

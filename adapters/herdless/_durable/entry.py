@@ -51,6 +51,7 @@ class DurableEntry:
 
     keeps_warm: whether the alarm refreshes the value, rather than only freeing what has expired.
     observe: called with the key and every step, once it is taken. What it raises is logged.
+    gives_previous: whether the record of a load has the value that was kept before it.
 
     Of its methods only `get` raises, and only before the step.
     """
@@ -64,12 +65,15 @@ class DurableEntry:
         *,
         keeps_warm: bool = False,
         observe: Observer | None = None,
+        gives_previous: bool = False,
     ) -> None:
         self._kept: Final = Kept(storage, key)
         self._key: Final = key
         self._keeps_warm: Final = keeps_warm
         observe = None if observe is None else Watched(observe)
-        self._keyspace: Final = Keyspace[str](policy, observe=observe, load_type=DurableLoad)
+        self._keyspace: Final = Keyspace[str](
+            policy, observe=observe, load_type=DurableLoad, gives_previous=gives_previous
+        )
         # The keyspace makes them of this class alone.
         self.flights: Final[dict[int, DurableLoad]] = self._keyspace.flights  # type: ignore[assignment]
         """The loads in flight, by generation."""

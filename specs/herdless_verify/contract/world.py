@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 
 from herdless._testing._clock import VirtualClock
 from herdless._testing._trace import Observed, Trace, assert_trace_valid
-from herdless_core import NANOSECONDS_PER_SECOND
+from herdless_core import NANOSECONDS_PER_SECOND, Previous
 from herdless_verify.contract.parts import Caller, Load, Spot
 
 Story: TypeAlias = Callable[[Callable[[Any], Any]], Coroutine[Any, Any, Any]]
@@ -119,8 +119,8 @@ class World(ABC):
     # What the two kinds of drivers differ in
 
     @abstractmethod
-    def loader(self, key: Any) -> Any:
-        """The cache's loader: parks at a new `Load`."""
+    def loader(self, key: Any, *given: Any) -> Any:
+        """The cache's loader: parks at a new `Load`. given: the value before, where a scenario has `previous=True`."""
 
     @abstractmethod
     def act(self, story: Story) -> Callable[[], Any]:
@@ -252,9 +252,10 @@ class World(ABC):
         instant = self.clock.now + round(seconds * NANOSECONDS_PER_SECOND)
         self._timers.append((instant, lambda: function(*arguments)))
 
-    def begin_load(self, key: object) -> Load:
+    def begin_load(self, key: object, previous: Previous[Any] | None = None) -> Load:
         """Note that the loader was called."""
         load = Load(key, self.make_spot())
+        load.previous = previous
         self.loads.append(load)
         self.at_load(key)
         return load
