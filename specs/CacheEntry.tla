@@ -30,6 +30,7 @@ CONSTANTS
   MaxWaiters,
   CanCancel,             \* whether the runtime can cancel a load: what a waiter who leaves may find, {TRUE} or {FALSE} or both
   MayNotKeep,            \* whether a loader may say of its value that it is not to be kept
+  MayReload,             \* whether a client may ask for a load, whatever is held
   Ages                   \* how old a value may be when its load begins, or when it is put
 
 VARIABLES
@@ -299,21 +300,22 @@ AnswerAndRefresh(e, g, not_before) ==
   THEN Next(e, <<Answer(OutcomeOf(e))>>)
   ELSE StartBehind(e, g, <<Answer(OutcomeOf(e))>>)
 
-\* Get of an entry whose flight, if any, is in time.
-GetInTimeStep(e, g) ==
+\* Get of an entry whose flight, if any, is in time. A reload has to be answered by a load, and not by what is held.
+GetInTimeStep(e, g, reloads) ==
   CASE e.state = "Absent" -> StartAndJoin(e, g)
     [] e.state = "Pending" -> JoinFlight(e)
+    [] HasOutcome(e) /\ reloads -> IF HasFlight(e) THEN JoinFlight(e) ELSE StartAndJoin(e, g)
     [] e.state = "Fresh" -> AnswerAndRefresh(e, g, e.refresh_at)
     [] e.state = "Stale" /\ (e.stale_until > 0 \/ e.retry_at > 0) -> AnswerAndRefresh(e, g, e.retry_at)
     [] e.state = "Stale" -> IF HasFlight(e) THEN JoinFlight(e) ELSE StartAndJoin(e, g)
 
 \* Get: a flight past its deadline is given up first, for nobody may join it. The reply is the first effect all the same.
-GetStep(e, g) ==
+GetStep(e, g, reloads) ==
   IF HasFlight(e) /\ e.flight.due_at = 0
   THEN LET given_up == DeadlinePassedStep(e, e.flight.generation)
-           answered == GetInTimeStep(given_up.entry, g)
+           answered == GetInTimeStep(given_up.entry, g, reloads)
        IN  Next(answered.entry, <<Head(answered.effects)>> \o given_up.effects \o Tail(answered.effects))
-  ELSE GetInTimeStep(e, g)
+  ELSE GetInTimeStep(e, g, reloads)
 
 \* Put: the value, so old already, takes the place of whatever there was, and waiters get it too.
 PutStep(e, value, age) ==
@@ -398,10 +400,14 @@ Report(g, StepOf(_), ended, gone) ==
      ELSE StepOfEntry(StepOf(Aged(entry)), 0, ended, gone)
   /\ UNCHANGED <<truth, floor>>
 
-\* A client looks the key up.
-Get(c) ==
+\* A client looks the key up, or has it loaded again and waits for that.
+GetOrReload(c, reloads) ==
   /\ clients[c] = Idle
-  /\ StepOfEntry(GetStep(Aged(entry), generation + 1), c, {}, {})
+  /\ StepOfEntry(GetStep(Aged(entry), generation + 1, reloads), c, {}, {})
+
+\* The same, in either way.
+Get(c) ==
+  /\ \E reloads \in (IF MayReload THEN BOOLEAN ELSE {FALSE}) : GetOrReload(c, reloads)
   /\ UNCHANGED <<truth, floor>>
 
 \* Somebody puts what is true now, and has been for so long.

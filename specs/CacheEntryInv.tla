@@ -43,14 +43,14 @@ WellFormedInv ==
 \* Up to `hit_until` a lookup is a hit that needs no step: the hot path reads nothing but this.
 HitUntilInv ==
   entry.state = "Fresh" /\ entry.hit_until > 0
-    => GetStep(Aged(entry), generation + 1) = Next(entry, <<Answer(OutcomeOf(entry))>>)
+    => GetStep(Aged(entry), generation + 1, FALSE) = Next(entry, <<Answer(OutcomeOf(entry))>>)
 
 \* NoStaleSet, as seen in what is stored: never a value that was read before the last Put or Invalidate.
 NoStaleSetInv == HasOutcome(entry) /\ ~IsError(entry.value) => entry.value >= floor
 
 \* AnsweredOnce, one half: a lookup gets one reply, at first, and whoever waits, waits for a flight whose end will answer him.
 AnsweredOnceInv ==
-  /\ LET orders == GetStep(Aged(entry), generation + 1).effects
+  /\ LET orders == GetStep(Aged(entry), generation + 1, FALSE).effects
      IN  {i \in DOMAIN orders : orders[i].order \in {"Answer", "Join", "Refuse"}} = {1}
   /\ \A c \in Clients : clients[c] # Idle => \E f \in Flights : f.generation = clients[c].waits_for
 
@@ -149,6 +149,10 @@ NotKeptProp ==
   [][ \A g \in 1 .. generation :
         MayNotKeep /\ (\E age \in Ages : LoadGave(g, FALSE, age))
         => Of(effects', "Save") = {} /\ (entry' = entry \/ Held(entry') = Held(Aged(entry))) ]_vars
+
+\* ReloadIsNew: nothing that is held answers a reload: it joins the load in flight, or starts one.
+ReloadIsNewProp ==
+  [][ \A c \in Clients : MayReload /\ GetOrReload(c, TRUE) => Of(effects', "Answer") = {} ]_vars
 
 \* BacksOff: after a failed refresh no lookup starts another one before refresh_backoff is over.
 BacksOffProp ==

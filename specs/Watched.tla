@@ -86,6 +86,7 @@ Tried == [
   StaleIfErrorProp |-> RefreshFails,
   AnswersReplaceProp |-> Answers /\ HasOutcome(Aged(entry)) /\ LoadRaised(entry.flight.generation, NotFound),
   NotKeptProp |-> MayNotKeep /\ HasOutcome(Aged(entry)) /\ (\E age \in Ages : LoadGave(entry.flight.generation, FALSE, age)),
+  ReloadIsNewProp |-> MayReload /\ HasOutcome(Aged(entry)) /\ \E c \in Clients : GetOrReload(c, TRUE),
   BacksOffProp |-> RefreshFails /\ RefreshBackoff > 0,
   GenerationMonotoneProp |-> Of(effects', "StartLoad") # {},
   EvictedIsFinalProp |-> detached # {} /\ detached' # {},

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Mapping
 from time import monotonic_ns
 from typing import Any, Final, Generic, TypeAlias, TypeVar, Unpack
 
-from herdless._answers import awaitable, not_awaitable, value_of, value_of_reply
+from herdless._answers import awaitable, not_awaitable, value_of, value_of_reload, value_of_reply
 from herdless._bulk import distinct
 from herdless._contents import Answered, Contents, V
 from herdless._fork import survive_forks
@@ -68,6 +68,7 @@ __all__ = [
     "called_with_previous",
     "not_awaitable",
     "value_of",
+    "value_of_reload",
     "value_of_reply",
 ]
 
@@ -211,15 +212,18 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         """Make a fresh value stale: it is loaded again at the next lookup and served meanwhile as the policy says."""
         self._change(lambda now: self._keyspace.expire(key, now))
 
-    def refresh(self, key: K, load: Callable[[K], Any] | None = None) -> None:
-        """Start loading the key without waiting for it, unless a load is in flight.
+    def refresh(self, key: K, load: Callable[[K], Any] | None = None) -> bool:
+        """Start loading the key without waiting for it, unless a load is in flight. Returns whether it has started one;
+        False too where that is put off, since foreign code calls it inside the cache's own lock.
 
         key: what is loaded; load: by which loader, in the place of the cache's own. NoLoader where there is neither.
         """
         if load is not None:
             require_loader(load)
         self._require_runtime()
-        self._change(lambda now: self._refresh(key, now, load))
+        started: list[int] = []
+        self._change(lambda now: self._refresh(key, now, load, started))
+        return bool(started)
 
     def clear(self) -> None:
         """Invalidate every key, those being loaded included."""
@@ -234,11 +238,14 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         self._look(self._keyspace.reset_counters)
         self._hits = 0
 
-    def _refresh(self, key: K, now: int, load: Loader | None) -> Effects:
+    def _refresh(self, key: K, now: int, load: Loader | None, started: list[int]) -> Effects:
         self._require_runtime()  # again: it may have gone just before the lock, or since this was postponed
         self._look_around(key)
+        since = self._keyspace.generation
         effects = self._keyspace.refresh(key, now, brings_loader=load is not None)
         self._bring(load)
+        if self._keyspace.generation != since:
+            started.append(self._keyspace.generation)
         return effects
 
     # For an adapter's lookups, and its loads

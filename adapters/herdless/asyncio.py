@@ -23,7 +23,7 @@ from herdless._asyncio_loads import AsyncioLoad, AsyncioLoads, Woken, call_in
 from herdless._bulk import check_bulk
 from herdless._decorator import AsyncCached, P, R, decorate_async, require_parentheses
 from herdless._lookup import Lookup
-from herdless.adapter import LOADING, BaseCache, CacheOptions, K, V, value_of, value_of_reply
+from herdless.adapter import LOADING, BaseCache, CacheOptions, K, V, value_of, value_of_reload, value_of_reply
 from herdless_core import NEVER, NOT_MODIFIED, Effects, Fresh, Loaded, Policy, PolicyError, Previous, RunningLoad, Stats
 
 __all__ = ["NOT_MODIFIED", "Cache", "Loaded", "Lookup", "Policy", "Previous", "Stats", "cached"]
@@ -53,10 +53,10 @@ class Cache(AsyncioLoads[K, V]):
     options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, max_loads, clock, observe,
         finish_unwatched, show_key: see `CacheOptions`.
 
-    Look up by `get`, `lookup` and `peek`; change by `put`, `touch`, `invalidate`, `expire`, `refresh` and `clear`; go
-    over what is held by `keys`, `ttl_of`, `invalidate_where`, `expire_all`, `dump` and `restore`; wait for loads by
-    `settled`; end by `close` or `async with`, which opens it again. Raises PolicyError for an argument out of its
-    range.
+    Look up by `get`, `lookup`, `peek` and `reload`; change by `put`, `touch`, `invalidate`, `expire`, `refresh` and
+    `clear`; go over what is held by `keys`, `ttl_of`, `invalidate_where`, `expire_all`, `dump` and `restore`; wait for
+    loads by `settled`; end by `close` or `async with`, which opens it again. Raises PolicyError for an argument out of
+    its range.
     """
 
     def __init__(
@@ -134,6 +134,27 @@ class Cache(AsyncioLoads[K, V]):
         Raises what `get` raises, and PolicyError where `keys` is a text or no collection.
         """
         return await get_many(self, keys, self._leave_flight, return_exceptions=return_exceptions)
+
+    async def reload(self, key: K, load: Callable[[K], Awaitable[V | Loaded[V]]] | None = None) -> V:
+        """The value of a load that begins after this call: no older one is joined. Where one is in flight, that one is
+        waited for first, so that no two run at once; all who reload meanwhile share the next. A value that is kept goes
+        on being served to others.
+
+        key: what is loaded; load: as for `get`. Raises as `get`, and what the load raised also where the value that is
+        kept covers that for `get`. Cancelling this call cancels no load that anybody else waits for.
+        """
+        since = self._keyspace.generation
+        while True:
+            asked, waiting = self._reload_from(key, _running_loop(), load)
+            if not isinstance(asked, AsyncioLoad):
+                raise asked.error(self._shown(key))
+            try:
+                outcome = await waiting
+            except BaseException:
+                self._leave_flight(asked, waiting)
+                raise
+            if outcome is not None and asked.generation > since:
+                return value_of_reload(asked, outcome).value  # type: ignore[no-any-return]  # as above
 
     def _park(
         self, flight: AsyncioLoad, boarded: AsyncioLoad | None, place: Any, loading: RunningLoad | None

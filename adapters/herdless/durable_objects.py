@@ -51,10 +51,10 @@ _HOOKS: Final = frozenset({"clock", "decode", "encode", "load", "observe"})
 class CacheObject(DurableObject):
     """One key's entry, as a Durable Object. Subclass it; give `load`, and `policy` where the default is not right.
 
-    Its public methods are RPC: `get`, `lookup` and `peek` ask; `put`, `touch`, `invalidate`, `expire` and `refresh`
-    change; `stats` tells. They answer with plain data and raise nothing. So are a subclass's own, unless their names
-    begin with an underscore. The hooks `load`, `encode`, `decode`, `clock` and `observe` cannot be called from outside. The
-    object's storage and alarm are the cache's own.
+    Its public methods are RPC: `get`, `lookup`, `peek` and `reload` ask; `put`, `touch`, `invalidate`, `expire` and
+    `refresh` change; `stats` tells. They answer with plain data and raise nothing. So are a subclass's own, unless
+    their names begin with an underscore. The hooks `load`, `encode`, `decode`, `clock` and `observe` cannot be called
+    from outside. The object's storage and alarm are the cache's own.
     """
 
     policy: ClassVar[Policy] = Policy()
@@ -132,6 +132,10 @@ class CacheObject(DurableObject):
         """`{value, ttl, stale_while_revalidate}`: what a reader may keep, and for how long; or `{error, message}`."""
         return await self._requests.lend()
 
+    async def reload(self) -> Reply:
+        """`{value}` of a load that begins after this call, or `{error, message}`."""
+        return await self._requests.reload()
+
     async def peek(self) -> Reply:
         """`{value, how, age, ttl}` if a lookup would be answered with it at once, otherwise `{}`."""
         return self._requests.peek()
@@ -144,8 +148,8 @@ class CacheObject(DurableObject):
         stale_if_error: float | None = None,
         age: float = 0,
     ) -> Reply:
-        """Store a value, encoded. ttl, stale_while_revalidate, stale_if_error: seconds >= 0, in place of the policy's; age:
-        how old the value is already, in seconds. Replies `{}`, or `{error, message}`.
+        """Store a value, encoded. ttl, stale_while_revalidate, stale_if_error: seconds >= 0, in place of the policy's;
+        age: how old the value is already, in seconds. Replies `{}`, or `{error, message}`.
 
         A text has to be JSON, unless the class has its own `encode`. NotStored: this instance serves the value, until
         it ends; what was stored before is deleted.
@@ -172,7 +176,7 @@ class CacheObject(DurableObject):
         return self._requests.expire()
 
     async def refresh(self) -> Reply:
-        """Start loading without waiting for it, unless a load is in flight. `{}`, or `{error, message}`."""
+        """Start loading without waiting for it, unless a load is in flight. `{started}`, or `{error, message}`."""
         return self._requests.refresh()
 
     async def stats(self) -> Reply:

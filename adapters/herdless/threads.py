@@ -29,7 +29,7 @@ from herdless._room import FRAMES, require_room
 from herdless._threads_bulk import ThreadsBatches, get_many, run_together
 from herdless._threads_loads import HERE, NO_WAIT, ThreadsLoad, ThreadsLoads, Wait, runs_here
 from herdless._workers import Executor
-from herdless.adapter import LOADING, Answered, CacheOptions, K, Loader, V, value_of, value_of_reply
+from herdless.adapter import LOADING, Answered, CacheOptions, K, Loader, V, value_of, value_of_reload, value_of_reply
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     NEVER,
@@ -72,10 +72,10 @@ class Cache(ThreadsLoads[K, V]):
     options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, max_loads, clock, observe,
         finish_unwatched, show_key: see `CacheOptions`. `max_loads` is 128 unless given; None: no limit.
 
-    Look up by `get`, `lookup` and `peek`; change by `put`, `touch`, `invalidate`, `expire`, `refresh` and `clear`; go
-    over what is held by `keys`, `ttl_of`, `invalidate_where`, `expire_all`, `dump` and `restore`; end by `close` or
-    `with`. After `os.fork()` the child has the values, and no flights. Raises PolicyError for an argument out of its
-    range.
+    Look up by `get`, `lookup`, `peek` and `reload`; change by `put`, `touch`, `invalidate`, `expire`, `refresh` and
+    `clear`; go over what is held by `keys`, `ttl_of`, `invalidate_where`, `expire_all`, `dump` and `restore`; end by
+    `close` or `with`. After `os.fork()` the child has the values, and no flights. Raises PolicyError for an argument
+    out of its range.
     """
 
     def __init__(
@@ -132,6 +132,25 @@ class Cache(ThreadsLoads[K, V]):
         Raises what `get` raises, and PolicyError where `keys` is a text or no collection.
         """
         return get_many(self, keys, self._expires_at(timeout), return_exceptions=return_exceptions)
+
+    def reload(self, key: K, timeout: float | None = None, load: Callable[[K], V | Loaded[V]] | None = None) -> V:
+        """The value of a load that begins after this call: no older one is joined. Where one is in flight, that one is
+        waited for first, so that no two run at once; all who reload meanwhile share the next, which runs as a refresh
+        does, on no caller's thread. A value that is kept goes on being served to others.
+
+        key: what is loaded; timeout, load: as for `get`. Raises as `get`, and what the load raised also where the value
+        that is kept covers that for `get`.
+        """
+        expires_at = self._expires_at(timeout)
+        self._require_outside()
+        since = self._keyspace.generation
+        while True:
+            asked, wait = self._reload_from(key, None, load)
+            if not isinstance(asked, ThreadsLoad):
+                raise asked.error(self._shown(key))
+            outcome = self._outcome(asked, wait, expires_at)
+            if asked.generation > since:
+                return value_of_reload(asked, outcome).value  # type: ignore[no-any-return]  # as above
 
     def _expires_at(self, timeout: float | None) -> int:
         timeout_ns = _nanoseconds(timeout)
@@ -218,10 +237,13 @@ class Cache(ThreadsLoads[K, V]):
 
     def _finish(self, flight: ThreadsLoad, wait: Wait, expires_at: int) -> Value:
         """What the flight's waiters are answered with."""
+        return value_of(self._outcome(flight, wait, expires_at))
+
+    def _outcome(self, flight: ThreadsLoad, wait: Wait, expires_at: int) -> Outcome:
         if wait is NO_WAIT:
             raise ReentrantLoad("a signal handler or a finalizer asks for the key that its own thread is about to load")
         try:
-            return value_of(self._wait(flight, wait, expires_at))
+            return self._wait(flight, wait, expires_at)
         except BaseException:
             if not flight.has_ended:
                 self._left(flight, can_cancel=False)

@@ -26,7 +26,7 @@ from herdless._decorator import AsyncCached, P, R, decorate_async, require_paren
 from herdless._lookup import Lookup
 from herdless._trio_bulk import TrioBatches, get_many
 from herdless._trio_loads import TrioLoad, TrioLoads
-from herdless.adapter import LOADING, Answered, CacheOptions, K, V, value_of, value_of_reply
+from herdless.adapter import LOADING, Answered, CacheOptions, K, V, value_of, value_of_reload, value_of_reply
 from herdless_core import (
     LONG_AGO,
     NEVER,
@@ -62,9 +62,9 @@ class Cache(TrioLoads[K, V]):
     options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, max_loads, clock, observe,
         finish_unwatched, show_key: see `CacheOptions`.
 
-    Look up by `get`, `lookup` and `peek`; change by `put`, `touch`, `invalidate`, `expire`, `refresh` and `clear`; go
-    over what is held by `keys`, `ttl_of`, `invalidate_where`, `expire_all`, `dump` and `restore`; end by `close` or by
-    leaving the `async with`. Raises PolicyError for an argument out of its range.
+    Look up by `get`, `lookup`, `peek` and `reload`; change by `put`, `touch`, `invalidate`, `expire`, `refresh` and
+    `clear`; go over what is held by `keys`, `ttl_of`, `invalidate_where`, `expire_all`, `dump` and `restore`; end by
+    `close` or by leaving the `async with`. Raises PolicyError for an argument out of its range.
     """
 
     def __init__(
@@ -131,6 +131,28 @@ class Cache(TrioLoads[K, V]):
             await self._checkpoint(now)
         self._require_own_run()
         return await get_many(self, keys, return_exceptions=return_exceptions)
+
+    async def reload(self, key: K, load: Callable[[K], Awaitable[V | Loaded[V]]] | None = None) -> V:
+        """The value of a load that begins after this call: no older one is joined. Where one is in flight, that one is
+        waited for first, so that no two run at once; all who reload meanwhile share the next. A value that is kept goes
+        on being served to others.
+
+        key: what is loaded; load: as for `get`. Raises as `get`, and what the load raised also where the value that is
+        kept covers that for `get`. Cancelling this call cancels no load that anybody else waits for.
+        """
+        self._require_own_run()
+        since = self._keyspace.generation
+        while True:
+            asked, wait = self._reload_from(key, None, load)
+            if not isinstance(asked, TrioLoad):
+                raise asked.error(self._shown(key))
+            try:
+                await wait.done.wait()
+            except BaseException:
+                self._left(asked, can_cancel=True)
+                raise
+            if asked.generation > since:
+                return value_of_reload(asked, wait.outcome).value  # type: ignore[no-any-return]  # as above
 
     async def _answer(self, key: K, load: Callable[[K], Awaitable[V | Loaded[V]]] | None) -> Answered:
         self._require_own_run()

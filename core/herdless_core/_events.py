@@ -17,6 +17,8 @@ class Get:
     """A caller looks the key up. `generation`: the next unused one, for the flight this may start."""
 
     generation: Final[int]
+    reloads: Final[bool] = False
+    """Whether a load has to answer, and not what is held."""
 
 
 @final

@@ -115,23 +115,32 @@ class Keyspace(Held[K]):
 
     # Requests
 
-    def get(self, key: K, now: int, loading: RunningLoad | None = None, *, brings_loader: bool = False) -> Effects:
+    def get(
+        self,
+        key: K,
+        now: int,
+        loading: RunningLoad | None = None,
+        *,
+        brings_loader: bool = False,
+        reloads: bool = False,
+    ) -> Effects:
         """A caller looks the key up. The first effect is the Reply.
 
         key: of any hashable type; now: the instant, in nanoseconds; loading: the load inside which the caller is, if
-        any; brings_loader: whether the caller has a loader of its own. Raises TypeError for an unhashable key,
-        CacheClosed, ReentrantLoad when the load would wait for itself, and NoLoader where only a load could answer and
-        there is no loader.
+        any; brings_loader: whether the caller has a loader of its own; reloads: whether a load has to answer, and not
+        what is held (this is not counted as a lookup). Raises TypeError for an unhashable key, CacheClosed,
+        ReentrantLoad when the load would wait for itself, and NoLoader where only a load could answer and there is no
+        loader.
         """
         self._check_open()
         before = self._store.entry(key)
         missed = self._give_up_turn_of(before, now)
         if missed:
             before = self._store.entry(key)
-        event = Get(self.generation + 1)
+        event = Get(self.generation + 1, reloads)
         after, effects = transition(before, event, now, self.policy)
         if not (self._has_loader or brings_loader) and any(isinstance(effect, StartLoad) for effect in effects):
-            return self._get_what_is_there(key, now) + missed
+            return self._get_what_is_there(key, now, reloads=reloads) + missed
         reply = reply_of(effects)
         if loading is not None and isinstance(reply, Join) and not reply.leads:
             # Before the commit, for it may raise.
@@ -143,7 +152,8 @@ class Keyspace(Held[K]):
             self._is_torn = True
             self._store.visit(key)
             self._is_torn = False
-        self._counters.count_lookup(reply)
+        if not reloads:
+            self._counters.count_lookup(reply)
         return self._in_turn(effects + more if more else effects, is_nested=loading is not None)
 
     def enter(self, key: K, now: int) -> RunningLoad | None:
@@ -419,8 +429,10 @@ class Keyspace(Held[K]):
 
     # Small things
 
-    def _get_what_is_there(self, key: K, now: int) -> Effects:
-        """The lookup of a caller who has no loader, and would have to start a load."""
+    def _get_what_is_there(self, key: K, now: int, *, reloads: bool) -> Effects:
+        """The lookup of a caller who has no loader, and would have to start a load; reloads: nothing else answers it."""
+        if reloads:
+            raise NoLoader(f"there is no loader by which {self._shown(key)} could be loaded again: give load=")
         outcome = self.peek(key, now)
         if outcome is None:
             raise NoLoader(f"nothing is known of {self._shown(key)}, and there is no loader: give load=")

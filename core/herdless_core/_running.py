@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from herdless_core._previous import Previous
-from herdless_core._states import Evicted
+from herdless_core._states import Evicted, Failure
 
 
 class RunningLoad:
@@ -31,6 +31,8 @@ class RunningLoad:
     """The entry that was removed while callers waited for this load, which are still to be answered."""
     is_answer: bool = False
     """Whether it ended by an error that is an answer."""
+    failure: Failure | None = None
+    """By what it ended, where that was no value: a value that is kept may be what its waiters are told all the same."""
     previous: Previous[Any] | None = None
     """What was kept when it was ordered, until its loader is given it; of loaders that take it alone."""
     waits_for: tuple[RunningLoad, ...] = ()

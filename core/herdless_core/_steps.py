@@ -12,13 +12,13 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from herdless_core._effects import CancelLoad, Effects
 from herdless_core._errors import TooManyLoads
-from herdless_core._events import Event, Evict, Invalidate, LoadFailed, Restarted
-from herdless_core._machine import NO_ANSWER, NOTHING, Step, age, transition
+from herdless_core._events import DeadlinePassed, Event, Evict, Get, Invalidate, LoadFailed, LoadSucceeded, Restarted
+from herdless_core._machine import NO_ANSWER, NOTHING, Step, age, too_late, transition
 from herdless_core._policy import LONG_AGO, NANOSECONDS_PER_SECOND, Policy
 from herdless_core._previous import previous_of
 from herdless_core._running import RunningLoad
 from herdless_core._shown import Shown
-from herdless_core._states import ABSENT, Entry, Evicted
+from herdless_core._states import ABSENT, Entry, Evicted, Failure
 from herdless_core._stats import Counters
 from herdless_core._store import Store
 from herdless_core._turns import Turns
@@ -187,6 +187,8 @@ class Steps(Generic[K]):
     def _follow_flight(self, key: K, before: Entry, event: Event, after: Entry) -> None:
         old, new = before.flight, after.flight
         if old is not None and (new is None or new.generation != old.generation):
+            if not isinstance(event, LoadSucceeded):
+                self.flights[old.generation].failure = self._failure_by(event)
             self._end(old.generation)
             self._counters.count_end(event)
         if new is None:
@@ -199,6 +201,16 @@ class Steps(Generic[K]):
             if self._gives_previous:
                 load.previous = previous_of(after)
             self.started.append(load)
+
+    def _failure_by(self, event: Event) -> Failure | None:
+        """Of a flight that this event has ended; None where it did not fail."""
+        match event:
+            case LoadFailed():
+                return Failure(event.error, event.error.__traceback__)
+            case DeadlinePassed() | Get():
+                return Failure(too_late(self.policy), None)
+            case _:
+                return None
 
     def _end(self, generation: int) -> None:
         if self._turns is not None:

@@ -213,6 +213,13 @@ def not_kept(step: Step) -> bool:
     return not saves and _value_of(step.after) is _value_of(_before(step))
 
 
+def reload_is_new(step: Step) -> bool:
+    """Nothing that is held answers a reload: it joins the load in flight, or starts one."""
+    if not isinstance(step.event, Get) or not step.event.reloads:
+        return True
+    return not any(isinstance(effect, Answer) for effect in step.effects)
+
+
 def backs_off(step: Step) -> bool:
     """After a failed refresh no lookup starts another before `refresh_backoff` is over."""
     before = _before(step)
@@ -306,6 +313,7 @@ INVARIANTS: Final[Mapping[str, Invariant]] = {
     "StaleIfError": stale_if_error,
     "AnswersReplace": answers_replace,
     "NotKept": not_kept,
+    "ReloadIsNew": reload_is_new,
     "BacksOff": backs_off,
     "GenerationMonotone": generation_monotone,
     "EvictedIsFinal": evicted_is_final,

@@ -99,13 +99,14 @@ class NaiveEntry:
 
     # What callers ask for
 
-    def get(self, now: int, generation: int, waiter: Waiter) -> Said | Load | None:
-        """The answer, the load that is waited for, or None: too many wait already."""
+    def get(self, now: int, generation: int, waiter: Waiter, *, reloads: bool = False) -> Said | Load | None:
+        """The answer, the load that is waited for, or None: too many wait already. reloads: a load has to answer."""
         self.age(now)
         if self.load is not None and now >= self.load.due_at:
             self.fail(now, TIMEOUT, memorable=False)
         held = self.held
-        if held is not None and (now < held.fresh_until or now < max(held.stale_until, held.refresh_at)):
+        is_answerable = held is not None and (now < held.fresh_until or now < max(held.stale_until, held.refresh_at))
+        if held is not None and is_answerable and not reloads:
             if self.load is None and now >= held.refresh_at:
                 self.start(now, generation)
             return Said(held.value, is_stale=now >= held.fresh_until)

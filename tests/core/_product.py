@@ -90,7 +90,7 @@ def entries() -> Iterator[Entry]:
 
 def events() -> Iterator[Event]:
     """Every event, a report of the attached flight and one of a superseded one each."""
-    yield from (Get(NEXT), Refresh(NEXT), Invalidate(), Expire(), Evict(), Restarted())
+    yield from (Get(NEXT), Get(NEXT, reloads=True), Refresh(NEXT), Invalidate(), Expire(), Evict(), Restarted())
     yield from (Put("put", LIFETIMES[1]), Put(None, LIFETIMES[2]), Put("old", LIFETIMES[1], 300))
     for generation in (ATTACHED, SUPERSEDED):
         yield LoadSucceeded(generation, "loaded", LIFETIMES[1])

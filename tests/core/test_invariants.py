@@ -286,6 +286,13 @@ BROKEN: Final[dict[str, Broken]] = {
         _fresh("new"),
         (Save(),),
     ),
+    "a reload that is answered by what is held": (
+        "ReloadIsNew",
+        _fresh("old"),
+        Get(4, reloads=True),
+        _fresh("old"),
+        (Answer(_given("old")),),
+    ),
     "no rest after a failed refresh": (
         "BacksOff",
         _stale("old", FLIGHT),

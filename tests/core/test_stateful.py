@@ -87,13 +87,14 @@ class Life(RuleBasedStateMachine):
 
     # What callers do
 
-    @rule(key=keys)
-    def get(self, key: object) -> None:
-        """A caller asks; the answer, or whom it waits for, is what the naive cache says."""
+    @rule(key=keys, reloads=st.sampled_from([False, False, False, True]))
+    def get(self, key: object, reloads: bool = False) -> None:
+        """A caller asks, or reloads; the answer, or whom it waits for, is what the naive cache says."""
         self.asked += 1
         generation = self.next_generation()
-        expected = self.naive[key].get(self.now, generation, self.asked)
-        effects = self.entered(key, generation) or self.cache.get(key, self.now)
+        expected = self.naive[key].get(self.now, generation, self.asked, reloads=reloads)
+        entered = None if reloads else self.entered(key, generation)
+        effects = entered or self.cache.get(key, self.now, reloads=reloads)
         reply = reply_of(effects)
         if isinstance(reply, Join):
             assert isinstance(expected, Load)

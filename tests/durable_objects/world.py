@@ -159,14 +159,15 @@ class WorkerdWorld(BlockingWorld):
         """What an object answers at once."""
         return self._thrown(self.edge.ask("Contract", name, method, *arguments))
 
-    def look_up(self, name: str) -> Any:
+    def look_up(self, name: str, method: str) -> Any:
         """What an object answers when it can; meanwhile it is the object that says whether the caller waits."""
         number, call = next(self._callers), getattr(_THREAD, "call", None) or Call()
         call.number = number
         call.connection = self.edge.workerd.connect()
         with self._movement.away(number):
             try:
-                return self._thrown(self.edge.workerd.ask_over(call.connection, "Contract", name, "lookup_as", number))
+                told = self.edge.workerd.ask_over(call.connection, "Contract", name, f"{method}_as", number)
+                return self._thrown(told)
             except (OSError, HTTPException):
                 if call.has_left:
                     raise Disconnected from None

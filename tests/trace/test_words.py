@@ -66,6 +66,7 @@ EVENTS: tuple[tuple[Event, str, str], ...] = (
     (Invalidate(), "Invalidate", "invalidate"),
     (Expire(), "Expire", "expire"),
     (Refresh(1), "Refresh 1", "refresh"),
+    (Get(1, reloads=True), "Get 1", "reload"),
     (Evict(), "Evict", "evicted, for want of room or because it has expired"),
     (LoadSucceeded(1, "milk", POLICY.lifetime), "LoadSucceeded 1", "load 1 gave 'milk'"),
     (LoadSucceeded(1, "milk", None), "LoadSucceeded 1", "load 1 gave 'milk', not to be kept"),

@@ -101,13 +101,14 @@ class DurableEntry:
             self._hits += 1
         return hit
 
-    def get(self, now: int, loading: RunningLoad | None = None) -> Effects:
+    def get(self, now: int, loading: RunningLoad | None = None, *, reloads: bool = False) -> Effects:
         """A caller looks the key up, inside the load `loading` if any; the first effect is the Reply.
 
-        Raises ReentrantLoad when that load would wait for itself.
+        reloads: whether a load has to answer, and not what is held. Raises ReentrantLoad when the load `loading` would
+        wait for itself.
         """
         self._catch_up(now)
-        return self._written(self._keyspace.get(self._key, now, loading), now)
+        return self._written(self._keyspace.get(self._key, now, loading, reloads=reloads), now)
 
     def peek(self, now: int) -> Outcome | None:
         """What a lookup would be answered with at once; starts nothing."""
@@ -182,6 +183,11 @@ class DurableEntry:
         return self._written(left, now)
 
     # Questions
+
+    @property
+    def generation(self) -> int:
+        """That of the last load."""
+        return self._keyspace.generation
 
     def lendable(self, value: object, now: int) -> tuple[int, int]:
         """For how long a reader may keep this answer: its ttl and its stale_while_revalidate.

@@ -21,7 +21,8 @@ their classes. Instants and durations are integer nanoseconds, as text where Jav
 what does not end is null. A value is a stand-in: equal for the same value, and never the value itself. Of an error a
 line has the name of its class, its message, and whether `negative_ttl` may remember it. A LoadFailed says whether the
 error is an answer (a trace of 0.1: no); a LoadSucceeded whose value is not to be kept has null for its lifetime. The
-`age` of a value is how old it was when its load began, or when it was put (a trace of 0.1: new).
+`age` of a value is how old it was when its load began, or when it was put (a trace of 0.1: new). A Get `reloads` where
+a load has to answer (a trace of 0.1: no).
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from herdless_core import (
     Event,
     Failure,
     Fresh,
+    Get,
     LoadError,
     LoadFailed,
     LoadSucceeded,
@@ -234,6 +236,8 @@ class Decoder:
             plain = {"is_answer": False, **plain}
         elif cls is LoadSucceeded or cls is Put:
             plain = {"age": 0, **plain}
+        elif cls is Get:
+            plain = {"reloads": False, **plain}
         return cls(*(self._field(field.name, plain[field.name]) for field in fields(cls)))
 
     def _field(self, field: str, plain: Any) -> Any:
@@ -248,7 +252,7 @@ class Decoder:
                 return Value(self._value(plain["value"]), int(plain["loaded_at"]), plain["is_stale"])
             case "lifetime":
                 return None if plain is None else lifetime_from_plain(plain)
-            case "leads" | "can_cancel" | "is_answer":
+            case "leads" | "can_cancel" | "is_answer" | "reloads":
                 return plain
             case _:
                 return int(plain)

@@ -179,6 +179,7 @@ KINDS: Final[Mapping[str, Callable[[str, Any], object]]] = {
             "stored",
             "answers",
             "remember_timeouts",
+            "reloads",
         ),
         _boolean,
     ),

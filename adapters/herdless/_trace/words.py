@@ -145,6 +145,8 @@ def event_as_story(event: Event) -> str:
             return "evicted, for want of room or because it has expired"
         case Restarted():
             return "restarted, no flight is left"
+        case Get() if event.reloads:
+            return "reload"
         case Get() | Invalidate() | Expire() | Refresh():
             return type(event).__name__.lower()
     assert_never(event)

@@ -172,6 +172,14 @@ class World(ABC):
         """Start a caller of `lookup`."""
         return self.begin(lambda: self.cache.lookup(key))
 
+    def reload(self, key: object, *, leaves: int | None = None) -> Caller:
+        """Start a caller of `reload`; `leaves` as for `get`."""
+        method = self.cache.reload
+        if leaves is None:
+            return self.begin(lambda: method(key))
+        timeout_ns = leaves * FIRST_LEAVE_NS
+        return self.begin(lambda: self.call_with_timeout(method, key, timeout_ns), timeout_ns)
+
     def close(self, *, cancel: bool = False) -> Caller:
         """Start a caller of `close`."""
         return self.begin(lambda: self.cache.close(cancel=cancel))

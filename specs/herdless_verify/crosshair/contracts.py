@@ -84,6 +84,7 @@ class Numbers:
     remembers_failures: bool
     is_answer: bool
     is_kept: bool
+    reloads: bool
     now: int
     loaded_at: int
     started_at: int
@@ -213,7 +214,7 @@ def event_of(kind: type[Event], n: Numbers) -> Event:
     lifetime = Lifetime(n.new_ttl, min(n.new_ttl, n.early_refresh), n.stale_while_revalidate, n.stale_if_error)
     unused = n.generation + 1
     makers: dict[type[Event], Callable[[], Event]] = {
-        Get: lambda: Get(unused),
+        Get: lambda: Get(unused, n.reloads),
         Refresh: lambda: Refresh(unused),
         Put: lambda: Put(NEW, lifetime, n.new_age),
         Invalidate: Invalidate,
@@ -278,7 +279,7 @@ def read_is_get(machine: Any) -> Contract:
         hit = machine.read(entry, n.now)
         if hit is None:
             return True
-        after, effects = machine.transition(entry, event_of(Get, n), n.now, policy_of(n))
+        after, effects = machine.transition(entry, Get(n.generation + 1), n.now, policy_of(n))
         return after is entry and bool(effects == (Answer(hit),))
 
     return contract
@@ -297,7 +298,7 @@ def join_is_get(machine: Any) -> Contract:
         joined = machine.join(entry, n.now, policy)
         if joined is None:
             return True
-        after, effects = machine.transition(entry, event_of(Get, n), n.now, policy)
+        after, effects = machine.transition(entry, Get(n.generation + 1), n.now, policy)
         return bool(after == joined and effects == (Join(joined.flight.generation, leads=False),))
 
     return contract
@@ -357,7 +358,7 @@ def peek_is_get(machine: Any) -> Contract:
         flight = entry.flight
         if isinstance(entry, Evicted) or (flight is not None and n.now >= flight.due_at):
             return True
-        _, effects = machine.transition(entry, event_of(Get, n), n.now, policy_of(n))
+        _, effects = machine.transition(entry, Get(n.generation + 1), n.now, policy_of(n))
         answers = [effect.outcome for effect in effects if isinstance(effect, Answer)]
         return bool(machine.peek(entry, n.now) == (answers[0] if answers else None))
 

@@ -20,7 +20,7 @@ SHORT_CUTS: Final = {
 def unequal(machine: Machine, step: Step) -> Iterator[str]:
     """The short cuts that would have led elsewhere than the step."""
     match step.event:
-        case Get(generation=generation):
+        case Get(generation=generation, reloads=False):
             yield from _of_lookup(machine, step, generation)
         case LoadSucceeded(generation=generation, value=value, lifetime=lifetime, age=0) if lifetime is not None:
             filled = machine.fill(step.before, generation, value, lifetime)

@@ -100,6 +100,8 @@ class Bounds:
     """Whether the runtime can cancel a load; None: each waiter who leaves finds it either way."""
     may_not_keep: bool = False
     """Whether a loader may say of its value that it is not to be kept."""
+    may_reload: bool = False
+    """Whether a client may ask for a load, whatever is held."""
     oldest: int = 0
     """How old a value may be when its load begins, or when it is put; ticks."""
 
@@ -179,7 +181,8 @@ def moves(world: World, policy: Policy, bounds: Bounds) -> Iterator[Move]:
     """Everything that can happen now."""
     for client, state in enumerate(world.clients):
         if state == IDLE:
-            yield Move("Get", Get(world.generation + 1), caller=client)
+            for reloads in (False, True) if bounds.may_reload else (False,):
+                yield Move("Get", Get(world.generation + 1, reloads), caller=client)
         else:
             for can_cancel in bounds.cancellations:
                 yield Move("WaiterLeft", WaiterLeft(state.waits_for, can_cancel), leaver=client)

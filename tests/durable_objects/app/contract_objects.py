@@ -89,6 +89,11 @@ class Contract(CacheObject):
         CALLER.set(caller)
         return await self.lookup()
 
+    async def reload_as(self, caller: int) -> Any:
+        """`reload`, in the same way."""
+        CALLER.set(caller)
+        return await self.reload()
+
     async def load(self, key: str, previous: Previous[Any] | None = None) -> Any:
         """What the scenario says, when it says so."""
         number, task = next(self.stage.loads), asyncio.current_task()
