@@ -61,6 +61,7 @@ INTERPRETED: Final = {
     "_lookup": "mypyc has no generic dataclass",
     "_previous": "mypyc has no generic dataclass; and it asks functions for their signatures",
     "_primitives": "a scheduler puts its own parts there",
+    "_shift": "only the checkers use it",
     "_workers": "beside starting a thread it costs nothing",
 }
 """The modules that are not compiled, and why."""

@@ -120,9 +120,11 @@ class Section(Orders[F], Generic[K, F]):
         self._take(ask, LONG_AGO, is_question=True)
         return answers[0]
 
-    def _take(self, step: Callable[[int], Effects], at: int | None, *, is_question: bool = False) -> None:
+    def _take(
+        self, step: Callable[[int], Effects], at: int | None, *, is_question: bool = False, since: int = NEVER
+    ) -> None:
+        """since: where the step itself boards a flight, the last generation before it."""
         require_room()
-        since = NEVER
         is_mended = False
         try:
             try:
@@ -220,7 +222,7 @@ class Section(Orders[F], Generic[K, F]):
         if self._is_entered and self._is_inside():
             self._refuse_inside()
         self._require_runtime()
-        loading = _loading()
+        since, loading = self._keyspace.generation, _loading()
         found: list[tuple[F | Refuse, Any]] = []
 
         def step(now: int) -> Effects:
@@ -240,7 +242,7 @@ class Section(Orders[F], Generic[K, F]):
                 found.append((reply, None))
             return NOTHING if boarded is None else (StartLoad(boarded.generation, boarded.due_at),)
 
-        self._take(step, None)
+        self._take(step, None, since=since)
         return found[0]
 
     def _give_room_back(self, place: object) -> None:

@@ -430,7 +430,7 @@ class Keyspace(Held[K]):
     # Small things
 
     def _get_what_is_there(self, key: K, now: int, *, reloads: bool) -> Effects:
-        """The lookup of a caller who has no loader, and would have to start a load; reloads: nothing else answers it."""
+        """The lookup of a caller without a loader, who would have to start a load; reloads: nothing else answers it."""
         if reloads:
             raise NoLoader(f"there is no loader by which {self._shown(key)} could be loaded again: give load=")
         outcome = self.peek(key, now)

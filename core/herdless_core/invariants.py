@@ -24,7 +24,7 @@ The names are those of docs/spec/ and of specs/CacheEntryInv.tla.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias, assert_never
+from typing import Final, TypeAlias
 
 from herdless_core._effects import (
     Answer,
@@ -53,8 +53,9 @@ from herdless_core._events import (
     WaiterLeft,
 )
 from herdless_core._machine import Step, age, transition
-from herdless_core._policy import LONG_AGO, NEVER, Policy, after
-from herdless_core._states import Absent, Entry, Evicted, Failure, Flight, Fresh, Pending, Stale
+from herdless_core._policy import LONG_AGO, Policy, after
+from herdless_core._shift import shift
+from herdless_core._states import Entry, Evicted, Failure, Flight, Fresh, Pending, Stale
 
 __all__ = ["INVARIANTS", "Invariant", "shift", "violated"]
 
@@ -331,26 +332,6 @@ def violated(step: Step) -> list[str]:
     return [name for name, holds in INVARIANTS.items() if not holds(step)]
 
 
-def shift(entry: Entry, by: int) -> Entry:
-    """The same entry with every instant later by so many nanoseconds; NEVER and LONG_AGO stay where they are."""
-    flight = None if entry.flight is None else _shifted_flight(entry.flight, by)
-    match entry:
-        case Absent():
-            return entry
-        case Pending():
-            return Pending(_shifted_flight(entry.flight, by))
-        case Fresh():
-            refresh_at, hit_until = _shifted(entry.refresh_at, by), _shifted(entry.hit_until, by)
-            return Fresh(entry.value, _shifted(entry.loaded_at, by), entry.lifetime, refresh_at, flight, hit_until)
-        case Stale():
-            loaded_at, retry_at = _shifted(entry.loaded_at, by), _shifted(entry.retry_at, by)
-            stale_until, kept_until = _shifted(entry.stale_until, by), _shifted(entry.kept_until, by)
-            return Stale(entry.value, loaded_at, stale_until, kept_until, retry_at, flight)
-        case Evicted():
-            return Evicted(entry.cause, flight)
-    assert_never(entry)
-
-
 # Helpers, none of which the machine uses
 
 _NO_VALUE: Final = object()
@@ -473,14 +454,6 @@ def _is_well_formed(entry: Entry, policy: Policy) -> bool:
             return entry.stale_until <= entry.kept_until
         case _:
             return True
-
-
-def _shifted(instant: int, by: int) -> int:
-    return instant if instant in (NEVER, LONG_AGO) else instant + by
-
-
-def _shifted_flight(flight: Flight, by: int) -> Flight:
-    return Flight(flight.generation, _shifted(flight.started_at, by), _shifted(flight.due_at, by), flight.waiters)
 
 
 def _shape(entry: Entry) -> Entry:
