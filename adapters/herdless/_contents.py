@@ -33,6 +33,7 @@ from herdless_core import (
     record_of,
     value_in,
 )
+from herdless_core._holdings import value_of
 
 V = TypeVar("V")
 """A cache's values, as `K` is its keys."""
@@ -128,9 +129,10 @@ class Contents(Reports[K, F], Generic[K, V, F]):
         cache's own. Those looked up of late come first. herdless_core/_records.py says what a record is.
         """
         dumped_at = time.time()  # before the other clock: a value may seem older than it is, and never younger
-        now, entries = self._look(self._snapshot)
+        (now, entries), labels = self._look(lambda: (self._snapshot(), self._keyspace.labels()))
         held = ((key, value_in(entry, now)) for key, entry in entries)
-        return [record_of(key, entry, now, dumped_at) for key, entry in held if entry is not None]
+        tags = {label.key: label.tags for label in labels.values()} if labels else {}
+        return [record_of(key, entry, now, dumped_at, tags.get(key, ())) for key, entry in held if entry is not None]
 
     def restore(self, records: Iterable[Mapping[str, Any]], *, older_by: Duration | None = None) -> int:
         """Hold again what `dump` gave, here or in another process, each value with its age: how many came back.
@@ -146,9 +148,13 @@ class Contents(Reports[K, F], Generic[K, V, F]):
         wall = time.time()  # after the other clock, as above
         entries = entries_of(records, at, older_by, wall, self._keyspace.policy, self._shown)
         restored: list[K] = []
+        weigher = self._weigher
+        weights = (
+            () if weigher is None else tuple([weigher.weight_of(key, value_of(entry)) for key, entry, _ in entries])
+        )
 
         def restore(now: int) -> Effects:
-            restored.extend(self._keyspace.restore_all(entries, now))
+            restored.extend(self._keyspace.restore_all(entries, now, weights))
             return NOTHING
 
         self._change(restore)
@@ -165,7 +171,9 @@ class Contents(Reports[K, F], Generic[K, V, F]):
         outcome, how = answered
         now, left = self._look(lambda: self._fresh_for(key, outcome))
         seconds = (now - outcome.loaded_at) / NANOSECONDS_PER_SECOND
-        return Lookup(outcome.value, "stale" if outcome.is_stale else how, seconds, _seconds(left))
+        if outcome.is_stale:
+            return Lookup(outcome.value, "stale", seconds, _seconds(left), _was=how)
+        return Lookup(outcome.value, how, seconds, _seconds(left))
 
     def _fresh_for(self, key: K, outcome: Value) -> tuple[int, int]:
         now = self._clock()

@@ -116,7 +116,7 @@ def _of_instances(calls: Calls, make_cache: MakeCache, wrap: Callable[[Any, Any]
 
 
 def _sync(calls: Calls | InstanceCalls, cache: Any) -> Callable[..., Any]:
-    function, count, described = calls.function, calls.count, calls.described
+    count, described = calls.count, calls.described
     entry_of, clock = cache._hot.get, cache._clock
 
     def call(*args: Any, **kwargs: Any) -> Any:  # noqa: PLR0912  # it is in one piece since it may be one frame only
@@ -146,9 +146,9 @@ def _sync(calls: Calls | InstanceCalls, cache: Any) -> Callable[..., Any]:
                 if flight is not None:
                     LOADING.set(flight)  # until its end is reported: whoever asks for the key meanwhile is inside of it
                     flight.is_launched = True
-                    if isinstance(key, Call):
+                    if isinstance(key, Call) and flight.key is key:
                         key.arguments = ()
-                    value = not_awaitable(function, function(*args, **kwargs))
+                    value = not_awaitable(calls.function, calls.function(*args, **kwargs))
             except Exception as error:
                 if flight is None:  # what was asked for is refused, or foreign code raised
                     cache._mend(since=since)

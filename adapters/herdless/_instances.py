@@ -120,7 +120,7 @@ class InstanceCalls:
     is_unplaced: Final = False
 
     def __init__(self, calls: Calls, instance: Any) -> None:
-        self.function: Final = calls.function
+        self.function = calls.function
         self.name: Final = calls.name
         self.is_async: Final = calls.is_async
         self._calls: Final = calls

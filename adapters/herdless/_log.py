@@ -14,6 +14,7 @@ that call it at the same moment may lose a count: it takes no lock, so that noth
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias, final
@@ -21,6 +22,37 @@ from typing import Final, Literal, TypeAlias, final
 from herdless_core import NANOSECONDS_PER_SECOND, Effects, Settle, Value
 
 LOGGER: Final = logging.getLogger("herdless")
+
+
+@final
+class Log:
+    """Where a cache logs: the logger `herdless`, or `herdless.NAME` of a cache with a name.
+
+    Every record has the fields `herdless_cache`, the name or None, and `herdless_event`. What a log handler raises is
+    no affair of the cache's.
+    """
+
+    __slots__ = ("_once", "logger", "name")
+
+    def __init__(self, name: str | None = None) -> None:
+        self._once: Final[set[str]] = set()
+        self.name: Final = name
+        self.logger: Final = LOGGER if name is None else LOGGER.getChild(name)
+
+    def tell(self, event: str, text: str, *arguments: object, error: BaseException | None = None) -> None:
+        """Log a warning, with the traceback of the error, if there is one."""
+        extra = {"herdless_event": event, "herdless_cache": self.name}
+        with contextlib.suppress(Exception):
+            self.logger.warning(text, *arguments, exc_info=error, extra=extra, stacklevel=2)
+
+    def tell_once(self, event: str, text: str, *arguments: object) -> None:
+        """The same, the first time that this event is told of this cache."""
+        if event not in self._once:
+            self._once.add(event)
+            self.tell(event, text, *arguments)
+
+
+UNNAMED: Final = Log()
 
 What: TypeAlias = Literal["refresh_failed", "refreshes_fail", "refreshes_succeed"]
 
@@ -136,9 +168,10 @@ def is_unseen(waiters: int | None, effects: Effects) -> bool:
     return waiters is not None and bool(settled) and (waiters == 0 or any(isinstance(one, Value) for one in settled))
 
 
-def write(report: Report, key: str, error: BaseException | None = None) -> None:
-    """Log the report; `key`: the text that stands for the key it was made at."""
+def write(report: Report, key: str, error: BaseException | None = None, log: Log = UNNAMED) -> None:
+    """Log the report; `key`: the text that stands for the key it was made at; `log`: of the cache."""
     fields = {
+        "herdless_cache": log.name,
         "herdless_event": report.what,
         "herdless_error": report.error,
         "herdless_failures": report.failures,
@@ -147,7 +180,7 @@ def write(report: Report, key: str, error: BaseException | None = None) -> None:
         "herdless_seconds": report.seconds,
     }
     traceback = error if report.what == "refresh_failed" else None
-    LOGGER.warning(_FORMATS[report.what], fields, exc_info=traceback, extra=fields)
+    log.logger.warning(_FORMATS[report.what], fields, exc_info=traceback, extra=fields)
 
 
 # All of one level: whoever is shown the outage is shown its end.

@@ -30,6 +30,11 @@ from herdless_core import (
 
 F = TypeVar("F", bound=RunningLoad)
 
+LOOK_AGAIN: Final[Outcome] = Failure(LoadCancelled("the value was outdated: look up again"), None)
+"""What those are woken with who must not be told a flight's value, since a tag of it was invalidated before they came,
+and after the flight had begun.
+"""
+
 
 class Orders(ABC, Generic[F]):
     """Carries out the effects of a step, before the next step is taken.

@@ -14,8 +14,8 @@ from typing import Any
 
 from herdless._answers import awaitable, not_awaitable
 from herdless._section import LOADING
-from herdless_core import PolicyError, Previous
-from herdless_core._previous import resolved
+from herdless_core import PolicyError, Previous, RunningLoad
+from herdless_core._previous import Kept, is_not_modified, resolved
 
 
 def takes_previous(load: Callable[..., Any], said: object) -> bool:
@@ -64,8 +64,8 @@ def awaited_with_previous(load: Callable[..., Any]) -> Callable[[Any], Any]:
     """An async loader of two arguments, as one of a key."""
 
     async def load_again(key: Any) -> object:
-        previous = take_previous()
-        return resolved(await awaitable(load, load(key, previous)), previous)
+        flight, kept = LOADING.get(), take_kept()
+        return _resolved(await awaitable(load, load(key, previous_in(kept))), kept, flight)
 
     return _named(load_again, load)
 
@@ -74,19 +74,31 @@ def called_with_previous(load: Callable[..., Any]) -> Callable[[Any], Any]:
     """A loader of two arguments that returns the value, as one of a key."""
 
     def load_again(key: Any) -> object:
-        previous = take_previous()
-        return resolved(not_awaitable(load, load(key, previous)), previous)
+        flight, kept = LOADING.get(), take_kept()
+        return _resolved(not_awaitable(load, load(key, previous_in(kept))), kept, flight)
 
     return _named(load_again, load)
 
 
-def take_previous() -> Previous[Any] | None:
-    """What was kept when the load was ordered inside which this is called. Once: a load that goes on keeps nothing."""
+def take_kept() -> Kept | None:
+    """What was kept when the load was ordered inside which this is called. Once: the load's record keeps nothing."""
     flight = LOADING.get()
     if flight is None:
         return None
-    previous, flight.previous = flight.previous, None
-    return previous
+    kept, flight.kept = flight.kept, None
+    return kept
+
+
+def previous_in(kept: Kept | None) -> Previous[Any] | None:
+    """What the loader is given of it."""
+    return None if kept is None else kept.previous
+
+
+def _resolved(loaded: object, kept: Kept | None, flight: RunningLoad | None) -> object:
+    """What the load gives, whose loader was given the value in `kept`, and returned `loaded`."""
+    if flight is not None:
+        flight.gives_back = is_not_modified(loaded)
+    return resolved(loaded, kept)
 
 
 def _named(function: Callable[[Any], Any], load: object) -> Callable[[Any], Any]:

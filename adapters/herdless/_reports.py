@@ -13,9 +13,11 @@ from collections.abc import Callable
 from typing import Final, Generic
 
 from herdless._answers import error_told
-from herdless._log import FailureLog, is_unseen, write
+from herdless._listener import Listener
+from herdless._log import FailureLog, Log, is_unseen, write
 from herdless._orders import F
 from herdless._section import LOADING, K, Section
+from herdless._weighing import Weigher
 from herdless_core import (
     LONG_AGO,
     Effects,
@@ -34,21 +36,37 @@ _loading: Final = LOADING.get
 class Reports(Section[K, F], Generic[K, F]):
     """The ends of loads and of waiting, each of which is one step."""
 
+    _weigher: Weigher | None = None
+    """What weighs the values, where they are weighed. The class's, as instances with many attributes are slow."""
+
     def __init__(
-        self, keyspace: Keyspace[K], clock: Callable[[], int], shown: Shown, *, has_turns: bool, finishes: bool
+        self,
+        keyspace: Keyspace[K],
+        clock: Callable[[], int],
+        shown: Shown,
+        log: Log,
+        *,
+        has_turns: bool,
+        finishes: bool,
+        weigher: Weigher | None,
+        listener: Listener | None,
     ) -> None:
-        """finishes: whether a load goes on when nobody waits for it any more; all else as in `Section`, and `shown` as
-        in the keyspace.
+        """finishes: whether a load goes on when nobody waits for it any more; weigher: what weighs the values, if they
+        are weighed; all else as in `Section`, and `shown` as in the keyspace.
         """
-        Section.__init__(self, keyspace, clock, has_turns=has_turns)
+        Section.__init__(self, keyspace, clock, log, has_turns=has_turns, listener=listener)
         self._shown: Final = shown
         self._finishes_unwatched: Final = finishes
+        if weigher is not None:
+            self._weigher = weigher
         self._failures: Final = FailureLog()
 
     # The end of a load
 
     def _succeeded(self, flight: F, value: object) -> None:
         """The loader returned this."""
+        if self._weigher is not None:
+            value = self._weigher.weighed_after_load(flight.key, value)
         is_mended = False
         gone = None
         try:
@@ -60,8 +78,7 @@ class Reports(Section[K, F], Generic[K, F]):
                 if filled is not None:
                     self._settle_here(flight, filled)
                 else:
-                    luck = random.random()
-                    self._carry_out(self._keyspace.load_succeeded(flight.generation, value, now, luck))
+                    self._carry_out(self._succeed(flight, value, now))
                 following = self._carry_out(self._keyspace.load_over(flight, now)) if self._has_turns else None
                 self._is_entered = False  # first: what comes in after the look at what was postponed would be lost
                 if self._leaving or self._postponed:
@@ -79,9 +96,15 @@ class Reports(Section[K, F], Generic[K, F]):
                 self._mend(flight)
             raise
         if gone:
-            gone.clear()
+            self._let_go(gone)
         if self._failures.is_failing:
             self._log_success(flight)
+
+    def _succeed(self, flight: F, value: object, now: int) -> Effects:
+        effects = self._keyspace.load_succeeded(flight.generation, value, now, random.random())
+        if self._listener is not None and not flight.gives_back:  # that is held still, or was told of when it left
+            self._keyspace.superseded(flight.key, value, effects)
+        return effects
 
     def _failed(self, flight: F, error: BaseException, handled: BaseException | None = None) -> None:
         """The loader raised this. Where it is no `Exception` it stops the one that runs the load; the waiters get
@@ -167,6 +190,8 @@ class Reports(Section[K, F], Generic[K, F]):
     def _refuse_more(self, *, cancel: bool) -> None:
         """How `close` begins: nothing is kept, and nothing more is loaded; `cancel`: nor are the loads waited for."""
         self._change(self._keyspace.close)
+        if self._listener is not None:
+            self._listener.tell()  # also of what left before, where an interrupt came in
         if cancel:
             self._abort()
 
@@ -182,10 +207,10 @@ class Reports(Section[K, F], Generic[K, F]):
         with contextlib.suppress(Exception):
             report = self._failures.failed(flight.key, error, self._clock())
             if report is not None:
-                write(report, self._shown(flight.key), error)
+                write(report, self._shown(flight.key), error, log=self._log)
 
     def _log_success(self, flight: F) -> None:
         """The same, of a load that succeeded while others fail."""
         with contextlib.suppress(Exception):
             for report in self._failures.succeeded(flight.key, self._clock()):
-                write(report, self._shown(flight.key))
+                write(report, self._shown(flight.key), log=self._log)

@@ -9,7 +9,8 @@ Rules, of which each has its reason beside the line that keeps it:
 3. An exception may come in between any two instructions. Whatever takes the lock is inside of TWO `try`, and each of
    them mends what was broken off: the outer one also where an interrupt comes into the handler of the inner one.
    tests/interrupts tries every point; tests/runtimes/test_sections.py compares the places that take the lock.
-4. What left the cache is let go last of all: its finalizer may look up the very key that is to be loaded.
+4. What left the cache is let go last of all: its finalizer may look up the very key that is to be loaded, and so may
+   who listens to removals.
 5. The flight that a step has boarded is launched by the thread that took the step, after the lock, but inside of the
    same two `try`: where that is broken off, nobody else would launch it.
 """
@@ -17,7 +18,6 @@ Rules, of which each has its reason beside the line that keeps it:
 from __future__ import annotations
 
 import contextlib
-import logging
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable
@@ -27,7 +27,9 @@ from threading import get_ident
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
 from herdless import _primitives
+from herdless._listener import Listener
 from herdless._loaders import Loader, require_loader
+from herdless._log import Log
 from herdless._orders import F, Orders
 from herdless._room import FRAMES, give_room_back, require_room
 from herdless_core import (
@@ -59,8 +61,6 @@ it, in a context of the load's own.
 _loading: Final = LOADING.get
 """Found once: mypyc would look the method up at each call."""
 
-LOGGER: Final = logging.getLogger("herdless")
-
 WAITS_FOR_TURN: Final = -1
 """The boarder of a flight that is launched later, by whoever ends the load before it."""
 
@@ -71,7 +71,12 @@ NOBODY: Final = frozenset({0, WAITS_FOR_TURN})
 class Section(Orders[F], Generic[K, F]):
     """The lock, and every way of being inside it but for the report of a value (`Reports._succeeded`)."""
 
-    def __init__(self, keyspace: Keyspace[K], clock: Callable[[], int], *, has_turns: bool) -> None:
+    _surround: Callable[[Loader], Loader] | None = None
+    """What a tracer puts around the loaders that callers bring."""
+
+    def __init__(
+        self, keyspace: Keyspace[K], clock: Callable[[], int], log: Log, *, has_turns: bool, listener: Listener | None
+    ) -> None:
         # The keyspace makes them of the class alone that it was given.
         flights: dict[int, F] = keyspace.flights  # type: ignore[assignment]
         started: list[F] = keyspace.started  # type: ignore[assignment]  # as above
@@ -79,7 +84,9 @@ class Section(Orders[F], Generic[K, F]):
         Orders.__init__(self, flights, started, ended)
         self._keyspace: Final = keyspace
         self._leaving: Final = keyspace.leaving
+        self._listener: Final = listener
         self._clock: Final = clock
+        self._log: Final = log
         self._has_turns: Final = has_turns
         self._home: object = None
         """The place from which lookups need not look around. Other callers come from elsewhere."""
@@ -92,7 +99,6 @@ class Section(Orders[F], Generic[K, F]):
         """The threads whose lookup may board a flight that was started before it."""
         self._postponed: Final[deque[Callable[[int], Effects]]] = deque()
         """Changes that foreign code made inside the critical section, in order."""
-        self._has_warned = False
 
     # The ways in
 
@@ -145,7 +151,7 @@ class Section(Orders[F], Generic[K, F]):
                 self._mend()
             raise
         if gone:  # not before the launch: a finalizer may look up the very key that is to be loaded
-            gone.clear()  # and not `del`: compiled code lets go of what is not used any more
+            self._let_go(gone)
 
     def _enter(self, key: K, load: Loader | None = None) -> tuple[F | Answer | Refuse, F | None, Any]:
         """Look the key up, as a caller who will wait if it has to: the flight to wait for, or the reply; the flight
@@ -165,7 +171,7 @@ class Section(Orders[F], Generic[K, F]):
         `_look_around` are called; load: the caller's own loader, if any, for the load that the lookup may start.
         """
         if load is not None:
-            require_loader(load)
+            load = self._surrounded(load)
         if self._is_entered and self._is_inside():
             self._refuse_inside()
         if place is not self._home:
@@ -208,7 +214,7 @@ class Section(Orders[F], Generic[K, F]):
                     self._give_room_back(place)
             raise
         if gone:
-            gone.clear()
+            self._let_go(gone)
         return asked, boarded, parked
 
     def _reload_from(self, key: K, place: object, load: Loader | None) -> tuple[F | Refuse, Any]:
@@ -218,7 +224,7 @@ class Section(Orders[F], Generic[K, F]):
         key: what is loaded; place: where the caller runs; load: the caller's own loader, if any.
         """
         if load is not None:
-            require_loader(load)
+            load = self._surrounded(load)
         if self._is_entered and self._is_inside():
             self._refuse_inside()
         self._require_runtime()
@@ -257,8 +263,8 @@ class Section(Orders[F], Generic[K, F]):
     def _refuse_inside(self) -> NoReturn:
         raise MisuseError(
             "a lookup was made inside the cache's own lock, and would wait for itself: look up later, and not in a "
-            "finalizer, a signal handler, an observer or a key's __eq__. put, touch, invalidate, expire, refresh and "
-            "clear may be called there"
+            "finalizer, a signal handler, an observer or a key's __eq__. put, touch, invalidate, invalidate_tag, "
+            "expire, refresh and clear may be called there"
         )
 
     # What a lookup does inside
@@ -299,6 +305,11 @@ class Section(Orders[F], Generic[K, F]):
             self._wait_for_turn(flight)
         return flight, boarded
 
+    def _surrounded(self, load: Loader) -> Loader:
+        """The loader that a caller brings, checked, and with what a tracer puts around it."""
+        require_loader(load)
+        return load if self._surround is None else self._surround(load)
+
     def _bring(self, load: Loader | None) -> None:
         """What the step has started is loaded by the caller's own loader, if there is one."""
         if load is not None:
@@ -336,11 +347,19 @@ class Section(Orders[F], Generic[K, F]):
             if self._postponed:
                 self._catch_up(launches)
             if self._leaving:
+                if self._listener is not None:
+                    self._listener.take(self._leaving)
                 gone = [*(gone or ()), *self._leaving]
                 self._leaving.clear()
             self._is_entered = False  # what comes in from here on is not postponed any more, but done at once
             if not self._postponed:
                 return gone
+
+    def _let_go(self, gone: list[object]) -> None:
+        """Let go of what left the cache, and tell of it who listens. The last thing, outside of the lock."""
+        gone.clear()  # and not `del`: compiled code lets go of what is not used any more
+        if self._listener is not None:
+            self._listener.tell()
 
     def _catch_up(self, launches: list[F]) -> None:
         others = self._orphans()  # this thread is about to launch them
@@ -351,25 +370,22 @@ class Section(Orders[F], Generic[K, F]):
                 boarded = self._carry_out(step(self._clock()))
             except CacheClosed:
                 continue  # closed by the very step: nothing is left that could be changed
-            except Exception:
+            except Exception as error:  # noqa: BLE001  # of foreign code
                 self._put_right(
                     [each for each in self._orphans() if each not in others and each not in launches], launches
                 )
-                with contextlib.suppress(Exception):
-                    LOGGER.exception("a change that was made inside the lock failed")
+                self._log.tell("change_failed", "a change that was made inside the lock failed", error=error)
             if boarded is not None:
                 launches.append(boarded)
 
     def _warn_of_keys(self) -> None:
         """Once, of keys that were found changed. Outside of the lock, for a handler may ask the cache."""
-        if not self._has_warned:
-            self._has_warned = True
-            with contextlib.suppress(Exception):  # a handler of the user's own
-                LOGGER.warning(
-                    "a key of type %s changed its hash or its equality while it was in the cache, and its entry was "
-                    "dropped: use keys that do not change",
-                    getattr(self._keyspace.inconsistent, "__qualname__", None),
-                )
+        self._log.tell_once(
+            "key_changed",
+            "a key of type %s changed its hash or its equality while it was in the cache, and its entry was "
+            "dropped: use keys that do not change",
+            getattr(self._keyspace.inconsistent, "__qualname__", None),
+        )
 
     # What was broken off
 
@@ -407,6 +423,8 @@ class Section(Orders[F], Generic[K, F]):
             self._launch(each)
         if gone:
             gone.clear()
+        if self._listener is not None:
+            self._listener.tell()
 
     def _orphans(self, since: int = 0) -> list[F]:
         """The flights that nobody launches, now that a step was broken off before it said who is to: those of no
@@ -461,6 +479,8 @@ class Section(Orders[F], Generic[K, F]):
         self._started.clear()
         self._ended.clear()
         self._leaving.clear()
+        if self._listener is not None:
+            self._listener.forget()
         self._postponed.clear()
         self._is_entered = False
 

@@ -13,7 +13,7 @@ from typing import Any, Final, final
 
 from herdless._bulk import Answers, Given, distinct, mapping_of
 from herdless._threads_loads import TOGETHER, ThreadsLoad, Wait
-from herdless.adapter import LOADING, K, Loader, not_awaitable
+from herdless.adapter import LOADING, LOOK_AGAIN, K, Loader, not_awaitable
 from herdless_core import NEVER
 from herdless_core._reentrancy import begin_wait
 
@@ -71,7 +71,9 @@ def _look_up_together(cache: Any, answers: Answers[K], expires_at: int) -> None:
             key, (flight, wait) = next(iter(waits.items()))
             del waits[key]
             try:
-                answers.ended(key, cache._finish(flight, wait, expires_at))
+                outcome = cache._finish(flight, wait, expires_at)
+                is_too_old = outcome is LOOK_AGAIN
+                answers.ended(key, cache._answer_by(key, expires_at, None)[0] if is_too_old else outcome)
             except Exception as error:  # noqa: BLE001  # as above
                 answers.failed(key, error)
     except BaseException:  # an interrupt

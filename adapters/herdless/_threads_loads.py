@@ -20,7 +20,7 @@ from herdless import _primitives
 from herdless._workers import Executor, Job, Workers
 from herdless.adapter import (
     LOADING,
-    LOGGER,
+    LOOK_AGAIN,
     NOTHING,
     WAITS_FOR_TURN,
     BaseCache,
@@ -35,6 +35,7 @@ from herdless_core import (
     LONG_AGO,
     NEVER,
     Answer,
+    Effects,
     Failure,
     LoadCancelled,
     Outcome,
@@ -252,8 +253,7 @@ class ThreadsLoads(BaseCache[K, V, ThreadsLoad], Generic[K, V]):
         for flight in open_ones:
             self._failed(flight, error)
         if not open_ones and isinstance(error, Exception):
-            with contextlib.suppress(Exception):  # a handler of the user's own
-                LOGGER.warning("around_load failed after a load", exc_info=error)
+            self._log.tell("around_load_failed", "around_load failed after a load", error=error)
 
     def _begins(self, flight: ThreadsLoad) -> bool:
         """Whether this thread is the one to run the load. Inside the lock."""
@@ -262,14 +262,24 @@ class ThreadsLoads(BaseCache[K, V, ThreadsLoad], Generic[K, V]):
         flight.is_launched = flight.is_launched or begins  # also where it is not said yet by whoever launches it
         return begins
 
+    def _tell_apart(self, flight: ThreadsLoad, number: int, now: int) -> Effects:
+        if flight.is_joined and flight.wait is not None:
+            flight.places = (*flight.places, (number, flight.wait))
+            flight.wait = Wait()
+            flight.wait.park()  # so that `_settle` looks who waits
+        return NOTHING
+
     def _settle(self, flight: ThreadsLoad, outcome: Outcome) -> None:
         wait = flight.wait
         if wait is not None:
-            if wait.outcome is None:  # it is told again where it was broken off
+            if wait.done is None:  # nobody waits but who runs the load itself
                 wait.outcome = outcome
-            if wait.done is not None:
-                wait.done.set()
+            else:
+                for number, place in flight.places:
+                    _wake(place, LOOK_AGAIN if flight.is_too_old_for(number) else outcome)
+                _wake(wait, LOOK_AGAIN if flight.outdated_by else outcome)
             flight.wait = None
+            flight.places = ()
 
     def _cancel(self, flight: ThreadsLoad) -> None:
         """Threads cannot cancel."""
@@ -279,10 +289,19 @@ class ThreadsLoads(BaseCache[K, V, ThreadsLoad], Generic[K, V]):
 
     def _abandon(self) -> None:
         """The events are left alone: the parent's threads may have held their locks."""
+        forked = Failure(LoadCancelled("the process was forked during the load"), None)
         for flight in self._ended.values():
-            if flight.wait is not None:
-                flight.wait.outcome = Failure(LoadCancelled("the process was forked during the load"), None)
+            for wait in (flight.wait, *(place for _, place in flight.places)):
+                if wait is not None:
+                    wait.outcome = forked
         self._workers = Workers[ThreadsLoad]()
+
+
+def _wake(wait: Wait, outcome: Outcome) -> None:
+    if wait.outcome is None:  # it is told again where it was broken off
+        wait.outcome = outcome
+    if wait.done is not None:
+        wait.done.set()
 
 
 def runs_here(flight: ThreadsLoad, place: object) -> bool:

@@ -14,7 +14,7 @@ import trio
 
 from herdless._bulk import Answers, Given, distinct, mapping_of, told
 from herdless._trio_loads import TrioLoad, TrioLoads
-from herdless.adapter import LOADING, K, Loader, awaitable
+from herdless.adapter import LOADING, LOOK_AGAIN, K, Loader, awaitable
 from herdless_core import NEVER
 from herdless_core._reentrancy import begin_wait
 
@@ -119,20 +119,27 @@ async def get_many(cache: TrioLoads[K, Any], keys: Iterable[K], *, return_except
     """
     answers, waits = Answers(cache, distinct(keys)), dict[K, tuple[TrioLoad, Any]]()
     try:
-        for key in answers.open:
-            try:
-                asked, _, wait = cache._enter(key)
-            except Exception as error:  # noqa: BLE001  # it is this key's alone
-                answers.failed(key, error)
-                continue
-            if isinstance(asked, TrioLoad):
-                waits[key] = asked, wait
-            else:
-                answers.replied(key, asked, cache._shown)
-        while waits:
-            key = next(iter(waits))
-            await waits[key][1].done.wait()
-            answers.ended(key, waits.pop(key)[1].outcome)
+        rest = answers.open
+        while rest:  # more than once only where a load was outdated before the caller joined it
+            for key in rest:
+                try:
+                    asked, _, wait = cache._enter(key)
+                except Exception as error:  # noqa: BLE001  # it is this key's alone
+                    answers.failed(key, error)
+                    continue
+                if isinstance(asked, TrioLoad):
+                    waits[key] = asked, wait
+                else:
+                    answers.replied(key, asked, cache._shown)
+            rest = []
+            while waits:
+                key = next(iter(waits))
+                await waits[key][1].done.wait()
+                outcome = waits.pop(key)[1].outcome
+                if outcome is LOOK_AGAIN:
+                    rest.append(key)
+                else:
+                    answers.ended(key, outcome)
     except BaseException:
         for flight, _ in waits.values():
             cache._left(flight, can_cancel=True)

@@ -13,8 +13,8 @@ from typing import Final, Generic, Unpack, final
 
 import trio
 
-from herdless.adapter import LOADING, LOGGER, BaseCache, CacheOptions, K, V, awaitable
-from herdless_core import NANOSECONDS_PER_SECOND, CacheClosed, LoadCancelled, Outcome, RunningLoad
+from herdless.adapter import LOADING, LOOK_AGAIN, NOTHING, BaseCache, CacheOptions, K, V, awaitable
+from herdless_core import NANOSECONDS_PER_SECOND, CacheClosed, Effects, LoadCancelled, Outcome, RunningLoad
 
 
 @final
@@ -92,8 +92,8 @@ class TrioLoads(BaseCache[K, V, TrioLoad], Generic[K, V]):
         try:
             with flight.scope:
                 await self._load_in_scope(flight)
-        except Exception as error:  # noqa: BLE001  # what a cancelled group leaves is reported already
-            LOGGER.debug("what a cancelled load left behind", exc_info=error)
+        except Exception as error:  # what a cancelled group leaves is reported already
+            self._log.logger.debug("what a cancelled load left behind", exc_info=error)
         finally:
             self._over(flight)
 
@@ -137,15 +137,28 @@ class TrioLoads(BaseCache[K, V, TrioLoad], Generic[K, V]):
                 await trio.sleep(max(0.0, (flight.due_at - self._clock()) / NANOSECONDS_PER_SECOND))
                 self._deadline_passed(flight)
 
+    def _tell_apart(self, flight: TrioLoad, number: int, now: int) -> Effects:
+        if flight.is_joined and flight.wait is not None:
+            flight.places = (*flight.places, (number, flight.wait))
+            flight.wait = Wait()
+        return NOTHING
+
     def _settle(self, flight: TrioLoad, outcome: Outcome) -> None:
         wait = flight.wait
         if wait is not None:
-            if not wait.done.is_set():  # it is told again where it was broken off
-                wait.outcome = outcome
-                self._in_run(wait.done.set)
+            for number, place in flight.places:
+                self._wake(place, LOOK_AGAIN if flight.is_too_old_for(number) else outcome)
+            self._wake(wait, LOOK_AGAIN if flight.outdated_by else outcome)
             flight.wait = None
+            if flight.places:
+                flight.places = ()
         if flight.timer is not None:
             self._in_run(flight.timer.cancel)
+
+    def _wake(self, wait: Wait, outcome: Outcome) -> None:
+        if not wait.done.is_set():  # it is told again where it was broken off
+            wait.outcome = outcome
+            self._in_run(wait.done.set)
 
     def _cancel(self, flight: TrioLoad) -> None:
         if flight in self._loads:

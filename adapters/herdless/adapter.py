@@ -19,26 +19,32 @@ names and meanings within a minor version.
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable, Iterable, Mapping
-from time import monotonic_ns
 from typing import Any, Final, Generic, TypeAlias, TypeVar, Unpack
 
 from herdless._answers import awaitable, not_awaitable, value_of, value_of_reload, value_of_reply
 from herdless._bulk import distinct
 from herdless._contents import Answered, Contents, V
 from herdless._fork import survive_forks
+from herdless._known import check_name, make_known, standard_clock
+from herdless._listener import OnRemove, listener
 from herdless._loaders import Loader, no_loader, require_loader
+from herdless._log import LOGGER, Log
 from herdless._lookup import Lookup
-from herdless._observers import Observers, guarded
-from herdless._orders import F
+from herdless._observers import Guarded, Observers, guarded
+from herdless._orders import LOOK_AGAIN, F
 from herdless._previous import awaited_with_previous, called_with_previous, takes_previous
 from herdless._reports import Reports
-from herdless._section import LOADING, LOGGER, NOTHING, WAITS_FOR_TURN, K
+from herdless._section import LOADING, NOTHING, WAITS_FOR_TURN, K
+from herdless._weighing import Weigh, weigher
 from herdless_core import (
+    CacheClosed,
     Effects,
     Keyspace,
     Loaded,
+    Observer,
     Policy,
     PolicyError,
     PolicyOptions,
@@ -47,12 +53,15 @@ from herdless_core import (
     Shown,
     Stats,
     Value,
+    tags_named,
+    with_tags,
 )
 from herdless_core._policy import check_boolean
 
 __all__ = [
     "LOADING",
     "LOGGER",
+    "LOOK_AGAIN",
     "NOTHING",
     "WAITS_FOR_TURN",
     "Answered",
@@ -77,12 +86,33 @@ T = TypeVar("T")
 Clock: TypeAlias = Callable[[], int]
 """Tells the time, in integer nanoseconds from any origin."""
 
+MOST_PLACES: Final = 64
+"""So many groups of those who wait for one flight are told apart at most."""
+
 
 class CacheOptions(PolicyOptions, total=False):
-    """The keyword arguments that every cache takes: those of `Policy`, or `policy` itself, and six of its own."""
+    """The keyword arguments that every cache takes: those of `Policy`, or `policy` itself, and nine of its own."""
 
     maxsize: int | None
     """How many values are held at most; None: any number."""
+    maxweight: int | None
+    """How much the values may weigh together, an integer >= 1; None: they are not weighed. One that is heavier than
+    that by itself is not held: those who wait get it, and what was held of its key goes, for it was replaced."""
+    weigh: Weigh | None
+    """With `maxweight`: a function of a key and a value that returns what the value weighs, an integer >= 1. It is
+    called once for each value that is loaded or put, outside of the lock. `Loaded(value, weight=...)` goes before it.
+
+    Where it raises, or returns anything else, `put` raises, and changes nothing; a loaded value is for those who wait,
+    and is not held, as if it were too heavy, and the log tells.
+    """
+    on_remove: OnRemove | None
+    """A function of a key, a value and the cause (`herdless_core.RemovalCause`): "replaced", "expired", "evicted",
+    "invalidated", "closed" or "superseded". Called once for each value that leaves, and for each that a load gave but
+    that was not kept since the load was superseded. Not for errors, nor for `Loaded(value, keep=False)`.
+
+    It is called after the lock, on the thread of whoever made the value leave, so it may call the cache. It is not
+    async. What it raises is logged.
+    """
     max_loads: int | None
     """How many loads run at once at most, those included that are overdue and cannot be cancelled; the next one waits
     for its turn, until its `load_timeout` (TooManyLoads). None: any number. Loads inside of loads take no turn."""
@@ -101,6 +131,9 @@ class CacheOptions(PolicyOptions, total=False):
     """A function from a key to the text that stands for it in logs and in messages of errors; by default
     `repr`. The text is shortened, and where the function fails the key's type takes its place.
     """
+    name: str | None
+    """What the cache is called in logs, whose logger is then `herdless.NAME`, and in metrics; by default it has no
+    name. Several caches may have one."""
     policy: Policy | None
     previous: bool | None
     """Whether the loader is given a second argument, the `Previous` that is kept of its key or None, and may return
@@ -118,10 +151,10 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
     All else: see `CacheOptions`, and `Policy`. Raises PolicyError for an argument that is not accepted.
 
     An adapter writes `_launch`, `_settle`, `_cancel` and `_arm`, and, where it needs them, `_park`, `_equip`,
-    `_require_runtime`, `_look_around`, `_settle_here`, `_settle_dropped` and `_abandon`. Its lookups call `_enter`,
-    park the caller, and answer by `value_of` or `value_of_reply`; a caller who stops waiting is told of by `_left`. Its
-    loads end by `_succeeded`, `_failed` or `_dropped`, its timers by `_deadline_passed`; its `close` begins by
-    `_refuse_more`.
+    `_require_runtime`, `_look_around`, `_settle_here`, `_settle_dropped`, `_tell_apart` and `_abandon`. Its lookups
+    call `_enter`, park the caller, and answer by `value_of` or `value_of_reply`; a caller who stops waiting is told of
+    by `_left`. Its loads end by `_succeeded`, `_failed` or `_dropped`, its timers by `_deadline_passed`; its `close`
+    begins by `_refuse_more`.
     """
 
     def __init__(
@@ -130,11 +163,15 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         load_type: type[F],
         *,
         maxsize: int | None = None,
+        maxweight: int | None = None,
+        weigh: Weigh | None = None,
+        on_remove: OnRemove | None = None,
         max_loads: int | None = None,
-        clock: Clock = monotonic_ns,
+        clock: Clock | None = None,
         observe: Observers | None = None,
         finish_unwatched: bool = False,
         show_key: ShowKey = repr,
+        name: str | None = None,
         policy: Policy | None = None,
         previous: bool | None = None,
         **options: Unpack[PolicyOptions],
@@ -143,6 +180,8 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
             require_loader(load)
         if policy is not None and options:
             raise PolicyError(f"policy={policy!r} is not accepted beside {', '.join(options)}: give one or the other")
+        if clock is None:
+            clock = standard_clock()
         reading: Callable[[], object] = clock  # what it returns, and not what it should
         if type(reading()) is not int:
             raise PolicyError(f"clock={clock!r} is not accepted: give a callable that returns integer nanoseconds")
@@ -150,11 +189,14 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         if load is None and previous:
             raise PolicyError("previous=True is not accepted without a load, which is what is given the value before")
         show = Shown(show_key)
+        log = Log(check_name(name))
         keyspace = Keyspace[K](
             policy or Policy(**options),
             maxsize=maxsize,
+            maxweight=maxweight,
+            tells_removals=on_remove is not None,
             max_loads=max_loads,
-            observe=guarded(observe),
+            observe=guarded(observe, log),
             has_loader=load is not None,
             load_type=load_type,
             shown=show,
@@ -165,14 +207,22 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
             keyspace,
             clock,
             show,
+            log,
             has_turns=max_loads is not None,
             finishes=check_boolean("finish_unwatched", finish_unwatched),
+            weigher=weigher(weigh, maxweight, show, log),
+            listener=listener(on_remove, show, log),
         )
-        self._load: Final[Loader] = no_loader if load is None else self._with_previous(load) if gives_previous else load
+        self._load: Loader = no_loader if load is None else self._with_previous(load) if gives_previous else load
         # Entries, of which only those before their `hit_until` are read here, and these have a value.
         self._hot: Final[dict[K, Any]] = keyspace.hot
         self._hits = 0
-        self._told_of_forks: Final = survive_forks(self._restart)
+        self._known: Final = make_known(self, name, survive_forks(self._restart))
+
+    @property
+    def name(self) -> str | None:
+        """What the cache is called in logs and metrics, if anything."""
+        return self._known.name
 
     # Requests that never wait
 
@@ -184,10 +234,17 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         outcome = self._look(lambda: self._keyspace.peek(key, self._clock()))
         return outcome.value if isinstance(outcome, Value) else default
 
-    def put(self, key: K, value: V | Loaded[V]) -> None:
-        """Store a value. Callers who wait for a load of the key get it too, and that load is cancelled."""
+    def put(self, key: K, value: V | Loaded[V], *, tags: Iterable[str] = ()) -> None:
+        """Store a value. Callers who wait for a load of the key get it too, and that load is cancelled.
+
+        key: of any hashable type; value: it, or `Loaded(value, ...)`; tags: what it was made from, non-empty strings,
+        beside those of the `Loaded`. Raises PolicyError for tags that are none, and TypeError for an unhashable key.
+        With `maxweight`, a value that is too heavy is not held, and what `weigh` raises is raised.
+        """
         luck = random.random()
-        self._change(lambda now: self._keyspace.put(key, value, now, luck))
+        tagged = with_tags(value, tags)
+        weighed = tagged if self._weigher is None else self._weigher.weighed(key, tagged)
+        self._change(lambda now: self._keyspace.put(key, weighed, now, luck))
 
     def put_many(self, values: Mapping[K, V | Loaded[V]]) -> None:
         """Store each of these values, one after the other, as by `put`. PolicyError for what is no mapping."""
@@ -208,6 +265,16 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         for key in distinct(keys):
             self.invalidate(key)
 
+    def invalidate_tag(self, tag: str, *more: str) -> None:
+        """From now on nobody is served a value that has the tag, or one of several, and was known before, nor what a
+        load in flight will say where that turns out to have it.
+
+        Callers who joined such a load before get its result, and nothing of it is stored; later ones load again. All
+        keys are invalidated in one critical section. Raises PolicyError for what is no string, or an empty one.
+        """
+        tags = tags_named((tag, *more))
+        self._change(lambda now: self._invalidate_tags(tags, now))
+
     def expire(self, key: K) -> None:
         """Make a fresh value stale: it is loaded again at the next lookup and served meanwhile as the policy says."""
         self._change(lambda now: self._keyspace.expire(key, now))
@@ -219,7 +286,7 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         key: what is loaded; load: by which loader, in the place of the cache's own. NoLoader where there is neither.
         """
         if load is not None:
-            require_loader(load)
+            load = self._surrounded(load)
         self._require_runtime()
         started: list[int] = []
         self._change(lambda now: self._refresh(key, now, load, started))
@@ -238,6 +305,42 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         self._look(self._keyspace.reset_counters)
         self._hits = 0
 
+    def _invalidate_tags(self, tags: tuple[str, ...], now: int) -> Effects:
+        effects = self._keyspace.invalidate_tags(tags, now)
+        number = self._keyspace.invalidations
+        for flight in list(self._flights.values()):
+            waiters = self._keyspace.waiters(flight.generation) or 0
+            flight.is_joined = waiters != flight.counted and len(flight.places) < MOST_PLACES
+            flight.counted = waiters
+            effects += self._tell_apart(flight, number, now)
+        return effects
+
+    def _add_observer(self, observer: Observer) -> None:
+        """From now on this observer is told of each step too."""
+        self._look(lambda: self._set_observers(self._observers.and_by(observer)))
+
+    def _drop_observer(self, observer: Observer) -> None:
+        """From now on it is not."""
+        self._look(lambda: self._set_observers(self._observers.but_by(observer)))
+
+    def _pass_by(self, is_passed_by: bool) -> None:
+        """Keep nothing, and let every lookup load, or no more: for tests."""
+
+        def change(now: int) -> Effects:
+            self._keyspace.pass_by(is_passed_by)
+            return self._keyspace.clear(now)
+
+        with contextlib.suppress(CacheClosed):  # it keeps nothing anyway
+            self._change(change)
+
+    def _set_observers(self, observers: Guarded | None) -> None:
+        self._keyspace.observe = observers
+
+    @property
+    def _observers(self) -> Guarded:
+        present = self._keyspace.observe
+        return present if isinstance(present, Guarded) else Guarded(log=self._log)
+
     def _refresh(self, key: K, now: int, load: Loader | None, started: list[int]) -> Effects:
         self._require_runtime()  # again: it may have gone just before the lock, or since this was postponed
         self._look_around(key)
@@ -253,6 +356,20 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
     def _with_previous(self, load: Callable[..., Any]) -> Callable[[K], Any]:
         """A loader of a key and its previous value, as one of a key: `called_with_previous` where none is awaited."""
         return awaited_with_previous(load)
+
+    def _tell_apart(self, flight: F, number: int, now: int) -> Effects:
+        """A tag is invalidated that the flight's value may turn out to have: nobody who joins it from now on may be
+        answered with that, where it has. Inside the lock.
+
+        flight: one in the air; number: that of the invalidation; now: its instant, in nanoseconds.
+
+        Where this is not overridden, nobody joins the flight any more. An adapter that can tell its waiters apart does
+        so where `flight.is_joined`: it adds to `flight.places` where those wait who have joined so far, with the
+        number, and lets later ones wait elsewhere. When the flight is settled, those of `places` for whom it
+        `is_too_old_for(number)`, and the later ones where `outdated_by` is not 0, look up again; all others are
+        answered.
+        """
+        return NOTHING if flight.evicted is not None else self._keyspace.invalidate(flight.key, now)
 
     def _park(self, flight: F, boarded: F | None, place: object, loading: RunningLoad | None) -> Any:
         """See `Section`; where the flight itself is what a caller waits for, there is nothing to do."""

@@ -50,13 +50,13 @@ class Cache(AsyncioLoads[K, V]):
     loads_in: "loop": a load runs in the event loop of the caller who started it, and ends with it. "thread": all loads
         run in one loop of the cache's own, on a daemon thread; refreshes then end although callers' loops are short,
         and what the loader keeps (a pool of connections) belongs to that loop.
-    options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, max_loads, clock, observe,
-        finish_unwatched, show_key: see `CacheOptions`.
+    options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, maxweight, weigh, on_remove,
+        max_loads, clock, observe, finish_unwatched, show_key, name: see `CacheOptions`.
 
-    Look up by `get`, `lookup`, `peek` and `reload`; change by `put`, `touch`, `invalidate`, `expire`, `refresh` and
-    `clear`; go over what is held by `keys`, `ttl_of`, `invalidate_where`, `expire_all`, `dump` and `restore`; wait for
-    loads by `settled`; end by `close` or `async with`, which opens it again. Raises PolicyError for an argument out of
-    its range.
+    Look up by `get`, `lookup`, `peek` and `reload`; change by `put`, `touch`, `invalidate`, `invalidate_tag`, `expire`,
+    `refresh` and `clear`; go over what is held by `keys`, `ttl_of`, `invalidate_where`, `expire_all`, `dump` and
+    `restore`; wait for loads by `settled`; end by `close` or `async with`, which opens it again. Raises PolicyError
+    for an argument out of its range.
     """
 
     def __init__(

@@ -27,7 +27,7 @@ from herdless._durable.requests import Requests
 from herdless._durable.runtime import DurableObject, Exposed, object_storage
 from herdless._durable.storage import EntryStorage
 from herdless._durable.wire import Body, NotStored, ObjectUnreachable, Reply, ValueTooLarge
-from herdless._previous import take_previous, takes_previous
+from herdless._previous import previous_in, take_kept, takes_previous
 from herdless_core import NOT_MODIFIED, Loaded, Policy, Previous, RemoteLoadError, Step, shown
 from herdless_core._previous import is_not_modified, nothing_before, resolved
 
@@ -65,7 +65,7 @@ class CacheObject(DurableObject):
     """Whether `load` is given the `Previous` that is kept, or None, beside the key. None: it is, if it takes two."""
 
     async def load(self, key: str) -> Any:
-        """The key's value, or `Loaded(value, ttl=...)`: JSON or bytes, or whatever `encode` takes.
+        """The key's value, or `Loaded(value, ttl=...)`: JSON or bytes, or whatever `encode` takes. Tags are refused.
 
         Defined as `load(self, key, previous)` it is given the `Previous` that is kept, or None, and may return
         `NOT_MODIFIED`.
@@ -198,15 +198,18 @@ class CacheObject(DurableObject):
         if not self._takes_previous:
             loaded = await self.load(self._key)
         else:
-            previous = take_previous()
+            kept = take_kept()
+            previous = previous_in(kept)
             given = None if previous is None else Previous(self.decode(previous.value), previous.age)
             loaded = await self.load(self._key, given)  # type: ignore[call-arg]  # as was found out
             if is_not_modified(loaded):
-                return cast(Loaded[Body], resolved(loaded, previous))  # it is encoded
+                loaded.require_untagged()
+                return cast(Loaded[Body], resolved(loaded, kept))  # it is encoded
         if is_not_modified(loaded):
             raise nothing_before()
         if not isinstance(loaded, Loaded):
             return wire.checked(self.encode(loaded))
+        loaded.require_untagged()
         return loaded.with_value(wire.checked(self.encode(loaded.value)))
 
     async def _load_from_owner(self) -> Loaded[Body]:

@@ -29,7 +29,18 @@ from herdless._room import FRAMES, require_room
 from herdless._threads_bulk import ThreadsBatches, get_many, run_together
 from herdless._threads_loads import HERE, NO_WAIT, ThreadsLoad, ThreadsLoads, Wait, runs_here
 from herdless._workers import Executor
-from herdless.adapter import LOADING, Answered, CacheOptions, K, Loader, V, value_of, value_of_reload, value_of_reply
+from herdless.adapter import (
+    LOADING,
+    LOOK_AGAIN,
+    Answered,
+    CacheOptions,
+    K,
+    Loader,
+    V,
+    value_of,
+    value_of_reload,
+    value_of_reply,
+)
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     NEVER,
@@ -44,7 +55,6 @@ from herdless_core import (
     ReentrantLoad,
     Refuse,
     Stats,
-    Value,
     after,
 )
 
@@ -69,13 +79,14 @@ class Cache(ThreadsLoads[K, V]):
         cache's own. A bounded one can be filled up by loads that wait for each other.
     around_load: called without arguments for a context manager, inside which every load runs that no caller runs
         itself: what a framework does around a request has to be done there too.
-    options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, max_loads, clock, observe,
-        finish_unwatched, show_key: see `CacheOptions`. `max_loads` is 128 unless given; None: no limit.
+    options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, maxweight, weigh, on_remove,
+        max_loads, clock, observe, finish_unwatched, show_key, name: see `CacheOptions`. `max_loads` is 128 unless
+        given; None: no limit.
 
-    Look up by `get`, `lookup`, `peek` and `reload`; change by `put`, `touch`, `invalidate`, `expire`, `refresh` and
-    `clear`; go over what is held by `keys`, `ttl_of`, `invalidate_where`, `expire_all`, `dump` and `restore`; end by
-    `close` or `with`. After `os.fork()` the child has the values, and no flights. Raises PolicyError for an argument
-    out of its range.
+    Look up by `get`, `lookup`, `peek` and `reload`; change by `put`, `touch`, `invalidate`, `invalidate_tag`, `expire`,
+    `refresh` and `clear`; go over what is held by `keys`, `ttl_of`, `invalidate_where`, `expire_all`, `dump` and
+    `restore`; end by `close` or `with`. After `os.fork()` the child has the values, and no flights. Raises
+    PolicyError for an argument out of its range.
     """
 
     def __init__(
@@ -148,8 +159,8 @@ class Cache(ThreadsLoads[K, V]):
             asked, wait = self._reload_from(key, None, load)
             if not isinstance(asked, ThreadsLoad):
                 raise asked.error(self._shown(key))
-            outcome = self._outcome(asked, wait, expires_at)
-            if asked.generation > since:
+            outcome = self._finish(asked, wait, expires_at)
+            if outcome is not LOOK_AGAIN and asked.generation > since:
                 return value_of_reload(asked, outcome).value  # type: ignore[no-any-return]  # as above
 
     def _expires_at(self, timeout: float | None) -> int:
@@ -176,7 +187,7 @@ class Cache(ThreadsLoads[K, V]):
             if not is_mended:
                 self._mend()
             raise
-        return self._answered(key, asked, boarded, wait, expires_at)
+        return self._answered(key, asked, boarded, wait, expires_at, load)
 
     def _begin(
         self, key: K, place: object = HERE, load: Loader | None = None
@@ -222,11 +233,18 @@ class Cache(ThreadsLoads[K, V]):
         boarded: ThreadsLoad | None,
         wait: Wait,
         expires_at: int = NEVER,
+        load: Loader | None = None,
     ) -> Answered:
-        """What a lookup gives that was begun, and whose load was run where it is run by the caller."""
+        """What a lookup gives that was begun, and whose load was run where it is run by the caller.
+
+        key, load: as of the lookup; asked, boarded, wait: what `_begin` returned; expires_at: the end of its timeout.
+        """
         if not isinstance(asked, ThreadsLoad):
             return value_of_reply(key, asked, self._shown), "hit"
-        return self._finish(asked, wait, expires_at), "loaded" if asked is boarded else "joined"
+        outcome = self._finish(asked, wait, expires_at)
+        if outcome is LOOK_AGAIN:
+            return self._answer_by(key, expires_at, load)
+        return value_of(outcome), "loaded" if asked is boarded else "joined"
 
     def _require_outside(self) -> None:
         """Refuse a lookup by foreign code that came in while this thread has the lock, just after it was taken and
@@ -235,11 +253,8 @@ class Cache(ThreadsLoads[K, V]):
         if self._lock._is_owned():  # type: ignore[attr-defined]  # as in `_is_inside`
             self._refuse_inside()
 
-    def _finish(self, flight: ThreadsLoad, wait: Wait, expires_at: int) -> Value:
+    def _finish(self, flight: ThreadsLoad, wait: Wait, expires_at: int) -> Outcome:
         """What the flight's waiters are answered with."""
-        return value_of(self._outcome(flight, wait, expires_at))
-
-    def _outcome(self, flight: ThreadsLoad, wait: Wait, expires_at: int) -> Outcome:
         if wait is NO_WAIT:
             raise ReentrantLoad("a signal handler or a finalizer asks for the key that its own thread is about to load")
         try:

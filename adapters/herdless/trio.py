@@ -8,8 +8,8 @@ A hit need not be a checkpoint. `checkpoint="fair"` makes one when the cache's l
 which keeps the run loop fair at a twentieth of the price; `"always"` at every lookup, as trio's own functions do;
 `"never"` none.
 
-Lookups are for the trio run that opened the cache. `put`, `invalidate`, `expire`, `refresh` and `clear` may be called
-in any thread.
+Lookups are for the trio run that opened the cache. `put`, `invalidate`, `invalidate_tag`, `expire`, `refresh` and
+`clear` may be called in any thread.
 """
 
 from __future__ import annotations
@@ -26,7 +26,17 @@ from herdless._decorator import AsyncCached, P, R, decorate_async, require_paren
 from herdless._lookup import Lookup
 from herdless._trio_bulk import TrioBatches, get_many
 from herdless._trio_loads import TrioLoad, TrioLoads
-from herdless.adapter import LOADING, Answered, CacheOptions, K, V, value_of, value_of_reload, value_of_reply
+from herdless.adapter import (
+    LOADING,
+    LOOK_AGAIN,
+    Answered,
+    CacheOptions,
+    K,
+    V,
+    value_of,
+    value_of_reload,
+    value_of_reply,
+)
 from herdless_core import (
     LONG_AGO,
     NEVER,
@@ -59,12 +69,12 @@ class Cache(TrioLoads[K, V]):
         call. What the mapping leaves out raises KeyError, for that key alone.
     batch_size: so many keys at most in one call of `load_many`; 100 unless given.
     checkpoint: when a hit is a trio checkpoint: "fair", "always" or "never".
-    options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, max_loads, clock, observe,
-        finish_unwatched, show_key: see `CacheOptions`.
+    options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, maxweight, weigh, on_remove,
+        max_loads, clock, observe, finish_unwatched, show_key, name: see `CacheOptions`.
 
-    Look up by `get`, `lookup`, `peek` and `reload`; change by `put`, `touch`, `invalidate`, `expire`, `refresh` and
-    `clear`; go over what is held by `keys`, `ttl_of`, `invalidate_where`, `expire_all`, `dump` and `restore`; end by
-    `close` or by leaving the `async with`. Raises PolicyError for an argument out of its range.
+    Look up by `get`, `lookup`, `peek` and `reload`; change by `put`, `touch`, `invalidate`, `invalidate_tag`, `expire`,
+    `refresh` and `clear`; go over what is held by `keys`, `ttl_of`, `invalidate_where`, `expire_all`, `dump` and
+    `restore`; end by `close` or by leaving the `async with`. Raises PolicyError for an argument out of its range.
     """
 
     def __init__(
@@ -151,20 +161,22 @@ class Cache(TrioLoads[K, V]):
             except BaseException:
                 self._left(asked, can_cancel=True)
                 raise
-            if asked.generation > since:
+            if wait.outcome is not LOOK_AGAIN and asked.generation > since:
                 return value_of_reload(asked, wait.outcome).value  # type: ignore[no-any-return]  # as above
 
     async def _answer(self, key: K, load: Callable[[K], Awaitable[V | Loaded[V]]] | None) -> Answered:
         self._require_own_run()
-        asked, boarded, wait = self._enter(key, load)
-        if isinstance(asked, TrioLoad):
+        while True:
+            asked, boarded, wait = self._enter(key, load)
+            if not isinstance(asked, TrioLoad):
+                return value_of_reply(key, asked, self._shown), "hit"
             try:
                 await wait.done.wait()
             except BaseException:
                 self._left(asked, can_cancel=True)
                 raise
-            return value_of(wait.outcome), "loaded" if asked is boarded else "joined"
-        return value_of_reply(key, asked, self._shown), "hit"
+            if wait.outcome is not LOOK_AGAIN:
+                return value_of(wait.outcome), "loaded" if asked is boarded else "joined"
 
     def _require_own_run(self) -> None:
         if self._token is not trio.lowlevel.current_trio_token():

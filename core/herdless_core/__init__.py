@@ -54,6 +54,7 @@ from herdless_core._events import (
     WaiterLeft,
 )
 from herdless_core._held import value_in
+from herdless_core._holdings import Holding, RemovalCause
 from herdless_core._keyspace import Keyspace
 from herdless_core._machine import Step, age, peek, read, transition
 from herdless_core._plain import MAX_MESSAGE_CHARACTERS, Plain, describe, from_plain, to_plain
@@ -67,6 +68,7 @@ from herdless_core._policy import (
     Policy,
     PolicyOptions,
     after,
+    with_tags,
 )
 from herdless_core._previous import NOT_MODIFIED, Previous
 from herdless_core._records import entries_of, record_of
@@ -75,6 +77,7 @@ from herdless_core._shown import ShowKey, Shown, shown
 from herdless_core._states import ABSENT, Absent, Cause, Entry, Evicted, Failure, Flight, Fresh, Pending, Stale
 from herdless_core._stats import Stats
 from herdless_core._steps import Observer
+from herdless_core._tags import tags_named
 
 __all__ = [
     "ABSENT",
@@ -103,6 +106,7 @@ __all__ = [
     "Fresh",
     "Get",
     "HerdlessError",
+    "Holding",
     "Invalidate",
     "Join",
     "Keyspace",
@@ -129,6 +133,7 @@ __all__ = [
     "Refresh",
     "Refuse",
     "RemoteLoadError",
+    "RemovalCause",
     "Reply",
     "Report",
     "Request",
@@ -156,7 +161,9 @@ __all__ = [
     "record_of",
     "reply_of",
     "shown",
+    "tags_named",
     "to_plain",
     "transition",
     "value_in",
+    "with_tags",
 ]

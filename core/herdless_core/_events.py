@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, final
 
-from herdless_core._policy import Lifetime, Loaded, Policy
+from herdless_core._policy import Lifetime, Loaded
 
 
 @final
@@ -109,23 +109,17 @@ class Restarted:
     """Whoever ran the flights is gone (a process, a forked parent, a closed event loop), and their waiters with it."""
 
 
-def put_of(value: object, policy: Policy, luck: float) -> Put:
-    """A caller gives the value, or `Loaded(value, ...)`; luck: the random number for the jitter, 0 <= luck < 1. Raises
-    PolicyError for `Loaded(value, keep=False)`.
-    """
+def put_of(value: object, lifetime: Lifetime) -> Put:
+    """A caller gives the value, or `Loaded(value, ...)`, of this lifetime."""
     if not isinstance(value, Loaded):
-        return Put(value, policy.lifetime_for(value, luck))
-    value.require_kept()
-    return Put(value.value, policy.lifetime_for(value, luck), value.age)
+        return Put(value, lifetime)
+    return Put(value.value, lifetime, value.age)
 
 
-def success_of(generation: int, value: object, policy: Policy, luck: float) -> LoadSucceeded:
-    """The load of this generation gave the value, or `Loaded(value, ...)`; luck: the random number for the jitter,
-    0 <= luck < 1.
-    """
+def success_of(generation: int, value: object, lifetime: Lifetime | None) -> LoadSucceeded:
+    """The load of this generation gave the value, or `Loaded(value, ...)`, of this lifetime; None: not to be kept."""
     if not isinstance(value, Loaded):
-        return LoadSucceeded(generation, value, policy.lifetime_for(value, luck))
-    lifetime = policy.lifetime_for(value, luck) if value.keep else None
+        return LoadSucceeded(generation, value, lifetime)
     return LoadSucceeded(generation, value.value, lifetime, value.age)
 
 

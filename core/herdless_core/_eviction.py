@@ -163,16 +163,23 @@ class S3Fifo(Generic[K]):
         unvisit: Callable[[K], None],
         let_go: Callable[[K], None],
     ) -> None:
-        self.maxsize: Final = maxsize
+        self.maxsize = maxsize
         self.small: Final = Line[K]()
         self.main: Final = Line[K]()
-        self._small_share: Final = max(1, maxsize // SMALL_SHARE)
+        self._small_share = max(1, maxsize // SMALL_SHARE)
         self._standing: Final = standing
         self._unvisit: Final = unvisit
         self._let_go: Final = let_go
         self._ghosts: Final[set[int]] = set()
         """Hashes, so that no key is kept for its ghost; two keys of one hash cost a promotion, and no more."""
         self._ghost_order: Final[deque[int]] = deque()
+
+    def fit(self, count: int) -> None:
+        """There is room for so many keys just now: where it is their weight that is bounded, as many as there are."""
+        self.maxsize = count
+        self._small_share = max(1, count // SMALL_SHARE)
+        while len(self._ghost_order) > count:
+            self._ghosts.discard(self._ghost_order.popleft())
 
     def add(self, key: K) -> None:
         """A key that has just got a value. Raises what its hash raises."""

@@ -6,29 +6,31 @@ looks at what it gave outside of it, and calls foreign code there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from herdless_core._effects import CancelLoad, Effects, Value
-from herdless_core._errors import CacheClosed
 from herdless_core._events import Event, Expire, Invalidate, Put, Restarted
+from herdless_core._holdings import LEAST, Holding, value_of
 from herdless_core._machine import age, transition
 from herdless_core._policy import NEVER, Loaded, Policy
 from herdless_core._running import RunningLoad
 from herdless_core._shown import Shown
 from herdless_core._states import ABSENT, Entry, Failure, Fresh, Stale
 from herdless_core._stats import Stats
-from herdless_core._steps import Observer, Steps, cancellations_in
+from herdless_core._steps import Observer, cancellations_in
 from herdless_core._store import Store
+from herdless_core._tagged import TaggedSteps
+from herdless_core._tags import Label
 from herdless_core._turns import Turns
 
 K = TypeVar("K")
 
 
-class Held(Steps[K]):
+class Held(TaggedSteps[K]):
     """What is held, and whether more is accepted. What is asked for a key that may have to be loaded is `Keyspace`."""
 
-    __slots__ = ("_closed", "_skipped")
+    __slots__ = ("_skipped",)
 
     def __init__(
         self,
@@ -42,8 +44,7 @@ class Held(Steps[K]):
         gives_previous: bool,
     ) -> None:
         """As `Steps`."""
-        Steps.__init__(self, policy, store, turns, observe, load_type, shown, gives_previous=gives_previous)
-        self._closed = False
+        TaggedSteps.__init__(self, policy, store, turns, observe, load_type, shown, gives_previous=gives_previous)
         self._skipped = 0
         """How many generations were no load of this keyspace, or are not counted any more."""
 
@@ -70,7 +71,8 @@ class Held(Steps[K]):
         held = value_in(before, now)
         if held is None:
             return None
-        return self._step(key, before, Put(held.value, self.policy.lifetime_for(given, luck)), now)
+        event = Put(held.value, self.policy.lifetime_for(given, luck))
+        return self._put(key, event, self.tags(key), now)
 
     # Requests for many keys
 
@@ -83,27 +85,39 @@ class Held(Steps[K]):
         fresh = [key for key, entry in self.snapshot() if isinstance(entry, Fresh)]
         return self._step_each(fresh, Expire(), now)
 
-    def restore_all(self, entries: Iterable[tuple[K, Entry]], now: int) -> list[K]:
+    def restore_all(
+        self, entries: Iterable[tuple[K, Entry, tuple[str, ...]]], now: int, weights: Sequence[int] = ()
+    ) -> list[K]:
         """What another process held is held here, with its age: the keys that came back. What is known here of a key
         stays; what is of no use any more, and what there is no room for, is left out, in the order of `entries`.
 
-        entries: as the clock of this keyspace has them; now: the instant, in nanoseconds.
+        entries: as the clock of this keyspace has them, each with its key and its tags; now: the instant, in
+        nanoseconds; weights: what each of them weighs, where values are weighed.
         """
         self._check_open()
         restored: list[K] = []
-        for key, entry in entries:
+        for number, (key, entry, tags) in enumerate(entries):
             after, effects = transition(entry, Restarted(), now, self.policy)
             known = self._store.entry(key)
             if not after.holds_value or age(known, now).is_reachable:
                 continue
             if known.is_reachable:  # expired, and not swept yet
                 self._evict(key, now)
-            if self._store.is_full():
+            holdings = self._holdings
+            newcomer = (
+                None if holdings is None else Holding(key, value_of(after), weights[number] if weights else LEAST)
+            )
+            if self._store.is_full() or (holdings is not None and newcomer is not None and not holdings.fits(newcomer)):
                 continue
             self._tell(key, entry, Restarted(), now, after, effects)
             self._is_torn = True
+            index = self._index_for(tags)
+            if index is not None:
+                index.widen(key, tags)
             for expired in self._store.place(key, ABSENT, after, now):
                 self._evict(expired, now)  # orders nothing: what has expired has no load that only it would cancel
+            if holdings is not None and not holdings.note(key, ABSENT, after, newcomer, None):
+                self._store.reconcile()
             self._is_torn = False
             restored.append(key)
         return restored
@@ -119,6 +133,11 @@ class Held(Steps[K]):
         """Every key with its entry, not aged, those being loaded included; those looked up of late come first."""
         self._check_open()
         return [*self._store.hot.items(), *self._store.cold.items()]
+
+    def labels(self) -> Mapping[K, Label[K]]:
+        """The tags of every value that has some, by key, as they are now."""
+        index = self._store.tags
+        return {} if index is None else index.labels()
 
     def fresh_for(self, key: K, answered: Value, now: int) -> int:
         """For how long this answer for the key is fresh, in nanoseconds; 0 where it is stale, or is held no more."""
@@ -168,6 +187,8 @@ class Held(Steps[K]):
             evictions=self._counters.evictions,
             size=self._store.size,
             maxsize=self._store.maxsize,
+            weight=0 if self._holdings is None else self._holdings.total(),
+            maxweight=None if self._holdings is None else self._holdings.maxweight,
             in_flight=len(self.flights),
         )
 
@@ -177,10 +198,6 @@ class Held(Steps[K]):
         self._counters.reset()
 
     # Small things
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise CacheClosed("the cache is closed")
 
     def _step_each(self, keys: Iterable[K], event: Event, now: int) -> Effects:
         """One step of each key that has an entry; of what they order the cancellations."""

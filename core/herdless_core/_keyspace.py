@@ -4,7 +4,7 @@ A keyspace owns the entries of one cache, its generations, its capacity and its 
 come in three kinds, and an adapter calls all of them inside one critical section, in this order:
 
 1. requests of callers: `get`, `put`, `touch`, `invalidate`, `expire`, `refresh`, `clear`, `peek`, `ttl_of`; for many
-   keys `invalidate_these`, `expire_all`, `restore_all`;
+   keys `invalidate_tags`, `invalidate_these`, `expire_all`, `restore_all`;
 2. reports about flights, by generation: `load_succeeded`, `load_failed`, `deadline_passed`, `waiter_left`, `restarted`,
    and about what an earlier process left: `restore`, `skip_to`;
 3. questions: `flights`, `stats`, `entry`, `snapshot`. They are in `_held.py`, with the requests that load nothing.
@@ -34,8 +34,9 @@ in the cold table until their next lookup. In an unbounded one it holds all.
 
 from __future__ import annotations
 
-from typing import Final, TypeVar, final
+from typing import TypeVar, final
 
+from herdless_core._doors import Doors
 from herdless_core._effects import Answer, CancelLoad, Effects, Join, Outcome, StartLoad, Value, reply_of
 from herdless_core._errors import LoadCancelled, NoLoader, ReentrantLoad
 from herdless_core._events import (
@@ -73,31 +74,35 @@ from herdless_core._reentrancy import begin_wait, end_wait
 from herdless_core._running import RunningLoad
 from herdless_core._shown import Shown, shown
 from herdless_core._states import ABSENT, Entry
-from herdless_core._steps import Observer, cancellations_in
+from herdless_core._steps import Observer
 from herdless_core._store import Store
+from herdless_core._tagged import tags_in
 from herdless_core._turns import Turns
 
 K = TypeVar("K")
 
 
 @final
-class Keyspace(Held[K]):
+class Keyspace(Doors[K]):
     """The entries of one cache. See the module's docstring for the kinds of methods and the order of their use.
 
     policy: what every entry is kept by; maxsize: how many values are held at most, at least 0, or None for any number;
-    max_loads: how many loads run at once at most, at least 1, or None for any number; observe: told of every step;
-    has_loader: whether there is a loader for lookups that bring none; load_type: the class of which a record is made
-    for each load; shown: what stands for a key in messages; gives_previous: whether that record has the value that was
-    kept before the load, for the loader.
+    maxweight: how much they weigh together at most, at least 1, or None: not weighed; tells_removals: whether each
+    value that leaves is in `leaving` as a `Holding`; max_loads: how many loads run at once at most, at least 1, or None
+    for any number; observe: told of every step; has_loader: whether there is a loader for lookups that bring none;
+    load_type: the class of which a record is made for each load; shown: what stands for a key in messages;
+    gives_previous: whether that record has what was kept before the load, for the loader.
     """
 
-    __slots__ = ("_has_loader", "_has_no_short_cut")
+    __slots__ = ()
 
     def __init__(
         self,
         policy: Policy,
         *,
         maxsize: int | None = None,
+        maxweight: int | None = None,
+        tells_removals: bool = False,
         max_loads: int | None = None,
         observe: Observer | None = None,
         has_loader: bool = True,
@@ -106,12 +111,11 @@ class Keyspace(Held[K]):
         gives_previous: bool = False,
     ) -> None:
         room = None if maxsize is None else check_count("maxsize", maxsize, least=0)
+        weight = None if maxweight is None else check_count("maxweight", maxweight, least=1)
         turns = None if max_loads is None else Turns(check_count("max_loads", max_loads, least=1))
-        Held.__init__(
-            self, policy, Store[K](room, shown), turns, observe, load_type, shown, gives_previous=gives_previous
-        )
-        self._has_loader: Final = has_loader
-        self._has_no_short_cut = not has_loader
+        store = Store[K](room, shown, maxweight=weight, tells_removals=tells_removals)
+        Held.__init__(self, policy, store, turns, observe, load_type, shown, gives_previous=gives_previous)
+        self._set_doors(has_loader=has_loader)
 
     # Requests
 
@@ -134,6 +138,8 @@ class Keyspace(Held[K]):
         """
         self._check_open()
         before = self._store.entry(key)
+        if self._is_passed_by:
+            self._check_passing(key, loading)
         missed = self._give_up_turn_of(before, now)
         if missed:
             before = self._store.entry(key)
@@ -154,6 +160,8 @@ class Keyspace(Held[K]):
             self._is_torn = False
         if not reloads:
             self._counters.count_lookup(reply)
+        if self._is_passed_by:
+            more += self._pass(key, reply, now)
         return self._in_turn(effects + more if more else effects, is_nested=loading is not None)
 
     def enter(self, key: K, now: int) -> RunningLoad | None:
@@ -182,8 +190,8 @@ class Keyspace(Held[K]):
             load = self.flights[generation] = self._load_type(key, generation, due_at)
             if turns is not None:
                 turns.begin(load)
-            if self._observe is not None:
-                self._observe(key, Step(ABSENT, Get(generation), now, self.policy, started, on_start(started)))
+            if self.observe is not None:
+                self.observe(key, Step(ABSENT, Get(generation), now, self.policy, started, on_start(started)))
             table[key] = started
             self._counters.misses += 1
             self._is_torn = False
@@ -197,9 +205,9 @@ class Keyspace(Held[K]):
             self._is_torn = True
             self.heal()
             return None
-        if self._observe is not None:
+        if self.observe is not None:
             event = Get(self.generation + 1)
-            self._observe(key, Step(before, event, now, self.policy, joined, on_join(joined)))
+            self.observe(key, Step(before, event, now, self.policy, joined, on_join(joined)))
         table[key] = joined
         self._counters.joins += 1
         return running
@@ -210,7 +218,12 @@ class Keyspace(Held[K]):
         key: of any hashable type; value: it, or `Loaded(value, ...)`; now: the instant, in nanoseconds; luck: the
         random number for the jitter, 0 <= luck < 1. Raises PolicyError for `Loaded(value, keep=False)`.
         """
-        return self._request(key, put_of(value, self.policy, luck), now)
+        if isinstance(value, Loaded):
+            value.require_kept()
+        event = put_of(value, self._lifetime_of(value, luck))
+        if self._is_passed_by:
+            return self.invalidate(key, now)
+        return self._put(key, event, tags_in(value), now)
 
     def invalidate(self, key: K, now: int) -> Effects:
         """Nobody who asks from now on is answered with what was known or is being loaded."""
@@ -228,31 +241,22 @@ class Keyspace(Held[K]):
         """
         if not (self._has_loader or brings_loader):
             raise NoLoader(f"there is no loader by which {self._shown(key)} could be refreshed: give load=")
+        if self._is_passed_by:
+            return NOTHING
         return self._in_turn(self._request(key, Refresh(self.generation + 1), now), is_nested=False)
 
     def clear(self, now: int) -> Effects:
         """Every key is invalidated, those being loaded included."""
         self._check_open()
-        effects: list[CancelLoad] = []
-        event = Invalidate()
-        self._is_torn = True
-        for key, before in self._store.take_all():
-            effects += cancellations_in(self._take_out(key, before, event, now))
-        self._is_torn = False
-        return tuple(effects)
+        return self._remove_all(now, "invalidated")
 
     def close(self, now: int) -> Effects:
         """Everything is removed, and every later request raises CacheClosed. Flights with waiters are still to be
         answered.
         """
-        effects = NOTHING if self._closed else self.clear(now)
-        self._closed = self._has_no_short_cut = True
+        effects = NOTHING if self._closed else self._remove_all(now, "closed")
+        self._close_doors()
         return effects
-
-    def open(self) -> None:
-        """Requests are accepted again."""
-        self._closed = False
-        self._has_no_short_cut = not self._has_loader
 
     def abort(self, error: BaseException, now: int) -> Effects:
         """Every flight in the air ends by this error, and its load is to be cancelled."""
@@ -277,7 +281,9 @@ class Keyspace(Held[K]):
         """
         if is_not_modified(value):  # from a loader that is given no value: whoever gives one has it replaced
             return self.load_failed(generation, nothing_before(), now)
-        return self._report(generation, success_of(generation, value, self.policy, luck), now)
+        is_kept = not isinstance(value, Loaded) or value.keep
+        event = success_of(generation, value, self._lifetime_of(value, luck) if is_kept else None)
+        return self._succeed(event, tags_in(value), now)
 
     def fill(self, flight: RunningLoad, value: object, now: int) -> Value | None:
         """The short cut of a load that gave a bare value, stored where there is room: what its waiters are answered
@@ -286,7 +292,7 @@ class Keyspace(Held[K]):
         flight: the load; value: what it returned; now: the instant, in nanoseconds.
         """
         policy = self.policy
-        if flight.has_ended or policy.jitter or isinstance(value, Loaded):
+        if flight.has_ended or self._fills_at_length or isinstance(value, Loaded):
             return None
         key, table = flight.key, self.hot
         try:
@@ -300,9 +306,9 @@ class Keyspace(Held[K]):
         if after is None or (not before.holds_value and self._store.is_full()):
             return None
         outcome = Value(value, after.loaded_at, NOT_STALE)
-        if self._observe is not None:
+        if self.observe is not None:
             event = LoadSucceeded(flight.generation, value, policy.lifetime)
-            self._observe(key, Step(before, event, now, policy, after, on_fill(event.generation, outcome)))
+            self.observe(key, Step(before, event, now, policy, after, on_fill(event.generation, outcome)))
         self._is_torn = True
         flight.has_ended = True
         del self.flights[flight.generation]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar, final
+from typing import Any, Final, Generic, TypeGuard, TypeVar, final
 
 from herdless_core._errors import PolicyError
 from herdless_core._policy import NANOSECONDS_PER_SECOND, UNCHANGED, Loaded
@@ -26,6 +26,17 @@ class Previous(Generic[V_co]):
     """In seconds."""
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The same, with what else was known of the value."""
+
+    previous: Previous[Any]
+    tags: tuple[str, ...]
+    weight: int | None
+    """None where values are not weighed."""
+
+
 def previous_of(entry: Entry) -> Previous[Any] | None:
     """What a load is given of the entry whose flight it is; None where no value is kept: a remembered error is none."""
     if not isinstance(entry, Fresh | Stale) or entry.flight is None or isinstance(entry.value, Failure):
@@ -33,19 +44,23 @@ def previous_of(entry: Entry) -> Previous[Any] | None:
     return Previous(entry.value, (entry.flight.started_at - entry.loaded_at) / NANOSECONDS_PER_SECOND)
 
 
-def resolved(loaded: object, previous: Previous[Any] | None) -> object:
+def resolved(loaded: object, kept: Kept | None) -> object:
     """What a loader returned, with the value that it was given in the place of NOT_MODIFIED. That value, and not what
     is held by now: who waits is answered, and with what the loader has spoken of, also where the value is not kept any
-    more. Raises PolicyError where the loader was given none.
+    more. Its tags and its weight are what they were, unless the loader says others. Raises PolicyError where the loader
+    was given no value.
     """
     if not is_not_modified(loaded):
         return loaded
-    if previous is None:
+    if kept is None:
         raise nothing_before()
-    return loaded.with_value(previous.value)  # type: ignore[attr-defined]  # as was just asked
+    again = loaded.with_value(kept.previous.value)
+    if not again.tags:
+        again = again.with_tags(kept.tags)
+    return again if again.weight is not None or kept.weight is None else again.with_weight(kept.weight)
 
 
-def is_not_modified(loaded: object) -> bool:
+def is_not_modified(loaded: object) -> TypeGuard[Loaded[Any]]:
     """Whether it says nothing but that the value is as it was."""
     return isinstance(loaded, Loaded) and loaded.value is UNCHANGED
 

@@ -10,6 +10,8 @@ process has another origin. `dumped_at`, seconds since 1970, says when that was 
     {"version": 1, "key": ..., "value": ..., "dumped_at": 1795781708.25, "age": 80,
      "state": "stale", "stale_for": 280, "kept_for": 3580}
 
+A value that has tags has them in "tags", a list of strings.
+
 Key and value are the cache's own objects: how they are written is the business of whoever writes them. None stands for
 a duration that does not end. Flights, remembered errors and back-offs are left out.
 """
@@ -35,6 +37,7 @@ from herdless_core._policy import (
 )
 from herdless_core._shown import ShowKey, shown
 from herdless_core._states import ABSENT, Entry, Fresh, Stale
+from herdless_core._tags import tags_of
 
 VERSION: Final = 1
 
@@ -45,11 +48,11 @@ _NOT_ENDLESS: Final = "a number of seconds >= 0"
 _MAYBE_ENDLESS: Final = "a number of seconds >= 0, or None for no end"
 
 
-def record_of(key: object, held: Fresh | Stale, now: int, dumped_at: float) -> Plain:
+def record_of(key: object, held: Fresh | Stale, now: int, dumped_at: float, tags: tuple[str, ...] = ()) -> Plain:
     """The record of a value.
 
     key: its key; held: its entry at `now`; now: the instant, in nanoseconds; dumped_at: the same instant in seconds
-    since 1970.
+    since 1970; tags: those of the value.
     """
     record: Plain = {
         "version": VERSION,
@@ -58,6 +61,8 @@ def record_of(key: object, held: Fresh | Stale, now: int, dumped_at: float) -> P
         "dumped_at": dumped_at,
         "age": _seconds(max(now - held.loaded_at, 0)),
     }
+    if tags:
+        record["tags"] = list(tags)
     if isinstance(held, Stale):
         left = {"stale_for": held.stale_until, "kept_for": held.kept_until}
         return {**record, "state": "stale", **{name: _seconds_until(instant, now) for name, instant in left.items()}}
@@ -67,8 +72,8 @@ def record_of(key: object, held: Fresh | Stale, now: int, dumped_at: float) -> P
 
 def entries_of(
     records: object, now: int, older_by: Duration | None, wall: float, policy: Policy, show_key: ShowKey
-) -> list[tuple[Any, Entry]]:
-    """The keys of the records, and their entries, as the clock has them that says `now`.
+) -> list[tuple[Any, Entry, tuple[str, ...]]]:
+    """The keys of the records, their entries and their tags, as the clock has them that says `now`.
 
     records: what `record_of` made, in any number; now: the instant, in nanoseconds; older_by: how much older each value
     is than its record says; None: by the time since the record's `dumped_at`, where the wall clock was not set back;
@@ -83,7 +88,8 @@ def entries_of(
     entries = []
     for number, record in enumerate(records):
         try:
-            entries.append(_entry_of(record, now, fixed, wall, policy))
+            key, entry = _entry_of(record, now, fixed, wall, policy)
+            entries.append((key, entry, _tags(record)))
         except _Unreadable as error:
             of = f", that of {show_key(record['key'])}," if isinstance(record, Mapping) and "key" in record else ""
             raise PolicyError(
@@ -130,6 +136,13 @@ def _lifetime(record: Mapping[str, Any], policy: Policy) -> Lifetime:
     if lifetime.early_refresh > lifetime.ttl:
         raise _Unreadable("it has early_refresh > ttl, which is no earlier")
     return policy.lifetime if lifetime == policy.lifetime else lifetime  # shared, as by all values that are loaded
+
+
+def _tags(record: Mapping[str, Any]) -> tuple[str, ...]:
+    try:
+        return tags_of(record.get("tags", ()))
+    except PolicyError as error:
+        raise _Unreadable(f"of its tags, {error}") from None
 
 
 def _part(record: Mapping[str, Any], name: str) -> Any:

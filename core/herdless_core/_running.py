@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from herdless_core._previous import Previous
+from herdless_core._previous import Kept
 from herdless_core._states import Evicted, Failure
 
 
@@ -33,10 +33,14 @@ class RunningLoad:
     """Whether it ended by an error that is an answer."""
     failure: Failure | None = None
     """By what it ended, where that was no value: a value that is kept may be what its waiters are told all the same."""
-    previous: Previous[Any] | None = None
+    kept: Kept | None = None
     """What was kept when it was ordered, until its loader is given it; of loaders that take it alone."""
+    gives_back: bool = False
+    """Whether its loader said that the value is what was kept."""
     waits_for: tuple[RunningLoad, ...] = ()
     """The loads for which callers inside this one wait just now."""
+    outdated_by: int = 0
+    """The number of the invalidation by a tag since which nobody may be answered with its value; 0: there was none."""
 
     # What an adapter notes
 
@@ -50,6 +54,12 @@ class RunningLoad:
     """Whether somebody runs the load, and will report its end."""
     is_settled: bool = False
     """Whether its waiters were answered."""
+    places: tuple[tuple[int, Any], ...] = ()
+    """Where those wait who joined before an invalidation by a tag, with the number of that: apart from later ones."""
+    counted: int = 0
+    """How many waited at the last invalidation by a tag."""
+    is_joined: bool = False
+    """Whether callers have joined since the one before."""
     failed_unseen: bool = False
     """Whether it failed and no caller was told: of a refresh only the log tells."""
 
@@ -65,6 +75,10 @@ class RunningLoad:
         """The caller's own loader, which is not kept any longer."""
         load, self.own_load = self.own_load, None
         return load
+
+    def is_too_old_for(self, number: int) -> bool:
+        """Whether its value must not be told to those of `places` with this number."""
+        return 0 < self.outdated_by < number
 
     def holds_up(self) -> bool:
         """Whether this load cannot end before the caller does who runs in its context. A runtime in which a context is

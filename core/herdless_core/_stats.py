@@ -38,6 +38,10 @@ class Stats:
     size: Final[int]
     """Values held, those past their time but not yet swept included."""
     maxsize: Final[int | None]
+    weight: Final[int]
+    """What the values held weigh together, as `weigh` said when they came; a remembered error weighs 1. 0 where there
+    is no maxweight."""
+    maxweight: Final[int | None]
     in_flight: Final[int]
     """Flights whose end is awaited now."""
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
-from herdless_core._effects import CancelLoad, Effects
-from herdless_core._errors import TooManyLoads
+from herdless_core._effects import CancelLoad, Effects, Save
+from herdless_core._errors import CacheClosed, TooManyLoads
 from herdless_core._events import DeadlinePassed, Event, Evict, Get, Invalidate, LoadFailed, LoadSucceeded, Restarted
+from herdless_core._holdings import Holding, Holdings, RemovalCause
 from herdless_core._machine import NO_ANSWER, NOTHING, Step, age, too_late, transition
-from herdless_core._policy import LONG_AGO, NANOSECONDS_PER_SECOND, Policy
-from herdless_core._previous import previous_of
+from herdless_core._policy import LONG_AGO, NANOSECONDS_PER_SECOND, Lifetime, Loaded, Policy
+from herdless_core._previous import Kept, is_not_modified, previous_of
 from herdless_core._running import RunningLoad
 from herdless_core._shown import Shown
 from herdless_core._states import ABSENT, Entry, Evicted, Failure
@@ -33,11 +34,13 @@ class Steps(Generic[K]):
     """The tables of one cache, and the steps that change them; what may be asked of it is `Keyspace`."""
 
     __slots__ = (
+        "_closed",
         "_counters",
+        "_fills_at_length",
         "_gives_previous",
+        "_holdings",
         "_is_torn",
         "_load_type",
-        "_observe",
         "_shown",
         "_store",
         "_turns",
@@ -46,6 +49,7 @@ class Steps(Generic[K]):
         "generation",
         "hot",
         "leaving",
+        "observe",
         "policy",
         "started",
     )
@@ -67,10 +71,14 @@ class Steps(Generic[K]):
         self._gives_previous: Final = gives_previous
         self.policy: Final = policy
         self._store: Final = store
+        self._holdings: Final = store.holdings
+        self._fills_at_length: Final = bool(policy.jitter) or store.holdings is not None
+        """Whether there is more to do for each value than its short cut does."""
         self.hot: Final = store.hot
         self.leaving: Final = store.leaving
         self._turns: Final = turns
-        self._observe: Final = observe
+        self.observe = observe
+        """Told of every step; another may take its place between two steps."""
         self._load_type: Final = load_type
         self._shown: Final = shown
         self._counters: Final = Counters()
@@ -84,11 +92,17 @@ class Steps(Generic[K]):
         """Whether a step has begun to change the tables, and has not ended."""
         self.generation = 0
         """The generation of the last flight."""
+        self._closed = False
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise CacheClosed("the cache is closed")
 
     def heal(self) -> None:
         """If a step was broken off: the tables agree again. A flight of which only one of them knows has ended."""
         if not self._is_torn:
             return
+        self._store.spare(ABSENT)
         self._store.rebuild()
         attached: set[int] = set()
         for key in list(self._store):
@@ -154,8 +168,8 @@ class Steps(Generic[K]):
         return effects
 
     def _tell(self, key: K, before: Entry, event: Event, now: int, after: Entry, effects: Effects) -> None:
-        if self._observe is not None:
-            self._observe(key, Step(before, event, now, self.policy, after, effects))
+        if self.observe is not None:
+            self.observe(key, Step(before, event, now, self.policy, after, effects))
 
     # Committing
 
@@ -171,18 +185,24 @@ class Steps(Generic[K]):
 
     def _place(self, key: K, before: Entry, event: Event, now: int, after: Entry) -> Effects:
         self._follow_flight(key, before, event, after)
+        if self._holdings is not None:
+            return self._place_held(self._holdings, key, before, event, now, after)
         if not after.holds_value:
             self._store.place(key, before, after, now)
             return NOTHING
         cancellations = NOTHING if before.holds_value else self._make_room(now)
         if not before.holds_value and self._store.is_full():
             # All the others are waited for. The newcomer is not: its own callers are being answered.
-            self._counters.evictions += 1
-            self._tell(key, after, Evict(), now, *transition(after, Evict(), now, self.policy))
-            after = ABSENT
+            after = self._turn_away(key, after, now)
         for expired in self._store.place(key, before, after, now):
             cancellations += self._evict(expired, now)
         return cancellations
+
+    def _turn_away(self, key: K, newcomer: Entry, now: int) -> Entry:
+        """There is no room for it: to an observer it goes like any victim."""
+        self._counters.evictions += 1
+        self._tell(key, newcomer, Evict(), now, *transition(newcomer, Evict(), now, self.policy))
+        return ABSENT
 
     def _follow_flight(self, key: K, before: Entry, event: Event, after: Entry) -> None:
         old, new = before.flight, after.flight
@@ -199,8 +219,16 @@ class Steps(Generic[K]):
             self.generation = new.generation
             load = self.flights[new.generation] = self._load_type(key, new.generation, new.due_at)
             if self._gives_previous:
-                load.previous = previous_of(after)
+                load.kept = self._kept_of(key, after)
             self.started.append(load)
+
+    def _kept_of(self, key: K, entry: Entry) -> Kept | None:
+        """What the load that was just ordered is given of its key's entry, whose value the tables still know."""
+        previous, index, holdings = previous_of(entry), self._store.tags, self._holdings
+        if previous is None:
+            return None
+        tags = () if index is None else index.tags(key)
+        return Kept(previous, tags, None if holdings is None else holdings.weight_of(key))
 
     def _failure_by(self, event: Event) -> Failure | None:
         """Of a flight that this event has ended; None where it did not fail."""
@@ -257,6 +285,77 @@ class Steps(Generic[K]):
             return NOTHING
         self._counters.evictions += age(before, now).holds_value
         return cancellations_in(self._step(key, before, Evict(), now))
+
+    # Where values are weighed, or their removals told
+
+    def _place_held(
+        self, holdings: Holdings[K], key: K, before: Entry, event: Event, now: int, after: Entry
+    ) -> Effects:
+        """As `_place`. A value that takes the place of another one needs room too, for it may weigh more; where it has
+        none, the other one goes all the same, for it was replaced.
+        """
+        newcomer = holdings.newcomer(key, before, event, after)
+        cancellations = NOTHING if newcomer is None else self._make_room_for(holdings, newcomer, before, now)
+        has_room = newcomer is None or self._has_room_for(holdings, newcomer, before)
+        if not has_room:
+            after = self._turn_away(key, after, now)
+        departing = holdings.departing(key, before, after, now)
+        if newcomer is not None and not has_room:
+            holdings.turn_away(newcomer, departing)
+        reconciled = holdings.reconciled
+        expired = self._store.place(key, before, after, now)
+        stored = newcomer if has_room else None
+        if not holdings.note(key, before, after, stored, departing) or reconciled != holdings.reconciled:
+            self._store.reconcile()  # keys were found changed meanwhile, and the newcomer's may be among them
+        for each in expired:
+            cancellations += self._evict(each, now)
+        return cancellations
+
+    def _make_room_for(self, holdings: Holdings[K], newcomer: Holding, before: Entry, now: int) -> Effects:
+        """Evict until it has room in the place of `before`, or callers wait for every value that is left. Nothing goes
+        for one that would not fit even then.
+        """
+        cancellations: Effects = NOTHING
+        if holdings.is_hopeless(newcomer) or self._has_room_for(holdings, newcomer, before):
+            return cancellations
+        self._store.spare(before)
+        while not self._has_room_for(holdings, newcomer, before):
+            victim = self._store.victim(now)
+            if victim is None:
+                break
+            cancellations += self._evict(victim.key, now)
+        self._store.spare(ABSENT)
+        return cancellations
+
+    def _has_room_for(self, holdings: Holdings[K], newcomer: Holding, before: Entry) -> bool:
+        return (before.holds_value or not self._store.is_full()) and holdings.fits(newcomer)
+
+    def _lifetime_of(self, value: object, luck: float) -> Lifetime:
+        """Of a value that the next step may store, and which is weighed there. luck: as for `Policy.lifetime_for`."""
+        if self._holdings is not None:
+            self._holdings.expect(value)
+        return self.policy.lifetime_for(value, luck)
+
+    def superseded(self, key: K, value: object, effects: Effects) -> None:
+        """Who is told of removals is told of a loaded value that was to be kept, and is not.
+
+        key: what was loaded; value: what the loader returned, a value or `Loaded(value, ...)`; effects: those of
+        `load_succeeded`, which say whether it is kept.
+        """
+        is_kept = not isinstance(value, Loaded) or (value.keep and not is_not_modified(value))
+        if self._holdings is not None and is_kept and not any(isinstance(effect, Save) for effect in effects):
+            bare = value.value if isinstance(value, Loaded) else value
+            self._holdings.part(Holding(key, bare, 0), "superseded")
+
+    def _remove_all(self, now: int, cause: RemovalCause) -> Effects:
+        """Every key is invalidated, those being loaded included; cause: what is told of it."""
+        effects: list[CancelLoad] = []
+        event = Invalidate()
+        self._is_torn = True
+        for key, before in self._store.take_all(now, cause):
+            effects += cancellations_in(self._take_out(key, before, event, now))
+        self._is_torn = False
+        return tuple(effects)
 
     # Keys that changed
 

@@ -28,10 +28,12 @@ from collections.abc import Iterator, Sequence
 from typing import Final, Generic, TypeVar, final
 
 from herdless_core._eviction import Line, S3Fifo, Standing, Victim
+from herdless_core._holdings import Holdings, RemovalCause, value_of
 from herdless_core._machine import age
 from herdless_core._policy import NEVER
 from herdless_core._shown import Shown, shown
 from herdless_core._states import ABSENT, Entry, Fresh, Pending, Stale
+from herdless_core._tags import Tags
 
 K = TypeVar("K")
 
@@ -50,7 +52,8 @@ class Store(Generic[K]):
     """The entries by key. `size` counts those that hold a value, expired or not.
 
     What leaves is added to `leaving`: values, and keys that are mentioned no more. The adapter empties it, and lets go
-    of what was in it AFTER its lock is released, so that no finalizer runs inside.
+    of what was in it AFTER its lock is released, so that no finalizer runs inside. With `holdings` there are some of
+    these among them: who listens to removals is to be told of each, once.
     """
 
     __slots__ = (
@@ -59,29 +62,46 @@ class Store(Generic[K]):
         "_order",
         "_reloading",
         "_shown",
+        "_spared",
         "_strays",
         "_voids",
         "cold",
+        "holdings",
         "hot",
         "inconsistent",
         "leaving",
         "maxsize",
         "newcomers",
         "size",
+        "tags",
     )
 
-    def __init__(self, maxsize: int | None, shown: Shown = shown) -> None:
+    def __init__(
+        self, maxsize: int | None, shown: Shown = shown, *, maxweight: int | None = None, tells_removals: bool = False
+    ) -> None:
+        """maxsize: how many values there is room for, None: any number; shown: what stands for a key in messages;
+        maxweight: how much they may weigh together, None: anything; tells_removals: whether what leaves is told.
+        """
+        is_bounded = maxsize is not None or maxweight is not None
         self.maxsize: Final = maxsize
         self._shown: Final = shown
         self.hot: Final[dict[K, Entry]] = {}
         self.cold: Final[dict[K, Entry]] = {}
-        self.newcomers: Final = self.hot if maxsize is None else self.cold
+        self.newcomers: Final = self.cold if is_bounded else self.hot
         """The table in which keys begin."""
         self.leaving: Final[list[object]] = []
         self.inconsistent: type | None = None
         """The type of the first key that changed while it was in a table."""
+        self.holdings: Final = (
+            None
+            if maxweight is None and not tells_removals
+            else Holdings[K](maxweight, tells=tells_removals, leaving=self.leaving)
+        )
+        self._spared: Entry | None = None
+        """The entry in whose place there is to be room, so that it is no victim itself."""
+        standing = self._standing if self.holdings is None else self._standing_unless_spared
         self._order: Final = (
-            None if maxsize is None else S3Fifo[K](maxsize, self._standing, self._unvisit, self._let_go)
+            S3Fifo[K](1 if maxsize is None else maxsize, standing, self._unvisit, self._let_go) if is_bounded else None
         )
         self._lines: Final[tuple[Line[K], ...]] = (
             (Line[K](),) if self._order is None else (self._order.main, self._order.small)
@@ -95,6 +115,8 @@ class Store(Generic[K]):
         self._strays: Final[dict[int, tuple[K, Entry]]] = {}
         """By generation, what was taken out of a table since its key changed, with a flight that still runs."""
         self.size = 0
+        self.tags: Tags[K] | None = None
+        """The keys by the tags of their values, since the first tag."""
 
     def entry(self, key: K) -> Entry:
         """The key's entry, not aged; Absent when there is none. Raises TypeError for an unhashable key."""
@@ -123,8 +145,10 @@ class Store(Generic[K]):
         """The entry of this flight is not the store's business any more."""
         self._strays.pop(generation, None)
 
-    def take_all(self) -> Sequence[tuple[K, Entry]]:
-        """Every entry with its key; the store is empty, and mentions none."""
+    def take_all(self, now: int, cause: RemovalCause) -> Sequence[tuple[K, Entry]]:
+        """Every entry with its key; the store is empty, and mentions none. now, cause: for who is told of removals."""
+        if self.holdings is not None:
+            self.holdings.condemn_all(now, cause, self.find)
         taken = [*self.hot.items(), *self.cold.items(), *self._strays.values()]
         self.leaving.append(taken)
         self.hot.clear()
@@ -132,10 +156,14 @@ class Store(Generic[K]):
         self._strays.clear()
         self._reloading.clear()
         self.size = self._voids = 0
+        if self.tags is not None:
+            self.tags.clear()
         for line in self._lines:
             self.leaving.extend(line.passed)
             self.leaving.extend(line.ahead)
             line.clear()
+        if self.holdings is not None:
+            self.holdings.part_from_all()
         return taken
 
     def __iter__(self) -> Iterator[K]:
@@ -163,7 +191,7 @@ class Store(Generic[K]):
 
     def note(self, key: K, before: Entry, after: Entry, now: int) -> Sequence[K]:
         """Take note of what was placed, AFTER it was. Returns the keys of what has expired: they are to be evicted."""
-        was_due = self._leave(before, after)
+        was_due = self._leave(key, before, after)
         if after.holds_value:
             if not was_due:
                 return self._admit(key, after, now)
@@ -182,6 +210,8 @@ class Store(Generic[K]):
     def admit(self, key: K, before: Entry, newcomer: Fresh, now: int) -> Sequence[K]:
         """`note` of what a first load gave, which a busy cache does most."""
         if before.holds_value or self._reloading:
+            if self.tags is not None:
+                self.tags.drop(key)
             return self.note(key, before, newcomer, now)
         if self._order is None and newcomer.lifetime.ttl >= NEVER:
             self.size += 1
@@ -199,11 +229,13 @@ class Store(Generic[K]):
             self._lines[0].ahead.append(key)
         return expired
 
-    def _leave(self, before: Entry, after: Entry) -> bool:
+    def _leave(self, key: K, before: Entry, after: Entry) -> bool:
         """`before` is counted off; whether it was mentioned."""
         if before.holds_value:
             self.size -= 1
-            if not after.holds_value or _value(before) is not _value(after):
+            if self.tags is not None and not after.holds_value:
+                self.tags.drop(key)
+            if not after.holds_value or value_of(before) is not value_of(after):
                 self.leaving.append(before)
             if self._order is None and not _has_end(before):
                 return False
@@ -244,12 +276,26 @@ class Store(Generic[K]):
         self._voids = 0
         if self._order is not None:
             self._order.mend()
+        if self.tags is not None:
+            self.tags.keep(self.holds)
+        self.reconcile()
+
+    def reconcile(self) -> None:
+        """One holding for each value again, where there are holdings: a step was broken off, or a key changed."""
+        if self.holdings is not None:
+            self.holdings.reconcile([*self.hot.items(), *self.cold.items()], self.find)
 
     # Room
 
     def is_full(self) -> bool:
         """Whether one has to go before one more value can come."""
         return self.maxsize is not None and self.size >= self.maxsize
+
+    def spare(self, before: Entry) -> None:
+        """Room is about to be made in the place of `before`, until nothing (Absent) is spared."""
+        self._spared = before if before.holds_value else None
+        if self._order is not None and self.holdings is not None and self.holdings.maxweight is not None:
+            self._order.fit(self.size)
 
     def victim(self, now: int) -> Victim[K] | None:
         """The key to evict next; None when callers wait for every one, or when there is room now."""
@@ -272,6 +318,10 @@ class Store(Generic[K]):
         if flight is not None and flight.waiters > 0:
             return Standing.HELD
         return Standing.VISITED if _leads_to(self.hot, key, entry) else Standing.IDLE
+
+    def _standing_unless_spared(self, key: K, now: int) -> Standing:
+        spared = self._spared
+        return Standing.HELD if spared is not None and self.find(key) is spared else self._standing(key, now)
 
     def _unvisit(self, key: K) -> None:
         try:
@@ -372,6 +422,10 @@ class Store(Generic[K]):
         except Exception:  # noqa: BLE001  # the key's own, of any kind
             return ABSENT
 
+    def holds(self, key: K) -> bool:
+        """Whether a value is found by the key."""
+        return self.find(key).holds_value
+
     def _miss(self, taken_off: Sequence[K], newcomers: Sequence[K] = (), *, is_stuck: bool = False) -> None:
         """Look whether mentions are missing, beside those just taken off and those that are to come: their entries
         cannot be found.
@@ -400,7 +454,7 @@ class Store(Generic[K]):
         """Take out of the tables `gone`, and every entry that is not found by its key; whether `gone` was there: an
         interrupt may have come between its removal and the word that it was removed.
         """
-        was_there = False
+        was_there = has_lost = False
         for table in (self.hot, self.cold):
             kept: list[tuple[K, Entry]] = []
             lost: list[tuple[K, Entry]] = []
@@ -410,12 +464,17 @@ class Store(Generic[K]):
                 table.clear()
                 table.update(kept)
             for key, entry in lost:
+                has_lost = True
                 was_there = was_there or entry is gone
                 self._lose(key, entry, is_stray=entry is not gone)
+            if lost and self.tags is not None:
+                self.tags.keep(self.holds)
+        if has_lost:
+            self.reconcile()
         return was_there
 
     def _lose(self, key: K, entry: Entry, *, is_stray: bool) -> None:
-        self._leave(entry, ABSENT)
+        self._leave(key, entry, ABSENT)
         self.leaving.append(key)
         self.inconsistent = self.inconsistent or type(key)
         if is_stray and entry.flight is not None:
@@ -432,10 +491,6 @@ def _leads_to(table: dict[K, Entry], key: K, entry: Entry) -> bool:
 def _slack(count: int) -> int:
     """How many may be void beside so many that are not."""
     return 0 if count <= STRICT else count // SLACK_SHARE
-
-
-def _value(entry: Entry) -> object:
-    return entry.value if isinstance(entry, (Fresh, Stale)) else None
 
 
 def _has_end(entry: Entry) -> bool:

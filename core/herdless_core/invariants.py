@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
+from herdless_core._duties import DUTIES
 from herdless_core._effects import (
     Answer,
     CancelLoad,
@@ -322,6 +323,7 @@ INVARIANTS: Final[Mapping[str, Invariant]] = {
     "WaiterCount": waiter_count,
     "Bounded": bounded,
     "SaveBeforeSettle": save_before_settle,
+    **DUTIES,
     "TimeShift": time_shift,
 }
 """The predicates by the names of the promises."""

@@ -20,8 +20,8 @@ from herdless_verify.tlc.tla import Operator, operators, stated
 
 ROOT: Final = Path(__file__).parents[2]
 RUNS: Final = load_runs()
-SCENARIOS: Final = "specs/herdless_verify/contract/promises.py"
-MODULES: Final = ("CacheEntryInv", "Keyspace", "Durable")
+SCENARIOS: Final = ("specs/herdless_verify/contract/promises.py", "specs/herdless_verify/contract/tags.py")
+MODULES: Final = ("CacheEntryInv", "Keyspace", "Tags", "Durable")
 """Where promises are stated, the first of them for one key."""
 
 MANY: Final = 4
@@ -35,6 +35,7 @@ OVER_STEPS: Final[Mapping[str, Callable[..., bool]]] = {
 
 WITHOUT_PREDICATE: Final = {
     "EveryGetAnswered": "No predicate of one step can state it.",
+    "TagsInvalidate": "No predicate of one step can state it: an entry knows nothing of tags.",
     "StaleIsRefreshed": "No predicate of one step can state it. That a refresh is there, or backs off, says HitAge.",
 }
 WITHOUT_FORMULA: Final = {
@@ -43,6 +44,8 @@ WITHOUT_FORMULA: Final = {
 STATEFUL: Final = {
     "EveryGetAnswered": "in the end of every life all loads end, and everybody who waits is answered",
     "StaleIsRefreshed": "every answer, and every load that is started, is compared with those of the naive cache",
+    "TagsInvalidate": "every answer is judged by when its value was read, its tags were invalidated, and who is "
+    "answered had asked; and the index of tags is compared with what is held",
     "Bounded": "every step of every life is judged, and after each one the values are counted",
 }
 
@@ -101,8 +104,8 @@ def contracts_of(name: str) -> list[str]:
 @cache
 def scenarios(name: str) -> tuple[str, ...]:
     """The scenarios of the contract suite that begin with its name."""
-    tree = ast.parse((ROOT / SCENARIOS).read_text(encoding="utf-8"))
-    functions = [node for node in tree.body if isinstance(node, ast.AsyncFunctionDef)]
+    trees = [ast.parse((ROOT / path).read_text(encoding="utf-8")) for path in SCENARIOS]
+    functions = [node for tree in trees for node in tree.body if isinstance(node, ast.AsyncFunctionDef)]
     return tuple(node.name for node in functions if re.match(rf"{name}\b", ast.get_docstring(node) or ""))
 
 
@@ -183,7 +186,8 @@ def _predicate(name: str) -> Iterator[str]:
         if name in WITHOUT_PREDICATE:
             yield f"{WITHOUT_PREDICATE[name]}\n"
         return
-    yield "In [invariants.py](../../core/herdless_core/invariants.py):\n"
+    file = Path(inspect.getfile(judge)).name
+    yield f"In [{file}](../../core/herdless_core/{file}):\n"
     yield f"```python quoted\n{inspect.getsource(judge).rstrip()}\n```\n"
     if name in OVER_STEPS:
         yield "Over several steps, in [search.py](../../specs/herdless_verify/exploration/search.py):\n"
@@ -200,12 +204,14 @@ def _checks(name: str, stating: list[Operator]) -> Iterator[str]:
         yield f"- CrossHair, confirmed over all paths: {_contracts_in_words(name)}"
     if name in INVARIANTS or name in STATEFUL:
         what = STATEFUL.get(name, "every step of every life is judged")
-        yield f"- Hypothesis: [tests/core/test_stateful.py](../../tests/core/test_stateful.py), {what}"
+        lives = "tests/core/test_tags.py" if name == "TagsInvalidate" else "tests/core/test_stateful.py"
+        yield f"- Hypothesis: [{lives}](../../{lives}), {what}"
     if scenarios(name):
         shown = ", ".join(f"`{scenario}`" for scenario in scenarios(name))
-        yield f"- every runtime: [{SCENARIOS}](../../{SCENARIOS}), {shown}"
+        path = SCENARIOS[name == "TagsInvalidate"]
+        yield f"- every runtime: [{path}](../../{path}), {shown}"
     broken = broken_on_purpose().count(name)
     if broken:
         ways = "one way" if broken == 1 else f"{broken} ways"
-        path = "tests/core/test_invariants.py"
-        yield f"- the predicate itself is broken on purpose in {ways} by [{path}](../../{path})"
+        breaking = "tests/core/test_invariants.py"
+        yield f"- the predicate itself is broken on purpose in {ways} by [{breaking}](../../{breaking})"

@@ -37,7 +37,7 @@ RECORD: Final = Path(__file__).parents[1] / "spec" / "mutants.json"
 MISTAKEN: Final = ("nothing_need_happen",)
 """The configurations that have a mistake, which must be found."""
 
-REACH: Final = ("reach", "keyspace_reach", "durable_reach")
+REACH: Final = ("reach", "keyspace_reach", "tags_reach", "durable_reach")
 """The configurations in which situations must come about. What else must be refuted is not promised."""
 
 

@@ -18,7 +18,8 @@ serves the commands `herdless verify`, `herdless soak` and `herdless trace --tlc
     mutants        which checker finds which mistake
     soak           the three runtimes under load and faults
     command        the subcommands
-    diagram        the moves of an entry, as a picture and as an oracle
+    diagram        the moves of an entry, as a picture
+    oracle         what becomes of an entry, by the design's own table
     files          where the `.tla` and `.toml` files are
 
 The specification lies in specs/, beside this package:
@@ -27,6 +28,7 @@ The specification lies in specs/, beside this package:
     CacheEntryInv.tla         what it promises
     Reach.tla                 what must be possible, and what is not promised
     Keyspace.tla              what spans keys: generations and room
+    Tags.tla                  one tag across keys: what it invalidates, and who may be told what
     Durable.tla               entries in storage, whose loads may outlive their owner
     Watched.tla               the same, told step by step, and with mistakes
     TraceCacheEntry.tla       whether recorded traces are behaviours of it

@@ -1,14 +1,10 @@
-"""The moves of an entry, drawn from `herdless_core.table`: a picture for people, and an oracle for tests.
-
-The picture needs nothing to be installed; `moves` needs `transitions`, a general library of state machines that knows
-nothing of this one, which is what makes it a second opinion.
-"""
+"""The moves of an entry, drawn from `herdless_core.table`: a picture for people, for which nothing is needed."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from herdless_core.table import AGEING, EVENTS, STATES, TABLE
 
@@ -40,28 +36,6 @@ def _moves() -> Iterable[tuple[str, str, str]]:
 def in_order(states: Iterable[type]) -> list[str]:
     """The names of these states, in the order of the table."""
     return [state.__name__ for state in STATES if state in states]
-
-
-# The oracle
-
-
-def moves() -> Any:
-    """A `transitions.Machine` that starts as Absent and knows the allowed moves as triggers named by `trigger`.
-
-    A move that is not allowed raises `transitions.MachineError`.
-    """
-    from transitions import Machine
-
-    known = [
-        {"trigger": trigger(cause, target), "source": source, "dest": target} for cause, source, target in _moves()
-    ]
-    states = [state.__name__ for state in STATES]
-    return Machine(states=states, transitions=known, initial=states[0], auto_transitions=False)
-
-
-def trigger(cause: str, target: str) -> str:
-    """The name of the move to `target` by an event, or by `TIME`."""
-    return f"{cause} to {target}"
 
 
 # The picture

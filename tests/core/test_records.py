@@ -42,7 +42,7 @@ def dumped(loaded: object = "value", *, age: int = 10, policy: Policy = POLICY) 
 
 def read(record: object, *, now: int = 0, older_by: float | None = 0, seconds_later: float = 0) -> Entry:
     """The entry of a record, by a clock that begins at 0."""
-    ((_, entry),) = entries_of([record], now, older_by, DUMPED_AT + seconds_later, POLICY, repr)
+    ((_, entry, _),) = entries_of([record], now, older_by, DUMPED_AT + seconds_later, POLICY, repr)
     return entry
 
 

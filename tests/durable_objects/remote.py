@@ -83,7 +83,9 @@ class RemoteCache:
     def stats(self) -> Stats:
         """Of all objects together."""
         every = [self._run(self._client.stats(name)) for name in self._names]
-        return Stats(**{name: sum(getattr(each, name) for each in every) for name in Stats.__dataclass_fields__})
+        numbers = {name: [getattr(each, name) for each in every] for name in Stats.__dataclass_fields__}
+        added: dict[str, Any] = {name: None if None in some else sum(some) for name, some in numbers.items()}
+        return Stats(**added)
 
     def __contains__(self, key: object) -> bool:
         return self.peek(key, _MISSING) is not _MISSING

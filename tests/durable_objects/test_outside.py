@@ -192,6 +192,14 @@ def test_a_value_that_is_not_to_be_kept_is_not_sent() -> None:
     assert namespace.calls == []
 
 
+def test_a_value_with_tags_is_not_sent() -> None:
+    """Nobody could invalidate it by them: a tag that does nothing would be believed to."""
+    namespace = Namespace({})
+    with pytest.raises(PolicyError, match="is not accepted by Durable Objects"):
+        asyncio.run(CacheClient(namespace).put("key", Loaded("value", tags=["user:7"])))
+    assert namespace.calls == []
+
+
 def test_an_invalidation_reaches_the_owner_before_its_readers() -> None:
     """A reader that is told first could load the old value from the owner again."""
     namespace = Namespace({})

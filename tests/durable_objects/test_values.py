@@ -20,6 +20,14 @@ def test_a_value_that_json_cannot_say_is_the_loaders_error(edge: Edge) -> None:
     assert edge.ask("Odd", "unencodable", "rows") == 0
 
 
+def test_a_value_with_tags_is_the_loaders_error(edge: Edge) -> None:
+    """Nobody could invalidate it by them: a tag that does nothing would be believed to."""
+    reply = edge.ask("Odd", "tagged", "get")
+    assert reply["error"] == "PolicyError"
+    assert "an object is one key" in reply["message"]
+    assert edge.ask("Odd", "tagged", "rows") == 0
+
+
 @pytest.mark.parametrize("size", ["2000000", "1999998t"])
 def test_a_value_of_two_megabytes_is_stored(edge: Edge, size: str) -> None:
     """The limit is the platform's: what is said to fit must fit, as bytes and as text."""

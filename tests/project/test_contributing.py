@@ -69,6 +69,8 @@ def commands() -> Iterator[str]:
     """Every module that can be run."""
     for room, start in {"core": "core", "adapters": "adapters", "specs": "specs", "tests": ".", "docs": "."}.items():
         for path in (ROOT / room).rglob("*.py"):
+            if "examples" in path.relative_to(ROOT).parts:
+                continue  # projects of their own, each with a README
             is_run = path.name == "__main__.py" or re.search(
                 '^if __name__ == "__main__"', path.read_text("utf-8"), re.M
             )

@@ -109,6 +109,7 @@ def test_a_line_reads_well_and_has_its_fields(caplog: pytest.LogCaptureFixture) 
     assert [record.exc_info is not None for record in caplog.records] == [True, False, False]
     fields = {name: value for name, value in vars(caplog.records[1]).items() if name.startswith("herdless_")}
     assert fields == {
+        "herdless_cache": None,
         "herdless_event": "refreshes_fail",
         "herdless_error": "ConnectionError",
         "herdless_failures": 3_000,

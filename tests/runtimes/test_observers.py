@@ -94,4 +94,4 @@ def test_nobody_watches_where_none_is_named() -> None:
     """An empty list, from a configuration, costs what no observer costs."""
     nobody: list[Any] = []
     for observe in (None, nobody):
-        assert herdless.threads.Cache(load, observe=observe)._keyspace._observe is None
+        assert herdless.threads.Cache(load, observe=observe)._keyspace.observe is None

@@ -179,6 +179,23 @@ def test_idle_worker_is_used_again() -> None:
     assert len(set(threads)) == 1
 
 
+def test_idle_worker_is_counted_on_by_one_job() -> None:
+    """Two callers who come while one thread is idle need two: the first load may take for ever."""
+    workers = Workers[ThreadsLoad]()
+    urgent = ThreadsLoad("k", 1, NEVER)
+    urgent.is_urgent = True
+    workers.submit(lambda: None, urgent)
+    while not is_idle(workers):  # it has only to take the condition; nothing announces that
+        pass
+    is_open, done = Event(), Event()
+    with workers._condition:  # the idle one is not awake before both jobs are there
+        workers.submit(done.set, urgent)
+        workers.submit(is_open.wait, urgent)  # the one that is taken up first
+    assert workers.running() == []
+    assert done.wait(PATIENCE)
+    is_open.set()
+
+
 def is_idle(workers: Workers[ThreadsLoad]) -> bool:
     """Whether the one worker waits for a job."""
     with workers._condition:

@@ -35,6 +35,7 @@ ADAPTER = tuple(
         (scenes.a_closing, {}, within(1), 20),
         (scenes.two_callers, {"load_timeout": 1}, within(1), 20),
         (scenes.three_callers, {}, within(1), 20),
+        (scenes.beside_a_load_that_hangs, {}, within(1), 20),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
@@ -43,10 +44,20 @@ def test_every_schedule_is_right(play: Play, options: dict[str, Any], bound: int
     assert explore(partial(run_scene, play, **options), bound=bound) >= at_least
 
 
+def test_every_schedule_by_lines_is_right() -> None:
+    """Two callers, and one switch before any line of the adapter."""
+    assert explore(partial(run_scene, scenes.two_callers, lines_of=ADAPTER), bound=within(1)) >= 300
+
+
 @pytest.mark.parametrize("options", [{}, {"load_timeout": 1}, {"maxsize": 0}], ids=str)
 def test_random_schedules_are_right(options: dict[str, Any]) -> None:
     """Where there are too many schedules to run all, each switch is random."""
     sample(partial(run_scene, scenes.everything, **options), seeds=range(times(100)))
+
+
+def test_refreshes_that_hang_hold_up_nobody() -> None:
+    """All the threads for refreshes are taken, for ever: who joins the one that is queued is answered all the same."""
+    sample(partial(run_scene, scenes.beside_refreshes_that_hang), seeds=range(times(20)))
 
 
 def test_random_priorities_are_right() -> None:
@@ -54,6 +65,11 @@ def test_random_priorities_are_right() -> None:
     sample(partial(run_scene, scenes.everything), seeds=range(times(100)), switches=3)
 
 
-def test_schedules_by_lines_are_right() -> None:
+@pytest.mark.parametrize(
+    "play",
+    [scenes.a_removal, scenes.three_callers, scenes.two_callers_who_ask_again],
+    ids=lambda play: play.__name__,
+)
+def test_schedules_by_lines_are_right(play: Play) -> None:
     """A switch before any line of the adapter, so that what is read without the lock is read at any moment."""
-    sample(partial(run_scene, scenes.a_removal, lines_of=ADAPTER), seeds=range(times(50)), switches=2)
+    sample(partial(run_scene, play, lines_of=ADAPTER), seeds=range(times(100)), switches=2)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
+from herdless import _primitives
+from herdless._workers import MAX_REFRESHERS
 from herdless.testing import (
     History,
     Schedule,
@@ -19,6 +21,9 @@ from herdless.testing import (
 from herdless.threads import Cache
 from tests.schedules.oracle import LoadBroke, Made, Oracle
 
+HUNG: Final = "hung"
+"""The keys that begin so are loaded when all other callers have been answered, and not before."""
+
 Play: TypeAlias = Callable[["Scene"], object]
 
 
@@ -31,12 +36,17 @@ class Scene:
         self.oracle = Oracle(lambda: self.clock.now, options)
         self.history = history
         self.is_broken = False
+        self.recovery = _primitives.Event()
+        """What loads of keys that hang wait for."""
         self.cache = Cache(self.load, clock=self.clock, observe=trace, **options)
         self.spawned: list[Spawned[None]] = []
 
     def load(self, key: str) -> Made:
         """The loader: others may run while it does."""
         made = self.oracle.load_begins(key)
+        if key.startswith(HUNG):
+            self.recovery.wait()
+            return made
 
         def read() -> Made:
             self.threads.pause("loads")
@@ -162,6 +172,32 @@ def three_callers(scene: Scene) -> None:
     """Three callers of one load."""
     two_callers(scene)
     scene.start(scene.get)
+
+
+def beside_a_load_that_hangs(scene: Scene) -> None:
+    """A load hangs for as long as anybody else asks for anything, and holds up nobody."""
+    hung = scene.threads.spawn(lambda: scene.cache.get(HUNG))
+    scene.start(scene.get)
+    scene.start(scene.invalidate, scene.get)
+    _end(scene, hung)
+
+
+def beside_refreshes_that_hang(scene: Scene) -> None:
+    """As many refreshes hang as may run at once: one more is queued behind them, and whoever waits for it is not."""
+    for number in range(MAX_REFRESHERS):
+        scene.cache.refresh(f"{HUNG} {number}")
+    scene.start(lambda: scene.cache.refresh("a"), scene.get)
+    scene.start(scene.get)
+    _end(scene)
+
+
+def _end(scene: Scene, *hung: Spawned[Any]) -> None:
+    """All others are answered first."""
+    for spawned in scene.spawned:
+        spawned.result()
+    scene.recovery.set()
+    for spawned in hung:
+        spawned.result()
 
 
 def everything(scene: Scene) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
+import pytest
+
 from herdless_core import Policy
 from herdless_verify.exploration.limits import limits
+from herdless_verify.exploration.ticks import in_ticks, sums
 
 
 def test_what_is_assumed_is_said() -> None:
@@ -21,7 +26,39 @@ def test_what_is_left_out_is_said() -> None:
     )
 
 
+def test_as_many_refreshes_may_fail_before_the_ttl_as_in_ticks() -> None:
+    """With these a refresh may be tried three times before the ttl is over: at 48, 53 and 58 seconds."""
+    policy = Policy(ttl=60, early_refresh=0.8, refresh_backoff=5)
+    assert not [line for line in limits(policy) if line.startswith("not kept")]
+    ticks = in_ticks(policy)
+    lifetime = ticks.lifetime
+    attempts = range(lifetime.early_refresh, lifetime.ttl, ticks.refresh_backoff)
+    assert len(attempts) == 3
+
+
 def test_an_order_of_sums_that_is_not_kept_is_said() -> None:
-    """With these a refresh may fail three times before the ttl, in ticks once: nobody may take one for the other."""
-    (said,) = limits(Policy(ttl=60, early_refresh=0.8, refresh_backoff=5, load_timeout=100))
-    assert said == "not kept by the ticks: early_refresh + refresh_backoff against ttl"
+    """Nobody may take one for the other: here a back-off is over long before the stale window, and in ticks with it."""
+    (said,) = limits(Policy(ttl=60, stale_while_revalidate=300, refresh_backoff=5, load_timeout=1000))
+    assert said == (
+        "not kept by the ticks: ttl + refresh_backoff against the end of stale_while_revalidate, "
+        "ttl + 2 refresh_backoff against the end of stale_while_revalidate"
+    )
+
+
+@pytest.mark.parametrize("early", [0.5, 0.8, 0.9])
+@pytest.mark.parametrize("backoff", [1, 5, 6, 12, 30, 100])
+@pytest.mark.parametrize("load_timeout", [None, 3, 12])
+def test_an_order_of_sums_that_is_kept_is_not_said(early: float, backoff: float, load_timeout: float | None) -> None:
+    """Where nothing is said, each sum in ticks compares with the later boundary as it does in the policy."""
+    policy = Policy(ttl=60, early_refresh=early, refresh_backoff=backoff, load_timeout=load_timeout)
+    said = next((line for line in limits(policy) if line.startswith("not kept")), "")
+    ticks = {name: compared(*sum_of) - until for name, sum_of, until in sums(in_ticks(policy))}
+    for name, sum_of, until in sums(policy):
+        is_kept = name in ticks and math.copysign(1, compared(*sum_of) - until) == math.copysign(1, ticks[name])
+        is_kept = is_kept and (compared(*sum_of) == until) == (ticks[name] == 0)
+        assert is_kept == (f" {name}," not in f" {said.partition(': ')[2]},")
+
+
+def compared(at: int, times: int, duration: int) -> int:
+    """The sum."""
+    return at + times * duration

@@ -76,11 +76,12 @@ class CacheClient:
 
     async def put(self, key: str, value: Any) -> None:
         """Store a value, or `Loaded(value, ttl=...)`. Raises, before it is sent, ValueTooLarge for one over 2 MB, and
-        PolicyError for `keep=False`.
+        PolicyError for `keep=False` and for tags.
         """
         durations: tuple[float | None, ...] = (None, None)
         if isinstance(value, Loaded):
             value.require_kept()
+            value.require_untagged()
             durations = (wire.seconds(value.ttl), wire.seconds(value.stale_while_revalidate))
             more = (wire.seconds(value.stale_if_error), wire.seconds(value.age))
             durations += more if value.age else more[:1] if value.stale_if_error is not None else ()
@@ -127,7 +128,11 @@ class CacheClient:
     async def stats(self, key: str) -> Stats:
         """What the key's object and its readers have done since each of them last started, added up."""
         replies = await self._call_all((self._owner(key), *self._readers(key)), "stats")
-        return Stats(**{name: sum(reply[name] for reply in replies) for name in replies[0]})
+        first = replies[0]  # what has no bound in one object has none in the others
+        added: dict[str, Any] = {
+            name: None if first[name] is None else sum(reply[name] for reply in replies) for name in first
+        }
+        return Stats(**added)
 
     def _owner(self, key: str) -> str:
         return wire.object_name(key, replicas=self._replicas)

@@ -1,12 +1,13 @@
 """Show that an adapter is right: real runs under schedules that repeat, judged by the invariants of the machine.
 
-For your own adapter as for those of herdless; docs/how-to/write-an-adapter.md uses all of it. Four kinds of parts:
+For your own adapter as for those of herdless; docs/how-to/write-an-adapter.md uses all of it. Five kinds of parts:
 
 - runs: `run_asyncio`, `run_trio` and `run_threads` run a function in the real runtime, but take every decision about
   the order from a `Schedule`, and time from a `VirtualClock`;
 - schedules: `explore` runs all of them (within a bound), `sample` one for each seed, `replay` the one that failed;
 - disturbances: `interrupt_everywhere` raises an exception at every point of a piece of code in turn, `call_everywhere`
   calls something there, as a signal handler or a finalizer might;
+- all caches of a program: `disabled` lets every lookup load, `clear_all` empties them; pytest's plugin has fixtures;
 - judges: `assert_trace_valid` for the steps that `observe=Trace()` recorded, `assert_linearizable` for what the callers
   saw.
 
@@ -15,6 +16,7 @@ Nothing but Python is needed; `run_trio` needs trio.
 
 from herdless._testing._asyncio import Deadlock, SeededEventLoop, run_asyncio
 from herdless._testing._clock import VirtualClock
+from herdless._testing._everywhere import clear_all, disabled
 from herdless._testing._history import History, NotLinearizable, Operation, assert_linearizable
 from herdless._testing._injection import (
     LIBRARY,
@@ -48,7 +50,9 @@ __all__ = [
     "assert_linearizable",
     "assert_trace_valid",
     "call_everywhere",
+    "clear_all",
     "describe",
+    "disabled",
     "explore",
     "interrupt_everywhere",
     "replay",

@@ -15,7 +15,8 @@ from herdless_verify.checkers.controls import NOT_REFUTED, machine_controls
 from herdless_verify.checkers.findings import INSTALL_PURE, Checker, Finding, Task, Work
 from herdless_verify.checkers.modelcheck import model_checking
 from herdless_verify.crosshair import contracts, samples, symbolic
-from herdless_verify.exploration.search import ACROSS_STEPS, explore
+from herdless_verify.exploration.meaning import UNBOUNDED, Meaning, Requirement
+from herdless_verify.exploration.search import ACROSS_STEPS, Exploration, explore
 from herdless_verify.exploration.situations import is_possible
 from herdless_verify.tlc.toolbox import INSTALL
 
@@ -63,7 +64,8 @@ CHECKERS: Final[Mapping[str, Checker]] = {
 
 def _explored(work: Work, name: str) -> Iterator[Finding]:
     began = time.process_time()
-    found = work.explored[name] = explore(work.policies[name])
+    meaning = work.meanings[name] = Meaning(work.policies[name])
+    found = work.explored[name] = explore(work.policies[name], meaning=meaning)
     seconds = time.process_time() - began
     work.looked["states"] += len(found.states)
     work.looked["steps"] += found.moves
@@ -84,6 +86,30 @@ def _explored(work: Work, name: str) -> Iterator[Finding]:
             is_possible=is_possible(promise, found.policy),
             is_unfinished=not found.is_complete,
         )
+    for required in work.required:
+        yield _judged(required, name, meaning, found, seconds)
+
+
+def _judged(required: Requirement, name: str, meaning: Meaning, found: Exploration, seconds: float) -> Finding:
+    """Whether the policy keeps what the user requires, and if not, the shortest way to what breaks it."""
+    bound = meaning.bound(required.name)
+    is_kept = required.is_kept(meaning)
+    complaint, path = "", tuple[str, ...]()
+    if not is_kept:
+        state, move = meaning.at[required.name]
+        path = (" -> ".join((*found.path_to(state), move)),)
+        complaint = f"not kept by {name}: {'there is no bound' if bound == UNBOUNDED else f'it is {bound:g}'}"
+    return Finding(
+        f"--require {required}",
+        "explore",
+        name,
+        len(found.states),
+        "state",
+        seconds,
+        complaint=complaint,
+        counterexample=path,
+        is_unfinished=not found.is_complete,
+    )
 
 
 def _refuted(work: Work) -> Iterator[Finding]:

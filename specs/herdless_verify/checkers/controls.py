@@ -89,8 +89,8 @@ def _is_refuted(promise: str, machine: Machine, judge: Names, run: Any) -> bool:
 
 def steps_control(work: Work, name: str, steps: Container[Outline]) -> Finding:
     """The comparison of all steps, with a machine that takes others under any policy."""
-    (edit,) = (each for each in mistakes.load_edits() if each.name == OTHER_STEPS)
-    found = explore(work.policies[name], invariants={}, machine=edit.machine(), known=steps)
+    machine = mistakes.machine_edits()[OTHER_STEPS].machine()
+    found = explore(work.policies[name], invariants={}, machine=machine, known=steps)
     refuted = not found.is_complete
     work.looked["mistakes refuted"] += refuted
     complaint = "" if refuted else f"{NOT_REFUTED}: {OTHER_STEPS}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, final
 
 from herdless_core import Policy
+from herdless_verify.exploration.meaning import Meaning, Requirement
 
 INSTALL_PURE: Final = "pip install --no-binary herdless 'herdless[verify]'"
 
@@ -86,6 +87,10 @@ class Work:
     """Whether only a part of each check is wanted."""
     explored: dict[str, Any] = field(default_factory=dict)
     """The explorations, by the name of their policy: code and specification are compared after they are judged."""
+    required: tuple[Requirement, ...] = ()
+    """What the user wants each policy to keep."""
+    meanings: dict[str, Meaning] = field(default_factory=dict)
+    """What each policy means, by its name, as far as it was explored."""
     looked: Counter[str] = field(default_factory=Counter)
     """What was looked at, by unit."""
     named: dict[str, set[str]] = field(default_factory=dict)

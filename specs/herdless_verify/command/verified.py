@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final, final
 
 from herdless_core.invariants import INVARIANTS
@@ -73,6 +73,8 @@ class Verification:
     """By how much less was looked at than is pinned."""
     limits: tuple[str, ...] = ()
     """What the verdict assumes and leaves out."""
+    meanings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By policy, what it means, in sentences."""
 
     @property
     def rows(self) -> list[Row]:
@@ -134,6 +136,10 @@ def _lines(verification: Verification) -> Iterator[str]:
             yield f"\n{row.promise}, by {row.checker}: {row.broken.blame}"
             yield from (f"  {line}" for line in row.broken.counterexample)
     yield ""
+    for name, sentences in verification.meanings.items():
+        yield f"{name} means:"
+        yield from (f"  {sentence}" for sentence in sentences)
+        yield ""
     yield from verification.missing
     yield from (f"too little: {line}" for line in verification.shortfalls)
     yield from verification.limits

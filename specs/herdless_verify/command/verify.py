@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import builtins
 import sys
 from pathlib import Path
 from typing import Any, Final
 
 from herdless._command._elsewhere import SUBCOMMANDS
 from herdless._command._errors import CommandError
-from herdless_core import Policy, PolicyError, PolicyOptions
 from herdless_verify.checkers.checks import CHECKERS
 from herdless_verify.checkers.findings import POLICIES, Finding, Task, Work
 from herdless_verify.checkers.pins import looked_at, shortfalls
 from herdless_verify.command.page import as_html
+from herdless_verify.command.policies import policies_named
 from herdless_verify.command.remaining import remaining
 from herdless_verify.command.verified import Verification, as_text
 from herdless_verify.exploration.limits import limits
+from herdless_verify.exploration.meaning import Requirement, requirement
 from herdless_verify.tlc.toolbox import INSTALL
 
 MISSING: Final = 2
 NOT_FINISHED: Final = 3
-
-WORDS: Final = {"None": None, "True": True, "False": False}
 
 DESCRIPTION: Final = """\
 Check the promises of herdless on this machine: explore every state that a key
@@ -38,6 +36,11 @@ The second and the third need {INSTALL}.
   herdless verify --policy ttl=60,stale_while_revalidate=300,load_timeout=2.5
 answers= takes the name of an exception; whichever it is, the checkers let loads
 end by such errors and by others.
+
+--policy-of takes it from a cache of your own, as it is now:
+  herdless verify --policy-of shop.caches:prices --require "age<=300" --require "wait<=2"
+What a policy means is printed in sentences; --require takes the name at the end
+of one, with <= or >= and a number of seconds.
 
 Exit status: 0 all holds; 1 something does not, and a counterexample is printed;
 2 for bad input, or when a checker's tool is missing: what could run has run;
@@ -55,7 +58,28 @@ def add_arguments(subparsers: argparse._SubParsersAction[Any]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--policy", metavar="FIELD=VALUE,...", help="verify under this policy instead of a selection of small ones")
+    add(
+        "--policy",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE,...",
+        help="verify under this policy instead of a selection of small ones; may be given several times",
+    )
+    add(
+        "--policy-of",
+        action="append",
+        default=[],
+        metavar="MODULE:CACHE",
+        help="verify under the policy of this cache, or function made by `cached`; may be given several times",
+    )
+    add(
+        "--require",
+        action="append",
+        default=[],
+        type=_requirement,
+        metavar="NAME<=SECONDS",
+        help="fail unless each policy keeps this; may be given several times",
+    )
     add("--quick", action="store_true", help="a part of each check: ten to twenty seconds for a policy")
     add(
         "--with",
@@ -71,10 +95,12 @@ def add_arguments(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the checkers and report; 1 if a promise is broken, 2 if a tool is missing."""
-    policies = POLICIES if args.policy is None else {args.policy: _policy(args.policy)}
+    policies = dict(policies_named(args.policy, args.policy_of)) or POLICIES
+    if args.require and "explore" not in args.checkers:
+        raise CommandError("--require is judged by the checker explore: name it in --with, or leave --with out")
     if args.report is not None and not Path(args.report).parent.is_dir():
         raise CommandError(f"--report {args.report}: there is no folder {Path(args.report).parent}")
-    work = Work(policies, args.quick)
+    work = Work(policies, args.quick, required=tuple(args.require))
     tasks: list[Task] = []
     missing: dict[str, str] = {}
     for name in args.checkers:
@@ -89,7 +115,15 @@ def run(args: argparse.Namespace) -> int:
             findings += task.run()
     short = tuple(shortfalls(work, set(args.checkers) - missing.keys()))
     said = tuple(f"{name}: {line}" for name, policy in policies.items() for line in limits(policy))
-    verification = Verification(tuple(policies), tuple(findings), tuple(missing.values()), looked_at(work), short, said)
+    verification = Verification(
+        tuple(policies),
+        tuple(findings),
+        tuple(missing.values()),
+        looked_at(work),
+        short,
+        said,
+        {name: tuple(meaning.sentences()) for name, meaning in work.meanings.items()},
+    )
     sys.stdout.write(as_text(verification))
     if args.report is not None:
         _write(args.report, as_html(verification))
@@ -115,33 +149,8 @@ def _checkers(text: str) -> tuple[str, ...]:
     return names
 
 
-def _policy(argument: str) -> Policy:
-    fields: dict[str, Any] = {}
-    for part in argument.split(","):
-        name, equals, text = part.partition("=")
-        if not equals:
-            raise CommandError(f"--policy {argument}: {part!r} is not FIELD=VALUE")
-        fields[name.strip()] = _value(name.strip(), text.strip())
+def _requirement(text: str) -> Requirement:
     try:
-        return Policy(**fields)
-    except PolicyError as error:
-        raise CommandError(f"--policy {argument}: {error}") from error
-    except TypeError as error:
-        known = ", ".join(sorted(PolicyOptions.__annotations__))
-        raise CommandError(f"--policy {argument}: give fields out of {known}") from error
-
-
-def _value(field: str, text: str) -> object:
-    """A number, a boolean or None where the text is one, and for `answers` an exception of Python's own; otherwise the
-    text, which the policy refuses by name.
-    """
-    if text in WORDS:
-        return WORDS[text]
-    if field == "answers":
-        return getattr(builtins, text, text)
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            continue
-    return text
+        return requirement(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

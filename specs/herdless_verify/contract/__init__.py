@@ -35,6 +35,7 @@ pytest.register_assert_rewrite(
             "interleavings_of_keys",
             "loaders",
             "bulk",
+            "tags",
             "foreign",
         )
     )

@@ -467,6 +467,39 @@ async def test_every_get_answered(w: World) -> None:
     assert not [caller for caller in callers if not isinstance(caller.error, LoadTimeout)]
 
 
+async def test_every_other_get_is_answered(w: World) -> None:
+    """EveryGetAnswered: a dozen loads hang for ever, for callers and for nobody, and every other key is loaded."""
+    cache = await w.open()
+    w.ignores_cancellation = True
+    for number in range(4):
+        w.get(f"awaited {number}")
+    for number in range(8):
+        cache.refresh(f"unawaited {number}")
+    await w.settle()
+    for key in ("a", "b", "a"):
+        cache.invalidate(key)
+        await w.fill(key, key)
+    assert sum(caller.is_done for caller in w.callers) == 3
+
+
+async def test_every_other_value_is_refreshed(w: World) -> None:
+    """StaleIsRefreshed: a dozen refreshes hang for ever, and with a load_timeout every other stale value is loaded."""
+    cache = await w.open(ttl=10, stale_while_revalidate=100, load_timeout=5)
+    w.ignores_cancellation = True
+    await w.fill("k", 1)
+    for number in range(12):
+        cache.refresh(f"unawaited {number}")
+    await w.settle()
+    await w.advance(10)
+    stale = w.get("k")
+    await w.settle()
+    assert stale.value == 1
+    _, again = (load for load in w.loads if load.key == "k")
+    again.succeed(2)
+    await w.settle()
+    assert cache.peek("k") == 2
+
+
 async def test_stale_is_refreshed(w: World) -> None:
     """StaleIsRefreshed: a stale value that is asked for is loaded again, and the new value served."""
     await w.open(ttl=10, stale_while_revalidate=10)

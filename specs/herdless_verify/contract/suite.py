@@ -21,6 +21,7 @@ from herdless_verify.contract import (
     interleavings_of_keys,
     loaders,
     promises,
+    tags,
 )
 from herdless_verify.contract.world import Scenario, World
 
@@ -42,6 +43,7 @@ PARTS: Final[dict[str, tuple[Scenario, ...]]] = {
     "Loaders that callers bring": _scenarios(loaders),
     "Many keys at once": _scenarios(bulk),
     "Interleavings in which other caches broke": _scenarios(interleavings_of_flights, interleavings_of_keys),
+    "Tags": _scenarios(tags),
     "Foreign code that raises": _scenarios(foreign),
 }
 """All scenarios, under the titles of docs/runtimes.md."""

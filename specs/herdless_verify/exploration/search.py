@@ -37,6 +37,7 @@ from herdless_core import (
 )
 from herdless_core.invariants import INVARIANTS, Invariant
 from herdless_core.table import TABLE
+from herdless_verify.exploration.meaning import Meaning
 from herdless_verify.exploration.shortcuts import SHORT_CUTS, unequal
 from herdless_verify.exploration.situations import BY_WORLD, SITUATIONS, in_world
 from herdless_verify.exploration.ticks import age_cap, in_ticks
@@ -139,6 +140,7 @@ def explore(
     invariants: Mapping[str, Invariant] | None = None,
     max_states: int = 1_000_000,
     known: Container[Outline] | None = None,
+    meaning: Meaning | None = None,
 ) -> Exploration:
     """Explore the policy, its durations replaced by the fewest ticks that keep the order of its boundaries.
 
@@ -148,11 +150,12 @@ def explore(
     invariants: by name; None: all of `herdless_core.invariants`, and what spans steps. Empty: none is judged.
     max_states: the search stops there, and says so in `is_complete`.
     known: the steps that another machine takes; the search stops at the first one that is not among them.
+    meaning: what is measured at each step, if anything.
     """
     judge = Judgement(machine, INVARIANTS if invariants is None else invariants)
     watch = None if invariants == {} else Watch(judge)
     bounds = bounds or bounds_of(policy)
-    search = _Search(in_ticks(policy), bounds, machine, watch, max_states, by_amount=True, known=known)
+    search = _Search(in_ticks(policy), bounds, machine, watch, max_states, by_amount=True, known=known, meaning=meaning)
     return search.run()
 
 
@@ -188,6 +191,7 @@ class _Search:
         *,
         by_amount: bool,
         known: Container[Outline] | None = None,
+        meaning: Meaning | None = None,
     ) -> None:
         self._policy: Final = policy
         self._bounds: Final = bounds
@@ -196,6 +200,7 @@ class _Search:
         self._max_states: Final = max_states
         self._by_amount: Final = by_amount
         self._known: Final = known
+        self._meaning: Final = meaning
         self._outliner: Final = Outliner(age_cap(policy))
         self._found: Final = Exploration(policy)
         self._broken: Final[set[str]] = set()
@@ -260,6 +265,9 @@ class _Search:
             self._found.steps.setdefault(told, number)
             if self._known is not None and told not in self._known:
                 self._found.is_complete = False
+        if self._meaning is not None:
+            step = Step(before, event, world.now, self._policy, entry, effects)
+            self._meaning.measure(world, step, after, number, move.name)
         if self._watch is not None:
             step = Step(before, event, world.now, self._policy, entry, effects)
             for name in self._watch(world, move, step, after, (beginning[0], told), self._found):

@@ -17,6 +17,7 @@ from herdless_core import (
     DeadlinePassed,
     Evict,
     Evicted,
+    Expire,
     Failure,
     Flight,
     Forget,
@@ -194,6 +195,32 @@ def is_filled(step: Step) -> bool:
     return _is_own(step) and not isinstance(step.before, Evicted)
 
 
+def load_is_in_flight(step: Step) -> bool:
+    """There is a load that somebody, or nobody, has use for afterwards."""
+    return _flight(step) is not None
+
+
+def load_is_asked_for(step: Step) -> bool:
+    """A refresh finds no flight."""
+    return isinstance(step.event, Refresh) and _flight(step) is None and not isinstance(step.before, Evicted)
+
+
+def value_is_expired(step: Step) -> bool:
+    """A fresh value is expired."""
+    before = _before(step)
+    return isinstance(step.event, Expire) and isinstance(before, Fresh) and not isinstance(before.value, Failure)
+
+
+def refresh_is_due(step: Step) -> bool:
+    """A lookup finds a value past its early point, or a stale one that may be answered, and nothing in its way."""
+    before = _before(step)
+    if not isinstance(step.event, Get) or _flight(step) is not None:
+        return False
+    if isinstance(before, Fresh):
+        return step.now >= before.refresh_at and not isinstance(before.value, Failure)
+    return isinstance(before, Stale) and before.retry_at <= step.now < before.stale_until
+
+
 SITUATIONS: Final[Mapping[str, Situation]] = {
     "WellFormed": holds_something,
     "SingleFlight": could_start_twice,
@@ -214,6 +241,10 @@ SITUATIONS: Final[Mapping[str, Situation]] = {
     "WaiterCount": waiters_come_or_go,
     "Bounded": flight_is_full,
     "SaveBeforeSettle": woken_and_stored,
+    "UnwantedIsCancelled": load_is_in_flight,
+    "RefreshLoads": load_is_asked_for,
+    "ExpireKeepsWindows": value_is_expired,
+    "RefreshIsStarted": refresh_is_due,
     "TimeShift": has_instants,
     "Table": state_changes,
     "ReadIsGet": is_read,
@@ -254,6 +285,10 @@ def is_possible(promise: str, policy: Policy) -> bool:
             return keeps_values
         case "AnswersReplace":
             return keeps_values and policy.answers is not None
+        case "ExpireKeepsWindows":
+            return lifetime.ttl > 0
+        case "RefreshIsStarted":
+            return lifetime.early_refresh < lifetime.ttl or lifetime.stale_while_revalidate > 0
         case "BacksOff":
             return keeps_values and policy.refresh_backoff > 0
         case "SameOutcome":

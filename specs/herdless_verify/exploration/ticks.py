@@ -5,13 +5,16 @@ of the stale windows, `load_timeout` before or after either. How far apart they 
 promises, but very much to how many states there are. So every boundary is replaced by its rank among all boundaries.
 In the same way `max_waiters` is one, or two for any larger number, or without end.
 
-What a rank does not keep is the order of sums, such as an early point plus a back-off against the ttl. The policies in
-specs/configurations.toml have some of these in either order.
+A rank alone does not keep the order of sums, such as an early point plus a back-off against the ttl: whether a refresh
+may fail once before the ttl is over, or three times. For what begins at the early point the boundaries are moved apart
+as far as that needs, where LARGEST ticks are enough. All other sums are left to chance, since each costs several times
+the states; `herdless_verify.exploration.limits` says of which the order is not kept.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, TypeAlias
 
 from herdless_core import NANOSECONDS_PER_SECOND, NEVER, Policy, after
 
@@ -21,23 +24,59 @@ MANY: Final = 2
 TICK: Final = NANOSECONDS_PER_SECOND
 """One tick, in nanoseconds: a second, so that messages read well."""
 
+LARGEST: Final = 5
+"""Boundaries are moved apart as long as the last one is at most so many ticks away."""
+
+
+def sums(policy: Policy) -> Iterator[tuple[str, tuple[int, int, int], int]]:
+    """What begins at a boundary and may be over before a later one: a back-off, two of them, or a load given up.
+
+    Each with its name; the boundary, how often, and the duration; and the later boundary. From the start of a load, in
+    nanoseconds.
+    """
+    lifetime = policy.lifetime
+    begins = {"ttl": lifetime.ttl}
+    if lifetime.early_refresh < lifetime.ttl:
+        begins["early_refresh"] = lifetime.early_refresh
+    lasts = (
+        ("refresh_backoff", 1, policy.refresh_backoff),
+        ("2 refresh_backoff", 2, policy.refresh_backoff),
+        ("load_timeout", 1, policy.load_timeout),
+    )
+    ends = {"ttl": lifetime.ttl}
+    if lifetime.stale_while_revalidate:
+        ends["the end of stale_while_revalidate"] = after(lifetime.ttl, lifetime.stale_while_revalidate)
+    if lifetime.stale_if_error:
+        ends["the end of stale_if_error"] = after(lifetime.ttl, lifetime.stale_if_error)
+    for begin, at in begins.items():
+        for last, times, duration in lasts:
+            for end, until in ends.items():
+                if 0 < duration < NEVER and at < until < NEVER:
+                    yield f"{begin} + {last} against {end}", (at, times, duration), until
+
+
+def ticks_of(policy: Policy) -> Mapping[int, int]:
+    """What the policy tells apart, in nanoseconds from the start of a load, ascending; each with its tick."""
+    lifetime = policy.lifetime
+    found = {
+        0,
+        lifetime.early_refresh,
+        lifetime.ttl,
+        after(lifetime.ttl, lifetime.stale_while_revalidate),
+        after(lifetime.ttl, lifetime.stale_if_error),
+        policy.negative_lifetime.ttl,
+        policy.load_timeout,
+        policy.refresh_backoff,
+    }
+    return _moved_apart(sorted(boundary for boundary in found if boundary < NEVER), policy)
+
 
 def in_ticks(policy: Policy) -> Policy:
     """The policy whose boundaries are at whole ticks, in the same order as those of the given one. Without jitter."""
     lifetime = policy.lifetime
     stale_until = after(lifetime.ttl, lifetime.stale_while_revalidate)
     error_until = after(lifetime.ttl, lifetime.stale_if_error)
-    boundaries = {
-        0,
-        lifetime.early_refresh,
-        lifetime.ttl,
-        stale_until,
-        error_until,
-        policy.negative_lifetime.ttl,
-        policy.load_timeout,
-        policy.refresh_backoff,
-    }
-    ticks = {boundary: rank for rank, boundary in enumerate(sorted(boundaries)) if boundary < NEVER}
+    ticks = ticks_of(policy)
     # With a ttl that does not end the stale windows begin at an `expire`; their order is then that of their lengths.
     windows = sorted({0, min(lifetime.stale_while_revalidate, NEVER), min(lifetime.stale_if_error, NEVER)})
     ttl = ticks.get(lifetime.ttl)
@@ -101,7 +140,52 @@ def age_cap(policy: Policy) -> int:
     return max((boundary // TICK for boundary in boundaries if boundary < NEVER), default=0)
 
 
-def _past(ticks: dict[int, int], ttl: int, boundary: int) -> int | None:
+def _moved_apart(boundaries: Sequence[int], policy: Policy) -> Mapping[int, int]:
+    """The tick of each boundary: the fewest that keep the order of sums; their ranks where LARGEST are too few."""
+    lifetime = policy.lifetime
+    asked = [
+        (sum_of, until, _sign(sum_of[0] + sum_of[1] * sum_of[2], until))
+        for _, sum_of, until in sums(policy)
+        if until == lifetime.ttl and sum_of[0] == lifetime.early_refresh
+    ]
+    for last in range(len(boundaries) - 1, LARGEST + 1):
+        for ticks in _placed(boundaries, {0: 0}, last, asked):
+            return ticks
+    return {boundary: rank for rank, boundary in enumerate(boundaries)}
+
+
+Asked: TypeAlias = tuple[tuple[int, int, int], int, int]
+"""A sum, what it is compared with, and how that comes out."""
+
+
+def _placed(
+    boundaries: Sequence[int], placed: dict[int, int], last: int, asked: Sequence[Asked]
+) -> Iterator[Mapping[int, int]]:
+    """The ticks of all boundaries, the first of which are placed, so that the last one is at `last`, or before."""
+    if len(placed) == len(boundaries):
+        yield placed
+        return
+    following = boundaries[len(placed)]
+    left = len(boundaries) - len(placed) - 1
+    for tick in range(placed[boundaries[len(placed) - 1]] + 1, last - left + 1):
+        ticks = {**placed, following: tick}
+        if all(_is_kept(ticks, each) for each in asked):
+            yield from _placed(boundaries, ticks, last, asked)
+
+
+def _is_kept(ticks: Mapping[int, int], asked: Asked) -> bool:
+    """Whether it comes out the same in ticks, as far as these are placed."""
+    (at, times, duration), until, sign = asked
+    if not ticks.keys() >= {at, duration, until}:
+        return True
+    return _sign(ticks[at] + times * ticks[duration], ticks[until]) == sign
+
+
+def _sign(one: int, other: int) -> int:
+    return (one > other) - (one < other)
+
+
+def _past(ticks: Mapping[int, int], ttl: int, boundary: int) -> int | None:
     return ticks[boundary] - ttl if boundary in ticks else None
 
 

@@ -2,6 +2,7 @@
 
     python -m herdless_verify.mutants [--crosshair] [--record FILE] [MUTANT...]
     python -m herdless_verify.mutants --show MUTANT...
+    python -m herdless_verify.mutants --edits [--sample N] [--seconds S] [EDIT...]
 
 The mistakes are single edits in `mutants.toml`. Five checkers look for each:
 
@@ -12,7 +13,8 @@ The mistakes are single edits in `mutants.toml`. Five checkers look for each:
 - CrossHair: the contracts of herdless_verify.crosshair.contracts, on request.
 
 The exit status is 1 when one of them is not found by two at least. `--show` prints the edit, and the steps by which
-the first two checkers find it.
+the first two checkers find it. `--edits` makes those of everything else instead (edits.py), of a sample that changes
+with the commit if that is asked for; the status is 1 when the tests of one do not fall.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from herdless_core.table import EVENTS
 from herdless_verify.exploration.search import Exploration, explore_ticks
 from herdless_verify.exploration.world import Machine
 from herdless_verify.mistakes import Mutant, load_mutants
+from herdless_verify.mutants import edits
 from herdless_verify.mutants.walks import JUDGED, random_walks
 from herdless_verify.tlc.check import complaint
 from herdless_verify.tlc.configurations import Run, load_runs
@@ -91,7 +94,7 @@ class Checkers:
         run = self._runs[mutant.spec_run]
         with tempfile.TemporaryDirectory(prefix="herdless-mutant-") as private:
             mutant.specification(Path(private))
-            output = run_tlc(run, folder=Path(private))
+            output = run_tlc(run, folder=Path(private), timeout=edits.SECONDS)
         return complaint(run, output).removesuffix(" is refuted") if output.status != 0 else ""
 
 
@@ -179,8 +182,13 @@ def main() -> int:
     parser.add_argument("--crosshair", action="store_true", help="the contracts too, which takes half an hour for all")
     parser.add_argument("--record", type=Path, metavar="FILE", help="keep what is found; docs/spec/ has mutants.json")
     parser.add_argument("--show", action="store_true", help="the edit, and the steps by which it is found")
+    parser.add_argument("--edits", action="store_true", help="the edits of tests/edits.toml, and the project's tests")
+    parser.add_argument("--sample", type=int, metavar="N", help="with --edits: N of them, others for each commit")
+    parser.add_argument("--seconds", type=float, default=edits.SECONDS, help="with --edits: the time limit of each")
     parser.add_argument("mutants", nargs="*", metavar="MUTANT", help="a part of its name in specs/mutants.toml")
     arguments = parser.parse_args()
+    if arguments.edits:
+        return _try_edits(parser, arguments)
     if arguments.record is not None and not arguments.crosshair:
         parser.error("--record is not accepted without --crosshair: the record is of all checkers")
     mutants = [
@@ -197,6 +205,28 @@ def main() -> int:
     except ToolMissing as missing:
         sys.stdout.write(f"{missing}\n")
         return 2
+
+
+def _try_edits(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    try:
+        every = edits.load_source_edits()
+    except edits.NoCheckout as missing:
+        sys.stdout.write(f"{missing}\n")
+        return 2
+    chosen = [each for each in every if not arguments.mutants or any(n in each.name for n in arguments.mutants)]
+    if not chosen:
+        parser.error(f"EDIT={arguments.mutants[0]!r} is not accepted: give a part of a name in tests/edits.toml")
+    if arguments.sample is not None:
+        chosen = edits.sample(chosen, arguments.sample, edits.commit())
+    survived = 0
+    for each in chosen:
+        verdict, printed = edits.try_out(each, arguments.seconds)
+        survived += verdict == edits.SURVIVES
+        noticed = [line for line in printed.splitlines() if line.startswith("FAILED")]
+        sys.stdout.write(f"{each.name}: {verdict} {' '.join(noticed)}".rstrip() + "\n")
+        sys.stdout.flush()
+    sys.stdout.write(f"{len(chosen) - survived} of {len(chosen)} edits are noticed\n")
+    return 1 if survived else 0
 
 
 def _show(mutants: list[Mutant]) -> int:

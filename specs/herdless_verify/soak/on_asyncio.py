@@ -36,7 +36,7 @@ async def _play(scene: Scene) -> int:
     loop.slow_callback_duration = math.inf  # the debug mode need not tell of a busy machine
     loop.set_task_factory(_task_factory(scene))
     scene.loop_thread = get_ident()
-    scene.origin = Origin(asyncio.Event)
+    scene.origin = Origin(asyncio.Event, scene.most_hung)
     scene.stops_by = asyncio.CancelledError
     storm = Storm(scene, Runtime(asyncio.sleep, asyncio.CancelledError, _within))
     cache = Cache[str, Made](

@@ -24,7 +24,7 @@ def play(scene: Scene) -> int:
 
 
 async def _play(scene: Scene) -> None:
-    scene.origin = Origin(trio.Event)
+    scene.origin = Origin(trio.Event, scene.most_hung)
     storm = Storm(scene, Runtime(trio.sleep, trio.Cancelled, _within))
     cache = Cache[str, Made](
         storm.load,

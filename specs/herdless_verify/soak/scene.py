@@ -14,7 +14,7 @@ from herdless_verify.soak.findings import Findings
 from herdless_verify.soak.foreign import Foreign, Interrupted, Judging
 from herdless_verify.soak.model import ANY_TIME, Caller, Made
 from herdless_verify.soak.oracle import Oracle
-from herdless_verify.soak.origin import Origin
+from herdless_verify.soak.origin import MAX_GIVEN_UP, MAX_HUNG, Origin
 from herdless_verify.soak.plan import KEYS, LoadFault, LoadPlan, RoundPlan, Visit, next_visit, plan_load
 from herdless_verify.soak.watch import Watch
 
@@ -48,7 +48,7 @@ class Scene:
         self.flights_left = 0
         self.stops_by: type[BaseException] | None = None
         """What a load raises that stops itself; None: none can. Given by the runtime, like the next one."""
-        self.origin = Origin(threading.Event)
+        self.origin = Origin(threading.Event, self.most_hung)
         self._lock: Final = Judging()
 
     # Foreign code
@@ -117,6 +117,7 @@ class Scene:
 
     def _possible(self, fault: LoadFault | None) -> LoadFault | None:
         if self.origin.is_down:
+            self.origin.may_hang()  # it does in any case, and is counted
             return "load hangs"
         if self.is_calm:
             return None
@@ -246,21 +247,31 @@ class Scene:
         return self.plan.closing == "in the storm, cancelling"
 
     @property
+    def most_hung(self) -> int:
+        """So many loads may hang at a time."""
+        return MAX_GIVEN_UP if self._is_timed else MAX_HUNG
+
+    @property
     def _is_timed(self) -> bool:
         return self.plan.policy["load_timeout"] is not None
 
     def ending(self, cache: BaseCache[str, Made, Any]) -> Iterator[float]:
-        """From the storm to the end of the calm. The cache may be closed already."""
+        """From the storm to the end of the calm. The cache may be closed already.
+
+        What hangs, and was or will be given up at its time, hangs on to the very end: all others must progress.
+        """
         if not self._is_timed or self.oracle.is_closing:
             self.origin.recovers(for_good=True)  # else what hangs is to be given up at its time
         self.is_calm = True
         # Nobody asks for anything new, lest that wakes who would be forgotten else.
         yield from self._until(lambda: self._resting >= self.inside)
         self._complain_of_waiting(self.inside - self._resting, "after the storm")
-        self.origin.recovers(for_good=True)
+        self.origin.is_down = False
+        self.findings.fault("last call beside loads that hang", self.origin.hung)
         self._is_last_call = True
         yield from self._until(lambda: self.inside == 0)
         self._complain_of_waiting(self.inside, "after the last call")
+        self.origin.recovers(for_good=True)
         yield from self._until(lambda: cache.stats().in_flight == 0)
         stats = cache.stats()
         self.flights_left = stats.in_flight

@@ -15,7 +15,7 @@ import re
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -115,8 +115,8 @@ _STEP: Final = re.compile(r'^(-?\d+) -> (-?\d+) \[label="(\w+)"')
 _STATE: Final = re.compile(r'^(-?\d+) \[label="(.*?)"(?:,style = filled)?\];?$')
 
 
-def read_dump(dump: Path) -> Steps:
-    """The graph that TLC has written."""
+def read_dump(dump: Path, outline: Callable[[str], Outline] = outline_of) -> Steps:
+    """The graph that TLC has written. outline: what a state is, of its text."""
     outlines: dict[str, Outline] = {}
     steps: list[tuple[str, str, str]] = []
     with dump.open(encoding="utf-8") as lines:
@@ -124,21 +124,23 @@ def read_dump(dump: Path) -> Steps:
             if step := _STEP.match(line):
                 steps.append((step[1], step[3], step[2]))
             elif state := _STATE.match(line.rstrip()):
-                outlines[state[1]] = outline_of(state[2].replace("\\n", "\n").replace('\\"', '"').replace("\\\\", "\\"))
+                outlines[state[1]] = outline(state[2].replace("\\n", "\n").replace('\\"', '"').replace("\\\\", "\\"))
     graph: Steps = {outline: set() for outline in outlines.values()}
     for begin, name, end in steps:
         graph[outlines[begin]].add((name, outlines[end]))
     return graph
 
 
-def specified(run: Run) -> Steps:
-    """The graph of the specification. Raises AssertionError when a promise does not hold on the way."""
+def specified(run: Run, outline: Callable[[str], Outline] = outline_of) -> Steps:
+    """The graph of the specification. Raises AssertionError when a promise does not hold on the way. outline: as for
+    `read_dump`.
+    """
     with tempfile.TemporaryDirectory(prefix="herdless-graph-") as private:
         dump = Path(private) / "graph.dot"
         output = run_tlc(run, dump=dump)
         if output.status != HOLDS:
             raise AssertionError(f"TLC ended with status {output.status}:\n{output.text}")
-        return read_dump(dump)
+        return read_dump(dump, outline)
 
 
 def difference(exploration: Exploration, specification: Steps) -> Difference | None:

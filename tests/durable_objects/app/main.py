@@ -211,6 +211,8 @@ class Odd(Tested):
                 raise SystemExit("the loader leaves")
             case "loaded":
                 return Loaded("brief", ttl=5)
+            case "tagged":
+                return Loaded("value", tags=["user:7"])
             case "none":
                 return None
             case "surrogate":

@@ -1,0 +1,1 @@
+"""What `herdless.django` is made of: the cache backend, and pages."""

@@ -1,0 +1,1 @@
+"""What `herdless.instrument` is made of: figures of caches, and two ways to show them."""

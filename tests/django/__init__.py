@@ -1,0 +1,1 @@
+"""herdless as a cache of Django's, with the real Django."""
