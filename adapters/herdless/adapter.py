@@ -42,17 +42,21 @@ from herdless._weighing import Weigh, weigher
 from herdless_core import (
     CacheClosed,
     Effects,
+    Join,
     Keyspace,
     Loaded,
     Observer,
     Policy,
     PolicyError,
     PolicyOptions,
+    Refuse,
     RunningLoad,
     ShowKey,
     Shown,
+    StartLoad,
     Stats,
     Value,
+    reply_of,
     tags_named,
     with_tags,
 )
@@ -352,6 +356,40 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         return effects
 
     # For an adapter's lookups, and its loads
+
+    def _reload_from(self, key: K, place: object, load: Loader | None) -> tuple[F | Refuse, Any]:
+        """As `_enter_from`, for a caller whom a load has to answer, and not what is held: the flight to wait for, which
+        may be older than the call, or the refusal; and what `_park` returned.
+
+        key: what is loaded; place: where the caller runs; load: the caller's own loader, if any.
+        """
+        if load is not None:
+            load = self._surrounded(load)
+        if self._is_entered and self._is_inside():
+            self._refuse_inside()
+        self._require_runtime()
+        since, loading = self._keyspace.generation, LOADING.get()
+        found: list[tuple[F | Refuse, Any]] = []
+
+        def step(now: int) -> Effects:
+            self._require_runtime()
+            self._look_around(key)
+            inside = loading if loading is not None and loading.holds_up() else None
+            effects = self._keyspace.get(key, now, inside, brings_loader=load is not None, reloads=True)
+            self._bring(load)
+            boarded = self._carry_out(effects)
+            reply = reply_of(effects)
+            if isinstance(reply, Join):
+                flight = self._flights[reply.generation]
+                if not flight.boarder:
+                    self._wait_for_turn(flight)
+                found.append((flight, self._park(flight, boarded, place, loading)))
+            elif isinstance(reply, Refuse):
+                found.append((reply, None))
+            return NOTHING if boarded is None else (StartLoad(boarded.generation, boarded.due_at),)
+
+        self._take(step, None, since=since)
+        return found[0]
 
     def _with_previous(self, load: Callable[..., Any]) -> Callable[[K], Any]:
         """A loader of a key and its previous value, as one of a key: `called_with_previous` where none is awaited."""

@@ -32,7 +32,10 @@ LEAST: Final = 1
 
 @final
 class Holding:
-    """A value that is held, or has left: then it has its cause."""
+    """A value that is held, or has left: then it has its cause.
+
+    key: what it is held by; value: it; weight: how much it weighs, at least 1, or 0 where it was never held.
+    """
 
     __slots__ = ("cause", "is_told", "key", "value", "weight")
 

@@ -107,9 +107,7 @@ def test_a_broken_promise_is_exit_status_1_and_the_shortest_way_there(capsys: py
     """Who has to mend it needs the moves, and the step in words."""
     assert verify(*SMALL) == 1
     printed = capsys.readouterr().out
-    assert (
-        "\nStaleIfError, by explore: broken under ttl=60\n  Put -> Refresh -> LoadFailed\n  before: Fresh, " in printed
-    )
+    assert "\nStaleIfError, by explore: broken under ttl=60\n  Put -> Get -> LoadFailed\n  before: Fresh, " in printed
     assert "  orders: Settle 1 with LookupError('the loader failed')\n" in printed
     assert re.search(r"^HitAge .* holds$", printed, re.MULTILINE), "the others are judged all the same"
 

@@ -21,6 +21,7 @@ import herdless.trio
 from herdless import NOT_MODIFIED, Loaded, PolicyError, Previous
 from herdless._previous import takes_previous
 from herdless.testing import VirtualClock
+from tests.runtimes.scenes import RUNTIMES, Client, Get, Told, cache_of, play, play_in
 
 
 class Callables:
@@ -222,3 +223,71 @@ def test_a_remembered_error_is_no_value_before() -> None:
     cache.refresh("k")
     cache.settled()
     assert given == [None, None]
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_value_that_is_not_modified_has_not_left(runtime: str) -> None:
+    """Who closes what a cache held is not told to close what it goes on holding; and it weighs what it weighed, though
+    nobody says so again.
+    """
+    told: Told = []
+    client = Client()
+    said = iter(
+        [Loaded(client, weight=5), NOT_MODIFIED, Loaded(NOT_MODIFIED, weight=3), Loaded(NOT_MODIFIED, keep=False)]
+    )
+
+    async def body(cache: Any, get: Get) -> None:
+        weights = []
+        for _ in range(4):
+            assert await get("k") is client
+            weights.append(cache.stats().weight)
+            cache.expire("k")
+        assert weights == [5, 5, 3, 3]
+        assert told == []
+
+    def load(_key: str, _previous: Previous[Any] | None) -> Any:
+        return next(said)
+
+    options = {"ttl": 10, "stale_if_error": 100, "previous": True, "maxweight": 100, "weigh": lambda _key, _value: 7}
+    play(runtime, body, load, on_remove=lambda *removal: told.append(removal), **options)
+    assert told == [("k", client, "closed")]
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("change", ["invalidate", "put", "invalidate_tag"])
+def test_a_value_that_left_during_its_comparison_is_told_of_once(runtime: str, change: str) -> None:
+    """When it leaves. That a load says of it later that it is as it was brings nothing new: it is not closed twice."""
+    told: Told = []
+    client = Client()
+
+    def load(_key: str, _previous: Previous[Any] | None) -> Any:
+        if change == "put":
+            cache.put("k", None)
+        else:
+            getattr(cache, change)({"invalidate": "k"}.get(change, "t"))
+        return NOT_MODIFIED
+
+    options = {"ttl": 10, "stale_if_error": 100, "previous": True}
+    cache = cache_of(runtime, load, on_remove=lambda *removal: told.append(removal), **options)
+
+    async def body(_: Any, get: Get) -> None:
+        cache.put("k", client, tags=["t"])
+        cache.expire("k")
+        assert await get("k") is (None if change == "put" else client)
+        assert told == [("k", client, "replaced" if change == "put" else "invalidated")]
+
+    play_in(runtime, cache, body)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_not_modified_from_a_loader_of_one_argument_is_not_weighed(runtime: str) -> None:
+    """It is no value: neither `weigh` nor `on_remove` is given it."""
+    seen: list[object] = []
+
+    async def body(_: Any, get: Get) -> None:
+        with pytest.raises(PolicyError, match="NOT_MODIFIED is not accepted"):
+            await get("k")
+
+    options = {"maxweight": 100, "weigh": lambda _key, value: seen.append(value) or 1}
+    play(runtime, body, lambda _key: NOT_MODIFIED, on_remove=lambda *removal: seen.append(removal), **options)
+    assert seen == []

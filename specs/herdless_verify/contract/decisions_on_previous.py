@@ -126,3 +126,36 @@ async def test_not_modified_by_a_loader_of_one_argument_is_a_failure(w: World) -
     await w.settle()
     assert waiting.value == "second", "a failure, which the value covers"
     assert cache.stats().load_failures == 2
+
+
+async def test_not_modified_keeps_the_tags(w: World) -> None:
+    """It is the value that has them. What was made from something that changed is found by its tag as before."""
+    cache = await w.open(ttl=10, stale_if_error=100, previous=True)
+    cache.put("k", "first", tags=["t"])
+    cache.put("other", "first", tags=["t"])
+    await w.advance(50)
+    for key, said in (("k", NOT_MODIFIED), ("other", Loaded(NOT_MODIFIED, tags=["u"]))):
+        caller = w.get(key)
+        await w.settle()
+        w.load.succeed(said)
+        await w.settle()
+        assert caller.value == "first"
+    cache.invalidate_tag("t")
+    assert [key in cache for key in ("k", "other")] == [False, True]
+    cache.invalidate_tag("u")
+    assert "other" not in cache
+
+
+async def test_not_modified_does_not_undo_an_invalidation_by_a_tag(w: World) -> None:
+    """The value that the loader was given had the tag, which was invalidated meanwhile: it does not come back."""
+    cache = await w.open(ttl=10, stale_if_error=100, previous=True)
+    cache.put("k", "first", tags=["t"])
+    await w.advance(50)
+    before = w.get("k")
+    await w.settle()
+    cache.invalidate_tag("t")
+    assert "k" not in cache
+    w.load.succeed(NOT_MODIFIED)
+    await w.settle()
+    assert before.value == "first"
+    assert "k" not in cache

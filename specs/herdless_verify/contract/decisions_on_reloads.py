@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
-from herdless_core import Loaded, TooManyWaiters
+from typing import Any
+
+from herdless_core import Loaded, LoadSucceeded, TooManyWaiters
 from herdless_verify.contract.world import World, outcome_of
+
+
+async def test_reload_is_new(w: World) -> None:
+    """ReloadIsNew: who reloads is given what is true now; others are served meanwhile what is kept."""
+    cache = await w.open(ttl=10)
+    await w.fill("k", 1)
+    reloader = w.reload("k")
+    await w.settle()
+    assert len(w.loads) == 2
+    assert not reloader.is_done
+    assert await outcome_of(w, "k") == "hit"
+    w.load.succeed(2)
+    await w.settle()
+    assert reloader.value == 2
+    assert cache.peek("k") == 2
+    assert cache.stats().loads == 2
 
 
 async def test_reload_of_an_unknown_key_is_its_load(w: World) -> None:
@@ -202,3 +220,31 @@ async def test_refresh_says_whether_it_started_a_load(w: World) -> None:
     w.load.succeed(2)
     await w.settle()
     assert cache.peek("k") == 2
+
+
+async def test_reload_is_not_given_what_a_tag_has_made_outdated(w: World) -> None:
+    """A load that began after the call, but before a tag was invalidated: who joins it after that, a reload too, is not
+    told a value that has the tag. It waits for the next load.
+    """
+
+    def meanwhile(_key: object, step: Any) -> None:
+        if isinstance(step.event, LoadSucceeded) and step.event.generation == 1:  # before the reload goes on
+            cache.refresh("k")
+            cache.invalidate_tag("t")
+
+    cache = await w.open(ttl=10, observe=meanwhile)
+    w.get("k")
+    await w.settle()
+    reloader = w.reload("k")
+    await w.settle()
+    w.load.succeed("read before")
+    await w.settle()
+    assert len(w.loads) == 2
+    w.load.succeed(Loaded("outdated", tags=["t"]))
+    await w.settle()
+    assert not reloader.is_done
+    assert len(w.loads) == 3
+    w.load.succeed(Loaded("new", tags=["t"]))
+    await w.settle()
+    assert reloader.value == "new"
+    assert cache.peek("k") == "new"
