@@ -288,6 +288,10 @@ def test_not_modified_from_a_loader_of_one_argument_is_not_weighed(runtime: str)
         with pytest.raises(PolicyError, match="NOT_MODIFIED is not accepted"):
             await get("k")
 
-    options = {"maxweight": 100, "weigh": lambda _key, value: seen.append(value) or 1}
-    play(runtime, body, lambda _key: NOT_MODIFIED, on_remove=lambda *removal: seen.append(removal), **options)
+    def weigh(_key: str, value: object) -> int:
+        seen.append(value)
+        return 1
+
+    told = {"on_remove": lambda *removal: seen.append(removal)}
+    play(runtime, body, lambda _key: NOT_MODIFIED, maxweight=100, weigh=weigh, **told)
     assert seen == []
