@@ -38,6 +38,7 @@ INTERPRETED: Final = {
     "testing": "see above",
     "trace": "see above",
     "django": "it only says what is public",
+    "codecs": "it calls what is compiled already",
     "durable_objects": "it runs in Pyodide, which has no compiled wheel",
     "_copies": "it goes through the fields of foreign exceptions, as only Python can",
     "_frames": "compiled code has no frames of which others could be made",
@@ -62,6 +63,7 @@ INTERPRETED: Final = {
     "_words": "they hang on interpreted functions",
     "_known": "the same",
     "_room": "what is compiled takes no frame of Python's",
+    "_lazily": "it is run once, at an import",
     "_log": "it works after failures",
     "_lookup": "mypyc has no generic dataclass",
     "_previous": "mypyc has no generic dataclass; and it asks functions for their signatures",
@@ -92,10 +94,12 @@ SERIALIZABLE: Final = {"_policy.Policy", "_policy.Loaded"}
 
 JUDGED: Final = {
     "_policy.Policy": {"early_refresh", "jitter", "max_waiters"},
-    "_policy.Loaded": {"weight"},
+    "_policy.Loaded": {"keep", "weight"},
     "_keyspace.Keyspace": {"maxsize", "maxweight"},
-    "adapter.BaseCache": {"finish_unwatched", "maxsize", "maxweight"},
-    "threads.Cache": {"timeout"},
+    "adapter.BaseCache": {"finish_unwatched", "maxsize", "maxweight", "previous"},
+    "asyncio.Cache": {"batch_size"},
+    "threads.Cache": {"batch_size", "timeout"},
+    "trio.Cache": {"batch_size"},
     **{f"{runtime}.cached": {"function", "per_instance"} for runtime in ("asyncio", "threads", "trio")},
 }
 """The arguments of which their class or function says itself what is accepted."""

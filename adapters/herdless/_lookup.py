@@ -11,7 +11,7 @@ from herdless import _http
 
 V_co = TypeVar("V_co", covariant=True)
 
-How: TypeAlias = Literal["hit", "stale", "joined", "loaded"]
+How: TypeAlias = Literal["hit", "stale", "joined", "loaded", "fetched"]
 
 
 @final
@@ -22,7 +22,7 @@ class Lookup(Generic[V_co]):
     value: V_co
     how: How
     """`hit`: it was there, within its ttl; `stale`: it was there, past its ttl; `joined`: this lookup waited for a load
-    in flight; `loaded`: it started the load."""
+    in flight; `loaded`: it started the load; `fetched`, of a shared cache alone: another process had loaded it."""
     age: float
     """Seconds since the load of the value started."""
     ttl: float = 0.0

@@ -15,18 +15,24 @@ import asyncio
 from asyncio import Future
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Final, Literal, Self, Unpack, final
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, Unpack, final
 from weakref import WeakSet
 
 from herdless._asyncio_bulk import AsyncioBatches, get_many
 from herdless._asyncio_loads import AsyncioLoad, AsyncioLoads, Woken, call_in
 from herdless._bulk import check_bulk
 from herdless._decorator import AsyncCached, P, R, decorate_async, require_parentheses
+from herdless._lazily import give_lazily
 from herdless._lookup import Lookup
 from herdless.adapter import LOADING, BaseCache, CacheOptions, K, V, value_of, value_of_reload, value_of_reply
 from herdless_core import NEVER, NOT_MODIFIED, Effects, Fresh, Loaded, Policy, PolicyError, Previous, RunningLoad, Stats
 
-__all__ = ["NOT_MODIFIED", "Cache", "Loaded", "Lookup", "Policy", "Previous", "Stats", "cached"]
+if TYPE_CHECKING:
+    from herdless._shared.on_asyncio import SharedCache
+
+__all__ = ["NOT_MODIFIED", "Cache", "Loaded", "Lookup", "Policy", "Previous", "SharedCache", "Stats", "cached"]
+
+give_lazily(__name__, "SharedCache", "herdless._shared.on_asyncio")
 
 LOOK_EVERY: Final = 0.05
 """Seconds between two looks at what tells nobody: whether another loop still runs, whether a load waits for a task."""

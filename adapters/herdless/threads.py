@@ -20,10 +20,11 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from threading import TIMEOUT_MAX, get_ident
 from types import TracebackType
-from typing import Final, Self, Unpack, final
+from typing import TYPE_CHECKING, Final, Self, Unpack, final
 
 from herdless._bulk import check_bulk
 from herdless._decorator import P, R, SyncCached, decorate_sync, require_parentheses
+from herdless._lazily import give_lazily
 from herdless._lookup import Lookup
 from herdless._room import FRAMES, require_room
 from herdless._threads_bulk import ThreadsBatches, get_many, run_together
@@ -58,7 +59,12 @@ from herdless_core import (
     after,
 )
 
-__all__ = ["NOT_MODIFIED", "Cache", "Loaded", "Lookup", "Policy", "Previous", "Stats", "cached"]
+if TYPE_CHECKING:
+    from herdless._shared.on_threads import SharedCache
+
+__all__ = ["NOT_MODIFIED", "Cache", "Loaded", "Lookup", "Policy", "Previous", "SharedCache", "Stats", "cached"]
+
+give_lazily(__name__, "SharedCache", "herdless._shared.on_threads")
 
 
 TWICE_THE_FRAMES: Final = 2 * FRAMES

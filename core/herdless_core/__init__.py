@@ -34,6 +34,7 @@ from herdless_core._errors import (
     PolicyError,
     ReentrantLoad,
     RemoteLoadError,
+    StoreDown,
     TooManyLoads,
     TooManyWaiters,
 )
@@ -147,6 +148,7 @@ __all__ = [
     "StartLoad",
     "Stats",
     "Step",
+    "StoreDown",
     "TooManyLoads",
     "TooManyWaiters",
     "Value",

@@ -67,6 +67,10 @@ class TooManyLoads(LoadError, TimeoutError):
     """`max_loads` loads ran until this one's `load_timeout` had passed: it was not begun."""
 
 
+class StoreDown(HerdlessError):
+    """The store of a fleet could not be asked, or did not answer in time. What was asked for may have been done."""
+
+
 class RemoteLoadError(LoadError):
     """The loader raised this where its exception could not be kept: in another process, or before a restart.
 

@@ -40,6 +40,7 @@ class Holding:
     __slots__ = ("cause", "is_told", "key", "value", "weight")
 
     def __init__(self, key: Any, value: object, weight: int) -> None:
+        """key: of the value; value: what is held; weight: how much it weighs, at least 1."""
         self.key: Final = key
         self.value: Final = value
         self.weight: Final = weight

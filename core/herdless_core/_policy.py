@@ -305,13 +305,13 @@ class Loaded(Generic[V]):
         """The same value, which weighs so much."""
         return self._but(self.value, self.tags, weighs)
 
-    def _but(self, value: W, tags: tuple[str, ...], weight: int | None) -> Loaded[W]:
-        return _loaded_of(*self._arguments(value, tags, weight))
+    def _but(self, value: W, tags: tuple[str, ...], weighs: int | None) -> Loaded[W]:
+        return _loaded_of(*self._arguments(value, tags, weighs))
 
-    def _arguments(self, value: W, tags: tuple[str, ...], weight: int | None) -> _Arguments[W]:
+    def _arguments(self, value: W, tags: tuple[str, ...], weighs: int | None) -> _Arguments[W]:
         """What `_loaded_of` makes the same of, but for these."""
         durations = self.ttl, self.stale_while_revalidate, self.stale_if_error
-        return value, *durations, self.keep, tags, weight, self.age
+        return value, *durations, self.keep, tags, weighs, self.age
 
 
 def _policy_of(options: PolicyOptions) -> Policy:

@@ -27,7 +27,17 @@ OWN: Final = {name.split(".")[0] for name in FOLDERS}
 TESTS: Final = "tests"
 """They import what they like, and only what makes docs/ imports them."""
 
-PURE: Final = {"__future__", "collections", "collections.abc", "dataclasses", "datetime", "enum", "types", "typing"}
+PURE: Final = {
+    "__future__",
+    "collections",
+    "collections.abc",
+    "dataclasses",
+    "datetime",
+    "enum",
+    "json",
+    "types",
+    "typing",
+}
 """The standard modules that the core may import: none of them knows the time, a thread, chance or the world."""
 
 IMPURE_BUILTINS: Final = {"open", "print", "input", "exec", "eval", "compile", "breakpoint", "__import__", "globals"}
@@ -47,6 +57,9 @@ class Row(NamedTuple):
     theirs: Set[str] = frozenset()
 
 
+SHARED: Final = {CORE, ADAPTER, "herdless._shared", "herdless.stores"}
+"""What every part of a shared cache is made of."""
+
 TABLE: Final[Mapping[str, Row]] = {
     CORE: Row(frozenset()),
     "herdless": Row({CORE}),
@@ -54,6 +67,7 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless._lookup": Row({"herdless._http"}),
     "herdless._fork": Row(frozenset()),
     "herdless._known": Row({CORE}),
+    "herdless._lazily": Row(frozenset()),
     "herdless._room": Row(frozenset()),
     "herdless._log": Row({CORE}),
     "herdless._observers": Row({CORE, "herdless._log"}),
@@ -141,6 +155,7 @@ TABLE: Final[Mapping[str, Row]] = {
             "herdless._asyncio_loads",
             "herdless._bulk",
             "herdless._decorator",
+            "herdless._lazily",
             "herdless._lookup",
         },
         {"asyncio"},
@@ -167,6 +182,7 @@ TABLE: Final[Mapping[str, Row]] = {
             ADAPTER,
             "herdless._bulk",
             "herdless._decorator",
+            "herdless._lazily",
             "herdless._lookup",
             "herdless._room",
             "herdless._threads_bulk",
@@ -190,6 +206,45 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless.instrument": Row({"herdless._instrument"}, {"opentelemetry", "prometheus_client"}),
     "herdless._django": Row({CORE, "herdless.asyncio", "herdless.threads"}, {"asyncio", "django", "threading"}),
     "herdless.django": Row({"herdless._django"}),
+    "herdless.codecs": Row({CORE}),  # the packages by their names, where they are asked for
+    "herdless.stores": Row({CORE, "herdless._primitives"}, {"asyncio"}),  # redis-py by its name, where it is used
+    "herdless._shared": Row(
+        {
+            CORE,
+            ADAPTER,
+            "herdless._fork",
+            "herdless._log",
+            "herdless._lookup",
+            "herdless._primitives",
+            "herdless.codecs",
+            "herdless.stores",
+        }
+    ),
+    "herdless._shared.asyncio_links": Row(SHARED, {"asyncio"}),
+    "herdless._shared.asyncio_sessions": Row({*SHARED, "herdless._shared.asyncio_links"}, {"asyncio"}),
+    "herdless._shared.on_asyncio": Row(
+        {
+            *SHARED,
+            "herdless._bulk",
+            "herdless._lookup",
+            "herdless._shared.asyncio_links",
+            "herdless._shared.asyncio_sessions",
+            "herdless.asyncio",
+        },
+        {"asyncio"},
+    ),
+    "herdless._shared.threads_links": Row({*SHARED, "herdless._daemons", "herdless._primitives", "herdless._workers"}),
+    "herdless._shared.threads_sessions": Row({*SHARED, "herdless._shared.threads_links"}),
+    "herdless._shared.on_threads": Row(
+        {
+            *SHARED,
+            "herdless._bulk",
+            "herdless._lookup",
+            "herdless._shared.threads_links",
+            "herdless._shared.threads_sessions",
+            "herdless.threads",
+        }
+    ),
     "herdless._durable": Row(
         {CORE, ADAPTER, "herdless._answers", "herdless._lookup", "herdless._orders"},
         {"asyncio", "pyodide", "workers"},
@@ -204,6 +259,7 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless._testing._trio": Row({CORE, "herdless._testing"}, {"trio"}),
     "herdless._testing.plugin": Row({"herdless._known", "herdless._testing"}, {"pytest"}),
     "herdless.testing": Row({"herdless._testing", "herdless._testing._trio"}),
+    "herdless.testing.store": Row({CORE, "herdless.stores"}, {"asyncio", "threading"}),
     "herdless._command": Row({CORE, "herdless._trace"}, {"rich"}),
     "herdless._command.herd": Row(  # it shows all three side by side, and imports trio only where that is asked for
         {CORE, "herdless.asyncio", "herdless.trio", "herdless.threads", "herdless._command"}, {"rich", *RUNTIMES}
@@ -315,16 +371,27 @@ def row_of(module: str) -> str:
 
 
 def imports(module: str) -> Iterator[str]:
-    """The modules that a module imports, wherever in it the import stands."""
+    """The modules that a module imports, wherever in it the import stands, but for what it only gives on by name:
+    that is imported where it is first asked for, and stands there for type checkers alone.
+    """
     path = modules()[module]
     package = module if path.stem == "__init__" else module.rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    given = set(given_lazily(tree))
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        elif isinstance(node, ast.ImportFrom) and node.module not in given:
             above = package.rsplit(".", node.level - 1)[0] if node.level else ""
             base = ".".join(filter(None, (above, node.module)))
             yield from (name if (name := f"{base}.{alias.name}") in modules() else base for alias in node.names)
+
+
+def given_lazily(tree: ast.Module) -> Iterator[str]:
+    """The modules whose names it gives on by `give_lazily(__name__, name, module)`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "give_lazily":
+            yield ast.literal_eval(node.args[2])
 
 
 def needs(module: str) -> Row:

@@ -17,6 +17,7 @@ from herdless.django import cache_page
 ran: list[str] = []
 entered = threading.Event()
 gate = threading.Event()
+together = threading.Barrier(2)
 
 
 def _enter(name: str) -> None:
@@ -65,6 +66,13 @@ def template(request: HttpRequest) -> Any:
 
 
 @cache_page(60)
+def posted(request: HttpRequest) -> HttpResponse:
+    """Two requests have to be in here at a time."""
+    together.wait(30)
+    return HttpResponse("posted")
+
+
+@cache_page(60)
 async def asynchronous(request: HttpRequest) -> HttpResponse:
     """An async view."""
     ran.append("async")
@@ -73,5 +81,5 @@ async def asynchronous(request: HttpRequest) -> HttpResponse:
     return HttpResponse(f"page {len(ran)}")
 
 
-VIEWS: Any = (plain, shops, private, missing, template, asynchronous)
+VIEWS: Any = (plain, shops, private, missing, template, posted, asynchronous)
 urlpatterns = [path(view.__name__, view) for view in VIEWS]

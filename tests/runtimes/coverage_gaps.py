@@ -19,7 +19,7 @@ ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = ROOT / "docs" / "coverage.md"
 FOLDER: Final = "adapters/herdless"
 
-TESTED_ELSEWHERE: Final = {"__main__.py", "durable_objects.py", "trace.py"}
+TESTED_ELSEWHERE: Final = {"__main__.py", "django.py", "durable_objects.py", "instrument.py", "trace.py"}
 """Modules with test suites of their own."""
 
 ROW: Final = re.compile(r"^\| `(?P<file>[^`]+)` \| `(?P<line>.+?)` \| (?P<reason>.+) \|$", re.MULTILINE)

@@ -12,7 +12,8 @@ import herdless.asyncio
 import herdless.threads
 import herdless.trio
 from herdless import PolicyError
-from herdless._known import Known, known, unwatch, watch
+from herdless._known import Known, known, set_standard_clock, standard_clock, unwatch, watch
+from herdless.testing import VirtualClock
 
 CACHES: Any = [herdless.asyncio.Cache, herdless.threads.Cache, herdless.trio.Cache]
 
@@ -104,6 +105,20 @@ def test_every_record_has_an_event(caplog: pytest.LogCaptureFixture) -> None:
     assert (record.herdless_event, record.herdless_cache) == ("observer_failed", "users")  # type: ignore[attr-defined]  # documented
     assert record.funcName != "tell"
     assert record.exc_info is not None
+
+
+def test_the_clock_of_caches_that_are_given_none_can_be_another() -> None:
+    """The pytest plugin sets it before any module makes a cache."""
+    before, clock = standard_clock(), VirtualClock()
+    set_standard_clock(clock)
+    try:
+        cache, own = herdless.threads.Cache(str.upper, ttl=60), herdless.threads.Cache(str.upper, clock=before)
+    finally:
+        set_standard_clock(before)
+    cache.get("a")
+    clock.advance(60)
+    assert cache.lookup("a").how == "loaded"
+    assert own._clock is herdless.threads.Cache(str.upper)._clock is before
 
 
 def test_an_observer_can_be_added_and_taken_away() -> None:

@@ -1,0 +1,373 @@
+"""What a shared cache is in every runtime, but for what waits: the near cache, the trust in it, and what is told.
+
+The near cache is the `Cache` of one process, and its loader asks the record. So callers of one process are one caller
+to the store, and what was fetched is answered from memory for as long as the record itself would say so, and the trust
+lasts. What it holds of a key is a `Held`: the value, with what the record says of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
+from time import monotonic_ns
+from typing import Any, Final, Generic, TypeVar, final
+
+from herdless import _primitives
+from herdless._fork import survive_forks
+from herdless._log import FailureLog, write
+from herdless._lookup import How, Lookup
+from herdless._shared.clock import StoreClock
+from herdless._shared.options import Fleet, SharedOptions
+from herdless._shared.stats import SharedCounters, SharedStats
+from herdless._shared.trust import Trust
+from herdless.adapter import BaseCache, K, V
+from herdless.stores import Store, Told
+from herdless_core import (
+    LONG_AGO,
+    NANOSECONDS_PER_SECOND,
+    NEVER,
+    CacheClosed,
+    Failure,
+    Fresh,
+    Loaded,
+    MisuseError,
+    Outcome,
+    PolicyError,
+    StoreDown,
+    Value,
+)
+from herdless_core._fleet.record import NANOSECONDS_PER_MILLISECOND, parse
+from herdless_core._fleet.session import Got, Load, Seen, Swap, Terms
+from herdless_core._previous import is_not_modified, nothing_before
+
+T = TypeVar("T")
+
+LIVING_EVERY: Final = 0.1
+"""Seconds between two looks at whether those still live for whose loads this process waits."""
+LOOKS_UNTIL_DEAD: Final = 2
+"""So many looks in a row have to miss somebody: a connection may be lost for a moment."""
+POLL: Final = 0.05
+"""Seconds between two looks at a record while nothing that is told of it would arrive."""
+TRIES_AGAIN: Final = 0.1
+"""Seconds after which a store that was down is asked again, by lookups and by who listens."""
+LONGEST_BEAT: Final = 2 * NANOSECONDS_PER_SECOND
+SHORTEST_BEAT: Final = NANOSECONDS_PER_SECOND // 20
+BEATS_UNTIL_LOST: Final = 4
+"""So many questions without an answer, and the connection is taken for dead."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the near cache holds of a key."""
+
+    value: Any
+    loaded_at: int
+    """When its load started, by this process's clock."""
+    fresh_until: int
+    """Until when it is fresh, by the same clock: `NEVER` without end, `LONG_AGO` where it is not or not kept."""
+    is_stale: bool
+    how: How
+    """How whoever fetched it got it."""
+    version: bytes
+    """Of the record."""
+
+
+@final
+class Undecodable(Exception):
+    """`decode` raised."""
+
+
+class Shared(Generic[K, V]):
+    """The part that never waits."""
+
+    def __init__(
+        self,
+        load: Callable[[K], Any],
+        near: Callable[..., BaseCache[K, Held, Any]],
+        store: Store,
+        options: SharedOptions,
+    ) -> None:
+        """near: makes the near cache, of its loader and the arguments of `Cache`."""
+        if not callable(load):
+            raise PolicyError(f"load={load!r} is not accepted: give a function of one key")
+        self._fleet: Final = Fleet(store, options)
+        self._load: Final = load
+        self._clock: Final = monotonic_ns
+        self._store_clock: Final = StoreClock()
+        self._counters: Final = SharedCounters()
+        self._failures: Final = FailureLog()
+        self._near: Final = near(self._ask, clock=monotonic_ns, **self._fleet.near)
+        self._shown: Final = self._near._shown  # the same texts in both
+        self._hot: Final[dict[K, Any]] = self._near._hot  # the hit is this cache's own
+        self._trust: Final = Trust(self._fleet.staleness, self._let_go)
+        self._beat: Final = max(min(self._fleet.staleness // 3, LONGEST_BEAT), SHORTEST_BEAT)
+        self._down_until = LONG_AGO
+        """Until then the store is taken to be down still."""
+        self._keys: Final[dict[str, set[K]]] = {}
+        """With `store_key`: the keys of each text that may be held here."""
+        self._keys_lock = _primitives.Lock()
+        self._is_simple: Final = "store_key" not in options
+        self._terms = self._terms_of_process()
+        self._told_of_forks: Final = survive_forks(self._restart)
+
+    def _ask(self, key: K) -> Any:
+        """The near cache's loader."""
+        raise NotImplementedError
+
+    # Requests that never wait
+
+    def peek(self, key: K, default: T | None = None) -> V | T | None:
+        """The value that is held in this process and may be answered at once, or `default`. Asks no store."""
+        self._trust.look(self._clock())
+        held = self._near.peek(key)
+        return default if held is None else held.value
+
+    def clear(self) -> None:
+        """Let go of all that is held in this process. The store keeps it, and so do other processes."""
+        self._near.clear()
+
+    def stats(self) -> SharedStats:
+        """What this process has done, and what it holds."""
+        return self._counters.stats(self._near.stats(), self._trust.losses)
+
+    def __contains__(self, key: K) -> bool:
+        """Whether a lookup would be answered from this process's memory."""
+        self._trust.look(self._clock())
+        return key in self._near
+
+    def __len__(self) -> int:
+        """How many values are held in this process."""
+        return len(self._near)
+
+    def __bool__(self) -> bool:
+        """As for `Cache`."""
+        return True
+
+    # Keys
+
+    def _text(self, key: K) -> str:
+        text = self._fleet.text_of(key)
+        if not isinstance(text, str):
+            raise PolicyError(f"store_key returned {type(text).__name__}, which is not accepted: it has to return text")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            shown = self._shown(key)
+            raise PolicyError(f"{shown} is not accepted as a key: no store can write it in UTF-8") from None
+        return text
+
+    def _remember(self, key: K, text: str) -> None:
+        """What is told later of this text is meant for this key."""
+        if self._is_simple:
+            return
+        with self._keys_lock:
+            self._keys.setdefault(text, set()).add(key)
+            if len(self._keys) > 2 * len(self._near._keyspace.hot) + 10_000:  # as above
+                self._forget_keys()
+
+    def _forget_keys(self) -> None:
+        """Those of which nothing is held and nothing fetched any more."""
+        held = set(self._near._look(lambda: list(self._near._keyspace)))  # as above
+        for text in list(self._keys):
+            self._keys[text] &= held
+            if not self._keys[text]:
+                del self._keys[text]
+
+    def _keys_of(self, text: str) -> list[Any]:
+        if not self._is_simple:
+            with self._keys_lock:
+                return list(self._keys.get(text, ()))
+        return [key_of_simple(text)]
+
+    # Lookups
+
+    def _before_lookup(self, key: K) -> None:
+        """What is held is let go of where it may not be answered any more."""
+        now = self._clock()
+        trust = self._trust
+        if now >= trust.until:
+            trust.look(now)
+        if trust.is_blind:
+            flight = self._near._look(lambda: self._near._keyspace.entry(key).flight)  # as above
+            if flight is not None and flight.started_at + self._fleet.staleness <= now:
+                # It may have read the record before an invalidation that could not be heard of.
+                self._drop(key)
+
+    def _lookup_of(self, found: Lookup[Held]) -> Lookup[V]:
+        held = found.value
+        how: How = "stale" if held.is_stale else held.how if found.how == "loaded" else found.how
+        now = self._clock()
+        rest = inf if held.fresh_until == NEVER else max(held.fresh_until - now, 0) / NANOSECONDS_PER_SECOND
+        return Lookup(held.value, how, max(now - held.loaded_at, 0) / NANOSECONDS_PER_SECOND, rest)
+
+    def _values_of(self, found: dict[K, Any]) -> dict[K, V]:
+        """The values that are held; where errors were asked for in their places, these stay."""
+        return {key: held.value if isinstance(held, Held) else held for key, held in found.items()}
+
+    def _held(self, got: Got, began: int, *, was_blind: bool) -> Loaded[Held]:
+        """What the near cache keeps of what a session has come to; the error raised. began: when it was asked for."""
+        outcome = got.outcome
+        if isinstance(outcome, Failure):
+            raise outcome.error
+        if outcome is None:
+            raise MisuseError("a session of a lookup has come to nothing")
+        try:
+            value = self._fleet.decode(outcome.value)
+        except Exception as error:
+            raise Undecodable from error
+        loaded_at = self._store_clock.here(outcome.loaded_at)
+        fresh_until = self._fresh_until(got, outcome)
+        held = Held(value, loaded_at, fresh_until, outcome.is_stale, got.how, got.record.version)
+        return Loaded(held, ttl=self._near_ttl(got, outcome, began, was_blind) / NANOSECONDS_PER_SECOND)
+
+    def _fresh_until(self, got: Got, outcome: Value) -> int:
+        """Of the value, by this process's clock."""
+        entry = got.record.entry
+        if not isinstance(entry, Fresh) or entry.value is not outcome.value or got.fenced:
+            return LONG_AGO
+        return NEVER if entry.fresh_until == NEVER else self._store_clock.here(entry.fresh_until)
+
+    def _near_ttl(self, got: Got, outcome: Outcome, began: int, was_blind: bool) -> float:
+        """For how long it may be answered near, from when it was asked for; in nanoseconds."""
+        entry = got.record.entry
+        is_kept = isinstance(entry, Fresh) and isinstance(outcome, Value) and entry.value is outcome.value
+        if not isinstance(entry, Fresh) or not is_kept or got.fenced or not self._fleet.staleness:
+            return 0
+        rest = inf if entry.hit_until == NEVER else max(entry.hit_until - self._store_clock.at(began), 0)
+        return min(rest, self._fleet.staleness) if was_blind or self._trust.is_blind else rest
+
+    def _held_alone(self, encoded: Loaded[bytes] | bytes, began: int) -> Loaded[Held]:
+        """The same of a load without the store."""
+        lifetime = self._fleet.policy.lifetime_for(encoded, random.random())
+        bare = encoded.value if isinstance(encoded, Loaded) else encoded
+        is_kept, age = (encoded.keep, encoded.age) if isinstance(encoded, Loaded) else (True, 0)
+        kept = max(min(lifetime.ttl - age, self._fleet.staleness), 0) if is_kept else 0
+        held = Held(self._fleet.decode(bare), began - age, began + kept, is_stale=False, how="loaded", version=b"")
+        return Loaded(held, ttl=kept / NANOSECONDS_PER_SECOND)
+
+    def _encoded(self, value: Any) -> Loaded[bytes] | bytes:
+        """What a loader returned, or a caller puts. Raises MisuseError for what `encode` does not take, PolicyError for
+        NOT_MODIFIED: no loader of a fleet is given the value before.
+        """
+        if is_not_modified(value):
+            raise nothing_before()
+        bare = value.value if isinstance(value, Loaded) else value
+        try:
+            encoded = self._fleet.encode(bare)
+            if not isinstance(encoded, bytes):
+                raise TypeError(f"encode returned {type(encoded).__name__}, and not bytes")
+            self._fleet.decode(encoded)
+        except Exception as error:
+            raise MisuseError(
+                f"a value of type {type(bare).__name__} cannot be encoded and decoded again: give encode= and decode= "
+                "that can"
+            ) from error
+        return value.with_value(encoded) if isinstance(value, Loaded) else encoded
+
+    # What sessions say to the store
+
+    def _now(self) -> int:
+        """By the store's clock."""
+        return self._store_clock.at(self._clock())
+
+    def _seen(self, raw: bytes | None) -> Seen:
+        return Seen(parse(raw), self._now())
+
+    def _seen_after(self, swap: Swap, record: bytes, won: bool, there: bytes | None) -> Seen:
+        if won:
+            self._counters.count_swap(swap)
+            return Seen(parse(record), self._now(), won=True)
+        return Seen(parse(there), self._now())
+
+    def _count(self, got: Got) -> None:
+        self._counters.fenced += got.fenced
+        self._counters.fetched += got.how != "loaded" and got.outcome is not None
+
+    def _note_end(self, key: K, request: Load, result: object, *, is_answer: bool) -> None:
+        """Tell the log of a load that failed without any caller seeing it, and of the first that succeeds again."""
+        failures, now = self._failures, self._clock()
+        is_failure = isinstance(result, Failure) and not is_answer
+        self._counters.load_failures += is_failure
+        with contextlib.suppress(Exception):  # a handler of the user's own
+            if isinstance(result, Failure) and is_failure:
+                if request.flight.waiters == 0 or request.record.entry.holds_value:
+                    report = failures.failed(key, result.error, now)
+                    if report is not None:
+                        write(report, self._shown(key), result.error)
+            elif failures.is_failing:
+                for report in failures.succeeded(key, now):
+                    write(report, self._shown(key))
+
+    def _check_down(self) -> None:
+        """A store that has just been found down is not asked by every lookup, each of which would wait for it."""
+        if self._clock() < self._down_until:
+            raise StoreDown("the store was down a moment ago")
+
+    def _found_down(self) -> None:
+        self._down_until = self._clock() + round(TRIES_AGAIN * NANOSECONDS_PER_SECOND)
+
+    # What is told
+
+    def _told(self, told: Told) -> None:
+        """Something has changed: what is held of it is dropped, unless it is the very record that was told of."""
+        if not told.drops:
+            return
+        for key in self._keys_of(told.key):
+            if self._is_other(key, told.version):
+                self._drop(key)
+
+    def _is_other(self, key: K, version: bytes) -> bool:
+        """Whether what is held of the key, or being fetched, may be another record than this one."""
+        with contextlib.suppress(CacheClosed):
+            held = self._near.peek(key)
+            return held is None or not version or held.version != version
+        return False
+
+    def _drop(self, key: K) -> None:
+        """Nothing that is known of the key, or being fetched, is answered to newcomers; a closed cache has nothing."""
+        with contextlib.suppress(CacheClosed):
+            self._near.invalidate(key)
+
+    def _let_go(self) -> None:
+        with contextlib.suppress(CacheClosed):
+            self._near.clear()
+
+    # Processes
+
+    def _terms_of_process(self) -> Terms:
+        owner = f"{os.getpid()}-{random.SystemRandom().getrandbits(64):016x}"
+        return Terms(self._fleet.policy, self._fleet.lease, owner, random.SystemRandom().getrandbits)
+
+    def _restart(self) -> None:
+        """In a forked child: it has connections, an owner's name and a near cache of its own."""
+        self._keys_lock = _primitives.Lock()
+        self._terms = self._terms_of_process()
+        self._trust.distrust()
+        self._down_until = LONG_AGO
+        self._abandon()
+
+    def _abandon(self) -> None:
+        """In a forked child: forget connections, tasks and threads, which are the parent's."""
+        raise NotImplementedError
+
+
+def key_of_simple(text: str) -> int | str:
+    """The key of which `text_of_simple` made this text."""
+    if text[:1] == '"':
+        try:
+            return str(json.loads(text))
+        except ValueError:
+            return text
+    digits = text.removeprefix("-")
+    return int(text) if digits.isascii() and digits.isdigit() and len(digits) < 4_000 else text
+
+
+def milliseconds(nanoseconds: int) -> int | None:
+    """For a store; None where there is no end."""
+    return None if nanoseconds >= NEVER else max(-(-nanoseconds // NANOSECONDS_PER_MILLISECOND), 1)

@@ -1,0 +1,196 @@
+"""How a shared cache carries sessions out on threads: on the caller's own, but for loads that must be left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import functools
+import queue
+import random
+from collections.abc import Callable
+from typing import Final, Generic, assert_never
+
+from herdless._shared.base import POLL, Held, Undecodable, milliseconds
+from herdless._shared.threads_links import Job, Lease, Link, ThreadsLinks
+from herdless.adapter import K, V, not_awaitable
+from herdless.stores import StoreDown
+from herdless_core import (
+    NANOSECONDS_PER_SECOND,
+    NEVER,
+    Failure,
+    Flight,
+    Loaded,
+    LoadTimeout,
+    MisuseError,
+)
+from herdless_core._fleet import session as sessions
+from herdless_core._fleet.record import Record
+from herdless_core._fleet.session import Ended, Got, Load, Park, Parked, Read, Request, Session, Swap, claim_in
+
+LONGEST_WAIT: Final = 3_600.0
+"""Seconds after which a thread that waits looks at the clock, whatever it waits for."""
+
+
+class ThreadsSessions(ThreadsLinks[K, V], Generic[K, V]):
+    """The part that asks the store, and loads."""
+
+    # The near cache's loader
+
+    def _ask(self, key: K) -> Loaded[Held]:
+        began, was_blind = self._clock(), self._trust.is_blind
+        text = self._text(key)
+        self._remember(key, text)
+        try:
+            self._check_down()
+            return self._fetch(self._open(), key, text, began, was_blind=was_blind)
+        except StoreDown:
+            self._counters.store_errors += 1
+            if not self._fleet.loads_when_down:
+                raise
+        return self._held_alone(self._load_alone(key), began)
+
+    def _fetch(self, link: Link, key: K, text: str, began: int, *, was_blind: bool) -> Loaded[Held]:
+        if not self._store_clock.is_known:
+            self._ask_time(link)
+        unreadable = b""
+        while True:
+            got = self._drive(link, key, text, sessions.ask(self._terms, unreadable))
+            if got.leads is not None:
+                self._spawn(link, functools.partial(self._lead, link, key, text, got.record, got.leads))
+            try:
+                return self._held(got, began, was_blind=was_blind)
+            except Undecodable as error:
+                if got.how == "loaded" or got.record.version == unreadable:
+                    raise MisuseError("decode= does not read what encode= has written") from error
+                unreadable = got.record.version
+
+    def _lead(self, link: Link, key: K, text: str, record: Record, flight: Flight, *, drops: bool = False) -> None:
+        """Load behind an answer. drops: what is held here is older than what was asked for."""
+        got = self._drive(link, key, text, sessions.lead(self._terms, record, flight))
+        if drops and not got.fenced:
+            self._drop(key)
+
+    def _load_alone(self, key: K) -> Loaded[bytes] | bytes:
+        """Without the store, as each process does for itself."""
+        self._counters.loads += 1
+        load_timeout = self._fleet.policy.load_timeout
+        if load_timeout == NEVER:
+            result: Loaded[bytes] | bytes | Failure | None = self._call(key)
+        else:
+            result = self._call_aside(key, self._clock() + load_timeout, self._clock)
+        if result is None:
+            seconds = load_timeout / NANOSECONDS_PER_SECOND
+            raise LoadTimeout(f"the load did not end within load_timeout={seconds:g} seconds")
+        if isinstance(result, Failure):
+            raise result.error
+        return result
+
+    # Sessions
+
+    def _drive(self, link: Link, key: K, text: str, session: Session, *, leaves: bool = False) -> Got:
+        """Carry out what the session asks for. Where that is broken off, what it has claimed is left to others;
+        leaves: unless that is what it does.
+        """
+        claimed: tuple[Record, Flight] | None = None
+        is_over = False
+        try:
+            request = next(session)
+            while True:
+                claimed = claim_in(request, self._terms.owner) or claimed
+                try:
+                    if link.is_closed:
+                        raise StoreDown("the cache was closed")
+                    reply = self._carry_out(link, key, text, request)
+                except StoreDown as down:
+                    self._found_down()
+                    request = session.throw(down)
+                else:
+                    request = session.send(reply)
+        except StopIteration as end:
+            is_over = True
+            got: Got = end.value
+            self._count(got)
+            return got
+        finally:
+            if not is_over and claimed is not None and not leaves and not link.is_closed:
+                leaving = sessions.leave(self._terms, *claimed)
+                self._spawn(link, functools.partial(self._drive, link, key, text, leaving, leaves=True))
+
+    def _carry_out(self, link: Link, key: K, text: str, request: Request) -> object:
+        match request:
+            case Read():
+                return self._seen(link.connection.read(text))
+            case Swap():
+                raw = request.after.dump()
+                won, there = link.connection.swap(
+                    text, request.before.token, raw, milliseconds(request.keep), drops=request.drops
+                )
+                return self._seen_after(request, raw, won, there)
+            case Park():
+                return self._park_session(link, text, request)
+            case Load():
+                return self._run(link, key, text, request)
+        assert_never(request)
+
+    def _park_session(self, link: Link, text: str, request: Park) -> Parked:
+        place = link.park(text, request.record.owner)  # first: what is told from now on is not missed
+        try:
+            kept = milliseconds(request.record.keep(self._now()))
+            if link.connection.mark(text, request.record.version, kept):
+                rest = max(request.until - self._now(), 0) / NANOSECONDS_PER_SECOND
+                place.news.wait(min(rest, LONGEST_WAIT) if link.is_heard else min(rest, POLL))
+            return Parked(place.owner_is_gone)
+        finally:
+            link.leave(text, place)
+
+    def _run(self, link: Link, key: K, text: str, request: Load) -> Ended:
+        """Call the loader, while the keeper renews its lease."""
+        self._counters.loads += 1
+        lease = Lease(text, request.record, self._clock() + self._fleet.lease // 3)
+        link.hold(lease)
+        try:
+            if request.flight.due_at == NEVER:
+                result: Loaded[bytes] | bytes | Failure | None = self._call(key)
+            else:
+                result = self._call_aside(key, request.flight.due_at, self._now)
+        finally:
+            record = link.release(lease)
+        told = Failure(LoadTimeout("the load is overdue"), None) if result is None else result
+        is_answer = isinstance(told, Failure) and self._fleet.policy.is_answer(told.error)
+        self._note_end(key, request, told, is_answer=is_answer)
+        return Ended(result, record, self._now(), random.random(), is_answer)
+
+    def _call(self, key: K) -> Loaded[bytes] | bytes | Failure:
+        try:
+            return self._encoded(not_awaitable(self._load, self._load(key)))
+        except Exception as error:  # noqa: BLE001  # it is told to those who wait
+            return Failure(error, error.__traceback__)
+
+    def _call_aside(self, key: K, due_at: int, clock: Callable[[], int]) -> Loaded[bytes] | bytes | Failure | None:
+        """The same on another thread, since it cannot be cancelled; None where it has not ended by then."""
+        ended: queue.SimpleQueue[Loaded[bytes] | bytes | Failure] = queue.SimpleQueue()
+        context = contextvars.copy_context()
+
+        def run() -> None:
+            try:
+                ended.put(context.run(self._call, key))
+            except BaseException as error:  # noqa: BLE001  # an interrupt has no business on a worker's thread
+                ended.put(Failure(error, None))
+
+        self._open().workers.submit(run, Job(is_urgent=True))
+        while True:
+            rest = (due_at - clock()) / NANOSECONDS_PER_SECOND
+            try:
+                return ended.get(timeout=max(min(rest, LONGEST_WAIT), 0.0))
+            except queue.Empty:
+                if clock() >= due_at:
+                    return None
+
+    def _spawn(self, link: Link, work: Callable[[], object]) -> None:
+        """Do it in the background. That the store is down is no news there."""
+
+        def run() -> None:
+            with contextlib.suppress(StoreDown):
+                work()
+
+        link.workers.submit(functools.partial(contextvars.copy_context().run, run), Job(is_urgent=False))

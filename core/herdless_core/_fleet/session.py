@@ -1,0 +1,384 @@
+"""What one process does about one key of a fleet: a generator that asks for what it needs, and does no I/O itself.
+
+A session yields requests, is sent a reply to each, and returns. The adapter of every runtime carries the same requests
+out, each by the means of its runtime:
+
+    request  carried out by                                       reply
+    Read     reading the record                                   Seen
+    Swap     writing it if the one that was seen is still there   Seen, with `won`
+    Park     waiting until something is told of the key           Parked
+    Load     calling the loader, the lease being renewed          Ended
+
+Where the store cannot be asked, the adapter throws StoreDown into the session, at the request that failed.
+
+The entry in the record is stepped by `herdless_core.transition`, and by nothing else; a step counts when its swap is
+won. Leases need no state of their own. The generation of a flight is its lease's number: the machine stores nothing for
+another generation, so a holder that was taken for dead and wakes late is superseded like any other load (fenced). A
+lease that is over is the machine's `Restarted`: whoever ran the flight is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, TypeAlias, final
+
+from herdless_core._effects import Answer, Effects, Outcome, Settle, StartLoad, Value, reply_of
+from herdless_core._errors import StoreDown
+from herdless_core._events import (
+    DeadlinePassed,
+    Event,
+    Expire,
+    Get,
+    LoadFailed,
+    Refresh,
+    Restarted,
+    WaiterLeft,
+    put_of,
+    success_of,
+)
+from herdless_core._fleet.record import NANOSECONDS_PER_MILLISECOND, Record, Settled, outcome_of
+from herdless_core._machine import Step, transition
+from herdless_core._policy import Loaded, Policy
+from herdless_core._states import ABSENT, Cause, Entry, Evicted, Failure, Flight
+
+Draw: TypeAlias = Callable[[int], int]
+"""Gives an integer of so many random bits."""
+
+Found: TypeAlias = Literal["fetched", "joined", "loaded"]
+"""How a session came to its outcome: it lay in the store, somebody else's load brought it, or its own."""
+
+GENERATION_BITS: Final = 21
+"""So many random bits keep apart the flights that start within one millisecond."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What holds for every session of one cache in one process."""
+
+    policy: Policy
+    lease: int
+    """For how long a holder that says nothing is believed, in nanoseconds."""
+    owner: str
+    draw: Draw
+
+
+# What a session asks for, and what it is told
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What lies in the store."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """Write `after`, if the record that has the token of `before` is still there."""
+
+    before: Record
+    after: Record
+    keep: int
+    """For how long the store has to keep it, in nanoseconds; `NEVER`: for ever."""
+    drops: bool
+    """Whether every process has to drop what it holds of the key. Who waits for the flight is told in any case."""
+    steps: tuple[Step, ...]
+    """All done where the swap is won, and none where it is lost."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Mark this record as awaited, and wait until another one is told of, its owner is gone, or it is `until`."""
+
+    record: Record
+    until: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Call the loader once. Until it has ended, or `flight.due_at` has come, renew the lease of the record."""
+
+    record: Record
+    flight: Flight
+
+
+Request: TypeAlias = Read | Swap | Park | Load
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What lies in the store now, after a swap that was lost; or what was written by one that was won."""
+
+    record: Record
+    now: int
+    """The instant by the store's clock, in nanoseconds; rather too late than too early."""
+    won: bool = False
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """The end of waiting."""
+
+    owner_is_gone: bool = False
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a load ended."""
+
+    result: Loaded[bytes] | bytes | Failure | None
+    """What the loader gave, encoded; its error; None: it has not ended, and it is `due_at`."""
+    record: Record
+    """The one of the request, with the lease that it has by now."""
+    now: int
+    luck: float
+    """The random number for the jitter, 0 <= luck < 1."""
+    is_answer: bool = False
+    """Whether the error is an answer: `Policy.is_answer`."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Got:
+    """What a session has come to. A value in it is encoded."""
+
+    outcome: Outcome | None
+    """None: of a session that answers nobody."""
+    record: Record
+    """What lay in the store when that was decided."""
+    now: int
+    how: Found
+    fenced: bool = False
+    """Whether nothing of it is to be kept, here or anywhere: another took the flight's place."""
+    leads: Flight | None = None
+    """The flight that this process has claimed, and that is to be led behind the answer by `lead`."""
+
+
+Session: TypeAlias = Generator[Request, Any, Got]
+
+
+def ask(terms: Terms, unreadable: bytes = b"") -> Session:
+    """Get the key's value from wherever it is, or load it.
+
+    unreadable: the version of a record whose value could not be decoded. It is taken for Absent.
+    """
+    awaited = gone = 0
+    seen: Seen = yield Read()
+    while True:
+        record, now = seen.record, seen.now
+        if unreadable and record.version == unreadable:
+            record = replace(record, entry=ABSENT, settled=None)
+        outcome = record.outcome_of(awaited) if awaited else None
+        if outcome is not None:
+            return Got(outcome, record, now, "joined")
+        move = _Move(terms, record, now, gone)
+        if awaited and awaited == move.generation and now >= move.due_at:
+            move.take(DeadlinePassed(awaited))
+            seen = yield move.swap()
+            continue
+        generation = move.next_generation()
+        effects = move.take(Get(generation))
+        reply = reply_of(effects)
+        if not _starts_load(effects):
+            if isinstance(reply, Answer):
+                return Got(reply.outcome, record, now, "joined" if awaited else "fetched")
+            awaited = move.generation
+            parked: Parked = yield Park(record, min(record.lease, move.due_at))
+            gone = awaited if parked.owner_is_gone else 0
+            seen = yield Read()
+            continue
+        seen = yield move.swap(claim=True)
+        if seen.record.generation != generation:
+            continue  # another was faster, and what it wrote is looked at
+        flight = seen.record.entry.flight
+        assert flight is not None  # noqa: S101  # it has the generation
+        if isinstance(reply, Answer):
+            return Got(reply.outcome, seen.record, seen.now, "joined" if awaited else "fetched", leads=flight)
+        return (yield from lead(terms, seen.record, flight))
+
+
+def lead(terms: Terms, record: Record, flight: Flight) -> Session:
+    """Load what was claimed, and store what comes of it, unless it was superseded.
+
+    record: as it was when the flight was claimed; flight: the one that is claimed.
+    """
+    ended: Ended = yield Load(record, flight)
+    event = _end_of(terms, flight, ended)
+    not_before = flight.due_at if ended.result is None else ended.now  # the adapter's clock is not the store's
+    record, now = ended.record, max(ended.now, not_before)
+    while record.generation == flight.generation:
+        move = _Move(terms, record, now, lease_counts=False)
+        effects = move.take(event)
+        swap = move.swap()
+        try:
+            seen: Seen = yield swap
+        except StoreDown:
+            break  # nobody can tell whether it is still ours
+        if seen.won or seen.record.version == swap.after.version:
+            return Got(_settled(effects, flight.generation), swap.after, seen.now, "loaded")
+        record, now = seen.record, max(seen.now, not_before)
+    # Of the flight of an entry that was removed: whoever waits is answered, and nothing is stored (NoStaleSet).
+    _, effects = transition(Evicted(Cause.INVALIDATED, flight), event, now, terms.policy)
+    return Got(_settled(effects, flight.generation), record, now, "loaded", fenced=True)
+
+
+def leave(terms: Terms, record: Record, flight: Flight) -> Session:
+    """Nobody waits in this process any more for the load that it leads, which was cancelled.
+
+    record, flight: as for `lead`.
+    """
+    seen = Seen(record, flight.started_at)
+    while seen.record.generation == flight.generation and not seen.won:
+        move = _Move(terms, seen.record, seen.now, lease_counts=False)
+        move.take(WaiterLeft(flight.generation, can_cancel=True))
+        if move.generation == flight.generation:
+            move.take(Restarted())  # a refresh: the value stays, and whoever looks next loads it again
+        seen = yield move.swap()
+    return Got(None, seen.record, seen.now, "loaded")
+
+
+def put(terms: Terms, value: Loaded[bytes] | bytes, luck: float) -> Session:
+    """Store a value. luck: the random number for the jitter, 0 <= luck < 1."""
+    event = put_of(value, terms.policy.lifetime_for(value, luck))
+    return (yield from _change(terms, lambda _: event))
+
+
+def expire(terms: Terms) -> Session:
+    """Make a fresh value stale."""
+    return (yield from _change(terms, lambda _: Expire()))
+
+
+def refresh(terms: Terms) -> Session:
+    """Claim a load that nobody waits for, unless one is in flight; it is to be led by whoever asked."""
+    return (yield from _change(terms, Refresh, drops=False))
+
+
+def _change(terms: Terms, event_of: Callable[[int], Event], *, drops: bool = True) -> Session:
+    seen: Seen = yield Read()
+    while True:
+        move = _Move(terms, seen.record, seen.now)
+        is_load = _starts_load(move.take(event_of(move.next_generation())))
+        if not move.has_changed:
+            return Got(None, seen.record, seen.now, "fetched")
+        swap = move.swap(claim=is_load, drops=drops)
+        seen = yield swap
+        if not seen.won and seen.record.version != swap.after.version:
+            continue  # another was faster; a version of ours would say that only the reply was lost
+        flight = seen.record.entry.flight if is_load else None
+        return Got(outcome_of(seen.record.entry), seen.record, seen.now, "loaded", leads=flight)
+
+
+def claim_in(request: Request, owner: str) -> tuple[Record, Flight] | None:
+    """What the request claims or holds for this owner, if anything: the record as it is then, and the flight."""
+    if isinstance(request, Swap):
+        record = request.after if request.after.owner == owner else request.before
+    elif isinstance(request, Load):
+        record = request.record
+    else:
+        return None
+    flight = record.entry.flight
+    return None if flight is None or record.owner != owner else (record, flight)
+
+
+@final
+class _Move:
+    """Steps that are taken one after the other, to be written by one swap."""
+
+    def __init__(self, terms: Terms, record: Record, now: int, gone: int = 0, *, lease_counts: bool = True) -> None:
+        """gone: the generation of a flight whose owner is known to be gone; lease_counts: False for the owner itself,
+        whose lease may be over while nobody has taken its place.
+        """
+        self._terms: Final = terms
+        self._record: Final = record
+        self._now: Final = now
+        self._steps: Final[list[Step]] = []
+        self._settled = record.settled
+        self._entry: Entry = record.entry
+        flight = record.entry.flight
+        is_over = lease_counts and now >= record.lease
+        if flight is not None and (is_over or flight.generation == gone):
+            self.take(Restarted())
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether there is anything to write."""
+        return self._entry is not self._record.entry
+
+    @property
+    def generation(self) -> int:
+        """Of the flight by now; 0 where there is none."""
+        flight = self._entry.flight
+        return 0 if flight is None else flight.generation
+
+    @property
+    def due_at(self) -> int:
+        """Of the flight by now, which there is."""
+        flight = self._entry.flight
+        assert flight is not None  # noqa: S101  # who asks has joined it
+        return flight.due_at
+
+    def next_generation(self) -> int:
+        """One that no other process draws, and greater than those before."""
+        drawn = (self._now // NANOSECONDS_PER_MILLISECOND << GENERATION_BITS) + self._terms.draw(GENERATION_BITS)
+        return max(drawn, self._record.last_generation + 1)
+
+    def take(self, event: Event) -> Effects:
+        """One step of the machine."""
+        after, effects = transition(self._entry, event, self._now, self._terms.policy)
+        self._steps.append(Step(self._entry, event, self._now, self._terms.policy, after, effects))
+        for effect in effects:
+            if isinstance(effect, Settle):
+                self._settled = _settlement(effect, after)
+        self._entry = after
+        return effects
+
+    def swap(self, *, claim: bool = False, drops: bool = False) -> Swap:
+        """The request that writes it. claim: whether this process takes the lease of the flight."""
+        has_flight = self._entry.flight is not None
+        lease = (self._now + self._terms.lease) if claim else self._record.lease
+        lease = lease // NANOSECONDS_PER_MILLISECOND * NANOSECONDS_PER_MILLISECOND if has_flight else 0
+        owner = self._terms.owner if claim else self._record.owner
+        version = self._terms.draw(64).to_bytes(8)
+        after = Record(
+            ABSENT if isinstance(self._entry, Evicted) else self._entry,
+            lease,
+            owner if has_flight else "",
+            self._settled,
+            version,
+            token=Record.token_of(version, lease),
+        )
+        return Swap(self._record, after, after.keep(self._now), drops, tuple(self._steps))
+
+
+def _end_of(terms: Terms, flight: Flight, ended: Ended) -> Event:
+    result = ended.result
+    if result is None:
+        return DeadlinePassed(flight.generation)
+    if isinstance(result, Failure):
+        return LoadFailed(flight.generation, result.error, ended.is_answer)
+    is_kept = not isinstance(result, Loaded) or result.keep
+    lifetime = terms.policy.lifetime_for(result, ended.luck) if is_kept else None
+    return success_of(flight.generation, result, lifetime)
+
+
+def _settlement(settle: Settle, after: Entry) -> Settled:
+    """What a record says of a flight that has ended: the value is written once where the entry holds the same."""
+    held, outcome = outcome_of(after), settle.outcome
+    is_held = isinstance(held, Value) and isinstance(outcome, Value) and held.value is outcome.value
+    return Settled(settle.generation, None if is_held else outcome)
+
+
+def _settled(effects: Effects, generation: int) -> Outcome | None:
+    found = (e.outcome for e in effects if isinstance(e, Settle) and e.generation == generation)
+    return next(found, None)
+
+
+def _starts_load(effects: Effects) -> bool:
+    return any(isinstance(effect, StartLoad) for effect in effects)

