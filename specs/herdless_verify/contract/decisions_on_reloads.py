@@ -8,22 +8,6 @@ from herdless_core import Loaded, LoadSucceeded, TooManyWaiters
 from herdless_verify.contract.world import World, outcome_of
 
 
-async def test_reload_is_new(w: World) -> None:
-    """ReloadIsNew: who reloads is given what is true now; others are served meanwhile what is kept."""
-    cache = await w.open(ttl=10)
-    await w.fill("k", 1)
-    reloader = w.reload("k")
-    await w.settle()
-    assert len(w.loads) == 2
-    assert not reloader.is_done
-    assert await outcome_of(w, "k") == "hit"
-    w.load.succeed(2)
-    await w.settle()
-    assert reloader.value == 2
-    assert cache.peek("k") == 2
-    assert cache.stats().loads == 2
-
-
 async def test_reload_of_an_unknown_key_is_its_load(w: World) -> None:
     """And a lookup joins it."""
     await w.open()
