@@ -69,6 +69,7 @@ INTERPRETED: Final = {
     "_previous": "mypyc has no generic dataclass; and it asks functions for their signatures",
     "_primitives": "a scheduler puts its own parts there",
     "_shift": "only the checkers use it",
+    "_weighing": "what weighs values is foreign code",
     "_workers": "beside starting a thread it costs nothing",
 }
 """The modules that are not compiled, and why."""
@@ -96,7 +97,7 @@ JUDGED: Final = {
     "_policy.Policy": {"early_refresh", "jitter", "max_waiters"},
     "_policy.Loaded": {"keep", "weight"},
     "_keyspace.Keyspace": {"maxsize", "maxweight"},
-    "adapter.BaseCache": {"finish_unwatched", "maxsize", "maxweight", "previous"},
+    "adapter.BaseCache": {"finish_unwatched", "maxsize", "maxweight", "name", "previous", "tag"},
     "asyncio.Cache": {"batch_size"},
     "threads.Cache": {"batch_size", "timeout"},
     "trio.Cache": {"batch_size"},

@@ -41,9 +41,16 @@ class Log:
 
     def tell(self, event: str, text: str, *arguments: object, error: BaseException | None = None) -> None:
         """Log a warning, with the traceback of the error, if there is one."""
+        self._write(logging.WARNING, event, text, *arguments, error=error)
+
+    def tell_failure(self, event: str, text: str, *arguments: object, error: BaseException) -> None:
+        """Log an error: code of the user's failed, and nobody else is told."""
+        self._write(logging.ERROR, event, text, *arguments, error=error)
+
+    def _write(self, level: int, event: str, text: str, *arguments: object, error: BaseException | None) -> None:
         extra = {"herdless_event": event, "herdless_cache": self.name}
         with contextlib.suppress(Exception):
-            self.logger.warning(text, *arguments, exc_info=error, extra=extra, stacklevel=2)
+            self.logger.log(level, text, *arguments, exc_info=error, extra=extra, stacklevel=3)
 
     def tell_once(self, event: str, text: str, *arguments: object) -> None:
         """The same, the first time that this event is told of this cache."""

@@ -26,7 +26,7 @@ class Guarded:
             try:
                 observe(key, step)
             except Exception as error:  # noqa: BLE001  # of foreign code
-                self._log.tell("observer_failed", "the observer %r failed", observe, error=error)
+                self._log.tell_failure("observer_failed", "the observer %r failed", observe, error=error)
 
     def and_by(self, observer: Observer) -> Guarded:
         """These and one more."""

@@ -339,7 +339,7 @@ class Section(Orders[F], Generic[K, F]):
                 self._put_right(
                     [each for each in self._orphans() if each not in others and each not in launches], launches
                 )
-                self._log.tell("change_failed", "a change that was made inside the lock failed", error=error)
+                self._log.tell_failure("change_failed", "a change that was made inside the lock failed", error=error)
             if boarded is not None:
                 launches.append(boarded)
 

@@ -193,7 +193,8 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         if load is None and previous:
             raise PolicyError("previous=True is not accepted without a load, which is what is given the value before")
         show = Shown(show_key)
-        log = Log(check_name(name))
+        checked = check_name(name)
+        log = Log(checked)
         keyspace = Keyspace[K](
             policy or Policy(**options),
             maxsize=maxsize,
@@ -221,7 +222,7 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         # Entries, of which only those before their `hit_until` are read here, and these have a value.
         self._hot: Final[dict[K, Any]] = keyspace.hot
         self._hits = 0
-        self._known: Final = make_known(self, name, survive_forks(self._restart))
+        self._known: Final = make_known(self, checked, survive_forks(self._restart))
 
     @property
     def name(self) -> str | None:

@@ -158,11 +158,7 @@ class Tags(Generic[K]):
 
     def _known(self, tag: str) -> str:
         """The string that others who have the tag hold: each loader's own would be fifty bytes more for each entry."""
-        for label in self._groups.get(tag, ()):
-            for known in label.tags:
-                if known == tag:
-                    return known
-        return tag
+        return next((known for label in self._groups.get(tag, ()) for known in label.tags if known == tag), tag)
 
     def drop(self, key: K) -> None:
         """The key has no value any more, or one without tags."""
@@ -176,11 +172,10 @@ class Tags(Generic[K]):
     def _take_off(self, label: Label[K]) -> None:
         self._leaving.append(label)
         for tag in label.tags:
-            group = self._groups.get(tag)
-            if group is not None:
-                group.pop(label, None)
-                if not group:
-                    del self._groups[tag]
+            group = self._groups.get(tag, {})
+            group.pop(label, None)
+            if not group:
+                self._groups.pop(tag, None)
 
     def clear(self) -> None:
         """No value is held any more."""

@@ -206,3 +206,26 @@ def test_record_with_tags_that_are_none_is_refused() -> None:
     record = {**record_of("a", held, 0, 0.0), "tags": "red"}
     with pytest.raises(PolicyError, match=r"records\[0\].*tags='red' is not accepted"):
         entries_of([record], 0, 0, 0.0, cache.policy, repr)
+
+
+def test_what_is_known_is_not_restored_over_and_what_has_expired_is() -> None:
+    """A warm start comes second to what the new process has learnt; what it holds no more is no obstacle."""
+    warm = Keyspace[str](Policy(ttl=60))
+    for key, ttl in {"known": 60, "expired": 1, "swept": 1}.items():
+        warm.put(key, Loaded("new", ttl=ttl), 0)
+    fresh = Keyspace[str](Policy(ttl=60))
+    for key in ("known", "expired", "other"):
+        fresh.put(key, "old", 0)
+    records = [
+        record_of(key, entry, 0, 0.0)
+        for key, entry in ((key, value_in(entry, 0)) for key, entry in fresh.snapshot())
+        if entry is not None
+    ]
+    entries = entries_of(records, 2 * SECOND, 0, 0.0, warm.policy, repr)
+    assert warm.restore_all(entries, 2 * SECOND) == ["expired", "other"]
+    held = {key: value_in(entry, 2 * SECOND) for key, entry in warm.snapshot()}
+    assert {key: entry.value for key, entry in held.items() if entry is not None} == {
+        "known": "new",
+        "expired": "old",
+        "other": "old",
+    }

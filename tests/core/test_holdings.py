@@ -302,6 +302,7 @@ def _scene(act: str, maxsize: int | None, maxweight: int | None) -> Any:
 ACTS: Final = ("put", "put over", "put what is too heavy", "load", "invalidate", "clear", "expired")
 
 
+@pytest.mark.pure("a compiled step has no points")
 @pytest.mark.parametrize(("maxsize", "maxweight"), [(None, None), (3, 7)])
 @pytest.mark.parametrize("act", ACTS)
 def test_a_step_that_is_broken_off_loses_no_value(act: str, maxsize: int | None, maxweight: int | None) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
 import weakref
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -145,19 +146,20 @@ def test_task_factory_that_fails_is_told_to_the_loads() -> None:
     run(main)
 
 
-@pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="Python 3.12 has brought eager tasks")
-def test_eager_tasks_make_one_call_too() -> None:
-    """A load that begins at once waits for the others of its turn."""
+if sys.version_info >= (3, 12):  # older ones have no eager tasks
 
-    async def main() -> None:
-        asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009  # for mypy
-        gate = Gate()
-        gate.open.set()
-        cache = herdless.asyncio.Cache[str, str](load_many=gate.load_many)
-        assert await cache.get_many(["a", "b"]) == {"a": "A", "b": "B"}
-        assert gate.calls == [["a", "b"]]
+    def test_eager_tasks_make_one_call_too() -> None:
+        """A load that begins at once waits for the others of its turn."""
 
-    run(main)
+        async def main() -> None:
+            asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+            gate = Gate()
+            gate.open.set()
+            cache = herdless.asyncio.Cache[str, str](load_many=gate.load_many)
+            assert await cache.get_many(["a", "b"]) == {"a": "A", "b": "B"}
+            assert gate.calls == [["a", "b"]]
+
+        run(main)
 
 
 def test_errors_that_are_returned_wait_for_no_collector() -> None:
@@ -286,6 +288,30 @@ def test_executor_that_takes_no_job_is_told_to_all_of_the_call() -> None:
     found: dict[str, Any] = cache.get_many(["a", "b"], timeout=PATIENCE, return_exceptions=True)
     assert [type(error) for error in found.values()] == [RuntimeError, RuntimeError]
     assert cache.stats().in_flight == 0
+
+
+class Cancels:
+    """An executor that cancels each job before it begins, as one does that is shut down meanwhile."""
+
+    def submit(self, _job: object) -> Future[None]:
+        """Take the job, and give it up."""
+        future: Future[None] = Future()
+        future.cancel()
+        future.set_running_or_notify_cancel()
+        return future
+
+
+def test_executor_that_gives_the_job_up_leaves_nobody_waiting() -> None:
+    """It never begins: all of the call are told; and a job that was done is no concern of that."""
+    cache = herdless.threads.Cache[str, str](load_many=nothing, executor=Cancels())
+    found: dict[str, Any] = cache.get_many(["a", "b"], timeout=PATIENCE, return_exceptions=True)
+    assert [type(error) for error in found.values()] == [LoadCancelled, LoadCancelled]
+    assert cache.stats().in_flight == 0
+    with ThreadPoolExecutor(1) as executor:
+        done: herdless.threads.Cache[str, str] = herdless.threads.Cache(
+            load_many=lambda keys: {key: key.upper() for key in keys}, executor=executor
+        )
+        assert done.get_many(["a", "b"], timeout=PATIENCE) == {"a": "A", "b": "B"}
 
 
 def test_call_that_is_interrupted_leaves_nobody_waiting() -> None:

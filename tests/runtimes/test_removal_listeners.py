@@ -197,6 +197,7 @@ the interpreter looks for one only after calls, and where a function or another 
 """
 
 
+@pytest.mark.pure("a compiled step has no points")
 @pytest.mark.parametrize("files", [[listening.__file__], LIBRARY], ids=["where it is told", "anywhere"])
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_an_interrupt_loses_no_value_and_tells_none_twice(operation: str, files: Sequence[str]) -> None:

@@ -42,7 +42,7 @@ def test_messages_on_the_page_are_what_the_code_prints(tmp_path: Path) -> None:
 def checked(tmp_path_factory: pytest.TempPathFactory) -> str:
     """What pytest says of the page's adapter and of its broken one, where nothing of this project's tests is near."""
     (last,) = [block for block in PAGE if "class TestUnderTheCaller(" in block.code]
-    options = ["-m", "pytest", "-v", "-rs", "-p", "no:cacheprovider", "--rootdir=."]
+    options = ["-m", "pytest", "-v", "-rs", "-p", "no:cacheprovider", "-p", "no:asyncio", "--rootdir=."]
     return run(tmp_path_factory.mktemp("reader"), "test_gevent.py", script_of(last), *options).stdout
 
 

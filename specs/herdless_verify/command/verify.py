@@ -38,7 +38,8 @@ answers= takes the name of an exception; whichever it is, the checkers let loads
 end by such errors and by others.
 
 --policy-of takes it from a cache of your own, as it is now:
-  herdless verify --policy-of shop.caches:prices --require "age<=300" --require "wait<=2"
+  herdless verify --policy-of shop.caches:prices \\
+    --require "age<=300" --require "wait<=2"
 What a policy means is printed in sentences; --require takes the name at the end
 of one, with <= or >= and a number of seconds.
 
