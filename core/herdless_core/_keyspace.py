@@ -160,6 +160,8 @@ class Keyspace(Doors[K]):
             self._is_torn = False
         if not reloads:
             self._counters.count_lookup(reply)
+        elif isinstance(reply, Join):
+            self.flights[reply.generation].is_reloaded = True
         if self._is_passed_by:
             more += self._pass(key, reply, now)
         return self._in_turn(effects + more if more else effects, is_nested=loading is not None)

@@ -31,8 +31,11 @@ class RunningLoad:
     """The entry that was removed while callers waited for this load, which are still to be answered."""
     is_answer: bool = False
     """Whether it ended by an error that is an answer."""
+    is_reloaded: bool = False
+    """Whether somebody has joined it who is to be told of its own end, and not of a value that is kept."""
     failure: Failure | None = None
-    """By what it ended, where that was no value: a value that is kept may be what its waiters are told all the same."""
+    """What they are told, where the others are told a value that is kept. Not noted for anybody else: the traceback
+    refers to the load's frames, and so to this record."""
     kept: Kept | None = None
     """What was kept when it was ordered, until its loader is given it; of loaders that take it alone."""
     gives_back: bool = False

@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from herdless_core._effects import CancelLoad, Effects, Save
 from herdless_core._errors import CacheClosed, TooManyLoads
-from herdless_core._events import DeadlinePassed, Event, Evict, Get, Invalidate, LoadFailed, LoadSucceeded, Restarted
+from herdless_core._events import DeadlinePassed, Event, Evict, Get, Invalidate, LoadFailed, Restarted
 from herdless_core._holdings import Holding, Holdings, RemovalCause
 from herdless_core._machine import NO_ANSWER, NOTHING, Step, age, too_late, transition
 from herdless_core._policy import LONG_AGO, NANOSECONDS_PER_SECOND, Lifetime, Loaded, Policy
@@ -207,8 +207,9 @@ class Steps(Generic[K]):
     def _follow_flight(self, key: K, before: Entry, event: Event, after: Entry) -> None:
         old, new = before.flight, after.flight
         if old is not None and (new is None or new.generation != old.generation):
-            if not isinstance(event, LoadSucceeded):
-                self.flights[old.generation].failure = self._failure_by(event)
+            running = self.flights[old.generation]
+            if running.is_reloaded and after.holds_value:
+                running.failure = self._failure_by(event)
             self._end(old.generation)
             self._counters.count_end(event)
         if new is None:
