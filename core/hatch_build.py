@@ -66,7 +66,9 @@ INTERPRETED: Final = {
     "_lazily": "it is run once, at an import",
     "_log": "it works after failures",
     "_lookup": "mypyc has no generic dataclass",
+    "_previous": "mypyc has no generic dataclass; and it asks functions for their signatures",
     "_primitives": "a scheduler puts its own parts there",
+    "_shift": "only the checkers use it",
     "_weighing": "what weighs values is foreign code",
     "_workers": "beside starting a thread it costs nothing",
 }
@@ -95,7 +97,7 @@ JUDGED: Final = {
     "_policy.Policy": {"early_refresh", "jitter", "max_waiters"},
     "_policy.Loaded": {"keep", "weight"},
     "_keyspace.Keyspace": {"maxsize", "maxweight"},
-    "adapter.BaseCache": {"finish_unwatched", "maxsize", "maxweight", "name", "tag"},
+    "adapter.BaseCache": {"finish_unwatched", "maxsize", "maxweight", "name", "previous", "tag"},
     "asyncio.Cache": {"batch_size"},
     "threads.Cache": {"batch_size", "timeout"},
     "trio.Cache": {"batch_size"},

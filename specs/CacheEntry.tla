@@ -29,7 +29,9 @@ CONSTANTS
   RefreshBackoff,
   MaxWaiters,
   CanCancel,             \* whether the runtime can cancel a load: what a waiter who leaves may find, {TRUE} or {FALSE} or both
-  MayNotKeep             \* whether a loader may say of its value that it is not to be kept
+  MayNotKeep,            \* whether a loader may say of its value that it is not to be kept
+  MayReload,             \* whether a client may ask for a load, whatever is held
+  Ages                   \* how old a value may be when its load begins, or when it is put
 
 VARIABLES
   entry,       \* the key's entry
@@ -240,12 +242,14 @@ Aged(e) ==
 -----------------------------------------------------------------------------
 (* Reports. Each of these takes an entry that was aged. *)
 
-\* LoadSucceeded: stored if it is to be kept, the flight is the entry's own, and the entry was not removed.
-LoadSucceededStep(e, g, value, is_kept) ==
-  LET settle == Settle(g, Outcome(value, e.flight.age, FALSE))
+\* LoadSucceeded: stored if it is to be kept, the flight is the entry's own, and the entry was not removed. The value was so
+\* old when the load began.
+LoadSucceededStep(e, g, value, is_kept, age) ==
+  LET since == Min(e.flight.age + age, Cap)
+      settle == Settle(g, Outcome(value, since, FALSE))
   IN  CASE e.flight.generation # g -> Next(e, <<Settle(g, Outcome(value, Cap, TRUE))>>)
         [] e.state = "Evicted" \/ ~is_kept -> Next(WithoutFlight(e), <<settle>>)
-        [] OTHER -> Next(NewFresh(value, e.flight.age), <<Save, settle>>)
+        [] OTHER -> Next(NewFresh(value, since), <<Save, settle>>)
 
 \* LoadFailed: a value still kept stays, and a refresh backs off, unless the error is an answer. Where no value stays, the
 \* error is remembered if the policy says so.
@@ -296,25 +300,26 @@ AnswerAndRefresh(e, g, not_before) ==
   THEN Next(e, <<Answer(OutcomeOf(e))>>)
   ELSE StartBehind(e, g, <<Answer(OutcomeOf(e))>>)
 
-\* Get of an entry whose flight, if any, is in time.
-GetInTimeStep(e, g) ==
+\* Get of an entry whose flight, if any, is in time. A reload has to be answered by a load, and not by what is held.
+GetInTimeStep(e, g, reloads) ==
   CASE e.state = "Absent" -> StartAndJoin(e, g)
     [] e.state = "Pending" -> JoinFlight(e)
+    [] HasOutcome(e) /\ reloads -> IF HasFlight(e) THEN JoinFlight(e) ELSE StartAndJoin(e, g)
     [] e.state = "Fresh" -> AnswerAndRefresh(e, g, e.refresh_at)
     [] e.state = "Stale" /\ (e.stale_until > 0 \/ e.retry_at > 0) -> AnswerAndRefresh(e, g, e.retry_at)
     [] e.state = "Stale" -> IF HasFlight(e) THEN JoinFlight(e) ELSE StartAndJoin(e, g)
 
 \* Get: a flight past its deadline is given up first, for nobody may join it. The reply is the first effect all the same.
-GetStep(e, g) ==
+GetStep(e, g, reloads) ==
   IF HasFlight(e) /\ e.flight.due_at = 0
   THEN LET given_up == DeadlinePassedStep(e, e.flight.generation)
-           answered == GetInTimeStep(given_up.entry, g)
+           answered == GetInTimeStep(given_up.entry, g, reloads)
        IN  Next(answered.entry, <<Head(answered.effects)>> \o given_up.effects \o Tail(answered.effects))
-  ELSE GetInTimeStep(e, g)
+  ELSE GetInTimeStep(e, g, reloads)
 
-\* Put: the value takes the place of whatever there was, and waiters get it too.
-PutStep(e, value) ==
-  LET fresh == NewFresh(value, 0)
+\* Put: the value, so old already, takes the place of whatever there was, and waiters get it too.
+PutStep(e, value, age) ==
+  LET fresh == NewFresh(value, Min(age, Cap))
       g == e.flight.generation
   IN  Next(fresh, <<Save>> \o IF HasFlight(e) THEN <<Settle(g, OutcomeOf(fresh)), CancelLoad(g)>> ELSE <<>>)
 
@@ -395,16 +400,24 @@ Report(g, StepOf(_), ended, gone) ==
      ELSE StepOfEntry(StepOf(Aged(entry)), 0, ended, gone)
   /\ UNCHANGED <<truth, floor>>
 
-\* A client looks the key up.
-Get(c) ==
+\* A client looks the key up, or has it loaded again and waits for that.
+GetOrReload(c, reloads) ==
   /\ clients[c] = Idle
-  /\ StepOfEntry(GetStep(Aged(entry), generation + 1), c, {}, {})
+  /\ StepOfEntry(GetStep(Aged(entry), generation + 1, reloads), c, {}, {})
+
+\* The same, in either way.
+Get(c) ==
+  /\ \E reloads \in (IF MayReload THEN BOOLEAN ELSE {FALSE}) : GetOrReload(c, reloads)
   /\ UNCHANGED <<truth, floor>>
 
-\* Somebody puts what is true now.
-Put ==
-  /\ StepOfEntry(PutStep(Aged(entry), truth), 0, {}, {})
+\* Somebody puts what is true now, and has been for so long.
+PutOfAge(age) ==
+  /\ StepOfEntry(PutStep(Aged(entry), truth, age), 0, {}, {})
   /\ floor' = truth
+
+\* The same, of any age.
+Put ==
+  /\ \E age \in Ages : PutOfAge(age)
   /\ UNCHANGED truth
 
 \* Somebody knows that what was read before is wrong now.
@@ -435,15 +448,15 @@ LoadReads(g) ==
   /\ effects' = <<>>
   /\ UNCHANGED <<entry, detached, clients, truth, floor, generation>>
 
-\* A load that has read ends well, with a value that is to be kept or is not.
-LoadGave(g, is_kept) ==
+\* A load that has read ends well, with a value that is to be kept or is not, and was so old when the load began.
+LoadGave(g, is_kept, age) ==
   /\ InTheAir(g) /\ LoadOf(g).read # 0
-  /\ LET StepOf(e) == LoadSucceededStep(e, g, LoadOf(g).read, is_kept) IN Report(g, StepOf, {LoadOf(g)}, {})
+  /\ LET StepOf(e) == LoadSucceededStep(e, g, LoadOf(g).read, is_kept, age) IN Report(g, StepOf, {LoadOf(g)}, {})
 
-\* The same, either way.
+\* The same, in any of these ways.
 LoadSucceeded(g) ==
   /\ InTheAir(g)
-  /\ \E is_kept \in (IF MayNotKeep THEN BOOLEAN ELSE {TRUE}) : LoadGave(g, is_kept)
+  /\ \E is_kept \in (IF MayNotKeep THEN BOOLEAN ELSE {TRUE}), age \in Ages : LoadGave(g, is_kept, age)
 
 \* A load ends by an error, whether it has read or not.
 LoadRaised(g, error) ==

@@ -46,14 +46,14 @@ WellFormedInv ==
 \* Up to `hit_until` a lookup is a hit that needs no step: the hot path reads nothing but this.
 HitUntilInv ==
   entry.state = "Fresh" /\ entry.hit_until > 0
-    => GetStep(Aged(entry), generation + 1) = Next(entry, <<Answer(OutcomeOf(entry))>>)
+    => GetStep(Aged(entry), generation + 1, FALSE) = Next(entry, <<Answer(OutcomeOf(entry))>>)
 
 \* NoStaleSet, as seen in what is stored: never a value that was read before the last Put or Invalidate.
 NoStaleSetInv == HasOutcome(entry) /\ ~IsError(entry.value) => entry.value >= floor
 
 \* AnsweredOnce, one half: a lookup gets one reply, at first, and whoever waits, waits for a flight whose end will answer him.
 AnsweredOnceInv ==
-  /\ LET orders == GetStep(Aged(entry), generation + 1).effects
+  /\ LET orders == GetStep(Aged(entry), generation + 1, FALSE).effects
      IN  {i \in DOMAIN orders : orders[i].order \in {"Answer", "Join", "Refuse"}} = {1}
   /\ \A c \in Clients : clients[c] # Idle => \E f \in Flights : f.generation = clients[c].waits_for
 
@@ -116,17 +116,17 @@ NoDoomedJoinProp ==
         /\ j.leads \/ entry'.flight.due_at > 0 ]_vars
 
 \* HitAge: a hit is younger than ttl, a stale hit than ttl + stale_while_revalidate, or a failed refresh is backing off;
-\* behind a stale hit a refresh is in flight or backing off. What a load gives is as old as the load's START.
+\* behind a stale hit a refresh is in flight or backing off. What a load gives is as old as the load's START, and so much
+\* older as it was then.
 HitAgeProp ==
   [][ /\ \A a \in Of(effects', "Answer") :
            CASE IsError(a.outcome.value) -> Aged(entry).state = "Fresh" => entry.age < NegativeTtl
              [] ~a.outcome.is_stale -> a.outcome.age < Ttl
              [] OTHER -> /\ a.outcome.age < After(Ttl, StaleWhileRevalidate) \/ entry'.retry_at > 0
                          /\ HasFlight(entry') \/ entry'.retry_at > 0
-      /\ \A l \in loads :
-           /\ l.generation = entry.flight.generation /\ ~(\E left \in loads' : left.generation = l.generation)
-           /\ Of(effects', "Save") # {} /\ ~IsError(entry'.value)
-           => entry'.age = entry.flight.age ]_vars
+      /\ \A age \in Ages :
+           /\ PutOfAge(age) => entry'.age = Min(age, Cap)
+           /\ LoadGave(entry.flight.generation, TRUE, age) => entry'.age = Min(entry.flight.age + age, Cap) ]_vars
 
 \* A load fails, or is late; an answer is no failure.
 Fails(g) == DeadlinePassed(g) \/ \E error \in Errors : ~IsAnswer(error) /\ LoadRaised(g, error)
@@ -150,8 +150,12 @@ AnswersReplaceProp ==
 \* NotKept: a value that is not to be kept is stored nowhere, and what was held before stays.
 NotKeptProp ==
   [][ \A g \in 1 .. generation :
-        MayNotKeep /\ LoadGave(g, FALSE)
+        MayNotKeep /\ (\E age \in Ages : LoadGave(g, FALSE, age))
         => Of(effects', "Save") = {} /\ (entry' = entry \/ Held(entry') = Held(Aged(entry))) ]_vars
+
+\* ReloadIsNew: nothing that is held answers a reload: it joins the load in flight, or starts one.
+ReloadIsNewProp ==
+  [][ \A c \in Clients : MayReload /\ GetOrReload(c, TRUE) => Of(effects', "Answer") = {} ]_vars
 
 \* BacksOff: after a failed refresh no lookup starts another one before refresh_backoff is over.
 BacksOffProp ==

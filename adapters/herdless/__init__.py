@@ -8,6 +8,7 @@ from types import BuiltinFunctionType
 from typing import Final
 
 from herdless_core import (
+    NOT_MODIFIED,
     CacheClosed,
     HerdlessError,
     LoadCancelled,
@@ -18,6 +19,7 @@ from herdless_core import (
     NoLoader,
     Policy,
     PolicyError,
+    Previous,
     ReentrantLoad,
     RemoteLoadError,
     Stats,
@@ -28,6 +30,7 @@ from herdless_core import (
 )
 
 __all__ = [
+    "NOT_MODIFIED",
     "CacheClosed",
     "HerdlessError",
     "LoadCancelled",
@@ -38,6 +41,7 @@ __all__ = [
     "NoLoader",
     "Policy",
     "PolicyError",
+    "Previous",
     "ReentrantLoad",
     "RemoteLoadError",
     "Stats",

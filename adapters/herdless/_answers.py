@@ -10,7 +10,7 @@ from collections.abc import Awaitable
 from types import CoroutineType
 from typing import Any
 
-from herdless_core import Answer, Failure, LoadCancelled, Outcome, Refuse, ShowKey, Value
+from herdless_core import Answer, Failure, LoadCancelled, Outcome, Refuse, RunningLoad, ShowKey, Value
 from herdless_core._copies import give_back_context
 
 
@@ -29,6 +29,15 @@ def value_of(outcome: Outcome) -> Value:
                 give_back_context(error, context)
             del error, context  # of which this frame, which is in its traceback, would make a cycle
     return outcome
+
+
+def value_of_reload(load: RunningLoad, outcome: Outcome) -> Value:
+    """What a caller is answered with who asked for this very load: where a value that is kept covers its failure, the
+    failure.
+    """
+    if isinstance(outcome, Value) and load.failure is not None:
+        return value_of(load.failure)
+    return value_of(outcome)
 
 
 def value_of_reply(key: object, reply: Answer | Refuse, shown: ShowKey) -> Value:

@@ -84,7 +84,7 @@ class AsyncioLoad(RunningLoad):
 class AsyncioLoads(BaseCache[K, V, AsyncioLoad], Generic[K, V]):
     """The part of the cache that runs loads. `is_apart`: in one loop of the cache's own, on a daemon thread."""
 
-    def __init__(self, load: Callable[[K], object] | None, *, is_apart: bool, **options: Unpack[CacheOptions]) -> None:
+    def __init__(self, load: Callable[..., object] | None, *, is_apart: bool, **options: Unpack[CacheOptions]) -> None:
         BaseCache.__init__(self, load, AsyncioLoad, **options)  # not super(): mypyc 2.4 passes ** wrongly
         self._is_apart: Final = is_apart
         self._homes: Final[dict[None, LoopThread]] = {}

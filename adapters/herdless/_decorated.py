@@ -58,8 +58,10 @@ class _Cached(Protocol[P, T]):
     def expire(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Make the result for these arguments stale."""
 
-    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Start loading the result for these arguments without waiting for it, unless a load is in flight."""
+    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Start loading the result for these arguments without waiting for it: whether a load was started. None is
+        while another one is in flight.
+        """
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """What to ask `cache` by for these arguments. With `key=` it keeps them, and so does what is loaded by it."""
@@ -79,6 +81,9 @@ class AsyncCached(_Cached[P, R], Protocol[P, R]):
 
     async def lookup(self, *args: P.args, **kwargs: P.kwargs) -> Lookup[R]:
         """Like the call, and says how the result was got, and its age."""
+
+    async def reload(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """The result of a load for these arguments that begins after this call."""
 
     async def get_many(self, calls: Iterable[tuple[Any, ...]], /, *, return_exceptions: bool = False) -> list[R]:
         """The results of many calls, each a tuple of arguments, in their order; errors as by the cache's `get_many`."""
@@ -105,6 +110,9 @@ class SyncCached(_Cached[P, R], Protocol[P, R]):
 
     def lookup(self, *args: P.args, **kwargs: P.kwargs) -> Lookup[R]:
         """Like the call, and says how the result was got, and its age."""
+
+    def reload(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """The result of a load for these arguments that begins after this call."""
 
     def get_many(
         self, calls: Iterable[tuple[Any, ...]], /, timeout: float | None = None, *, return_exceptions: bool = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias, cast
 
 from herdless._answers import without_this_frame
@@ -27,7 +27,7 @@ from herdless._instances import InstanceCalls
 from herdless._methods import InstanceMethod, Method, clear, info_of
 from herdless._words import hang_words
 from herdless.adapter import LOADING, not_awaitable
-from herdless_core import NEVER, Fresh, Loaded
+from herdless_core import NEVER, Fresh, Loaded, PolicyError
 from herdless_core._policy import check_boolean
 
 __all__ = ["AsyncCached", "P", "R", "SyncCached", "decorate_async", "decorate_sync", "require_parentheses"]
@@ -36,10 +36,12 @@ MakeCache: TypeAlias = Callable[[Callable[[Any], Any]], Any]
 """From a loader to a cache with the options that were given."""
 
 
-def require_parentheses(function: object) -> None:
-    """Raise TypeError where the decorator itself was given the function."""
+def require_parentheses(function: object, options: Mapping[str, object]) -> None:
+    """Raise TypeError where the decorator itself was given the function, PolicyError for an option of caches alone."""
     if function is not None:
         raise TypeError(f"cached is given {function!r}: write @cached() with parentheses")
+    if options.get("previous"):
+        raise PolicyError("previous is not accepted by cached(), whose function has arguments of its own: make a Cache")
 
 
 def decorate_sync(

@@ -102,7 +102,7 @@ class Reports(Section[K, F], Generic[K, F]):
 
     def _succeed(self, flight: F, value: object, now: int) -> Effects:
         effects = self._keyspace.load_succeeded(flight.generation, value, now, random.random())
-        if self._listener is not None:
+        if self._listener is not None and not flight.gives_back:  # that is held still, or was told of when it left
             self._keyspace.superseded(flight.key, value, effects)
         return effects
 

@@ -125,9 +125,11 @@ class Section(Orders[F], Generic[K, F]):
         self._take(ask, LONG_AGO, is_question=True)
         return answers[0]
 
-    def _take(self, step: Callable[[int], Effects], at: int | None, *, is_question: bool = False) -> None:
+    def _take(
+        self, step: Callable[[int], Effects], at: int | None, *, is_question: bool = False, since: int = NEVER
+    ) -> None:
+        """since: where the step itself boards a flight, the last generation before it."""
         require_room()
-        since = NEVER
         is_mended = False
         try:
             try:

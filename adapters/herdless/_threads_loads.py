@@ -28,6 +28,7 @@ from herdless.adapter import (
     K,
     Loader,
     V,
+    called_with_previous,
     not_awaitable,
 )
 from herdless_core import (
@@ -100,7 +101,7 @@ class ThreadsLoads(BaseCache[K, V, ThreadsLoad], Generic[K, V]):
 
     def __init__(
         self,
-        load: Callable[[K], object] | None,
+        load: Callable[..., object] | None,
         executor: Executor | None,
         around_load: Callable[[], AbstractContextManager[object]] | None,
         **options: Unpack[CacheOptions],
@@ -115,6 +116,9 @@ class ThreadsLoads(BaseCache[K, V, ThreadsLoad], Generic[K, V]):
         self._executor: Final = executor
         self._around_load: Final = around_load
         self._workers = Workers[ThreadsLoad]()
+
+    def _with_previous(self, load: Callable[..., object]) -> Callable[[K], object]:
+        return called_with_previous(load)
 
     # Inside of a lookup
 

@@ -55,7 +55,7 @@ class TrioLoad(RunningLoad):
 class TrioLoads(BaseCache[K, V, TrioLoad], Generic[K, V]):
     """The part of the cache that runs loads."""
 
-    def __init__(self, load: Callable[[K], object] | None, **options: Unpack[CacheOptions]) -> None:
+    def __init__(self, load: Callable[..., object] | None, **options: Unpack[CacheOptions]) -> None:
         BaseCache.__init__(self, load, TrioLoad, **options)  # not super(): mypyc 2.4 passes ** wrongly through it
         self._nursery: trio.Nursery | None = None
         self._token: trio.lowlevel.TrioToken | None = None

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias, final
 from herdless._log import UNNAMED, Log
 from herdless_core import Loaded, PolicyError, ShowKey
 from herdless_core._policy import check_count
+from herdless_core._previous import is_not_modified
 
 Weigh: TypeAlias = Callable[[Any, Any], int]
 """What `weigh=` takes: a function of a key and a value."""
@@ -36,7 +37,7 @@ class Weigher:
         where that returns no weight.
         """
         loaded = value if isinstance(value, Loaded) else Loaded(value)
-        if not loaded.keep or loaded.weight is not None:
+        if not loaded.keep or loaded.weight is not None or is_not_modified(loaded):
             return loaded
         return loaded.with_weight(self.weight_of(key, loaded.value))
 

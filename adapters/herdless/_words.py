@@ -100,7 +100,8 @@ WORDS: Final[dict[str, Word]] = {
     "put": Word(_put, _put, "Store a value, which comes first, as the result for these arguments.", leading=1),
     "invalidate": _at_once("invalidate", "Invalidate the result for these arguments.", is_for_many=True),
     "expire": _at_once("expire", "Make the result for these arguments stale.", is_for_many=True),
-    "refresh": _at_once("refresh", "Start loading the result for these arguments, unless a load is in flight."),
+    "refresh": _at_once("refresh", "Start loading the result for these arguments; False where a load is in flight."),
+    "reload": _waiting("reload", "The result of a load for these arguments that begins after this call."),
     "get_many": Word(
         _get_many, _get_many_awaited, "The results of many calls, each a tuple of arguments, in a list.", leading=1
     ),

@@ -24,7 +24,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Generic, TypeAlias, TypeVar, Unpack
 
-from herdless._answers import awaitable, not_awaitable, value_of, value_of_reply
+from herdless._answers import awaitable, not_awaitable, value_of, value_of_reload, value_of_reply
 from herdless._bulk import distinct
 from herdless._contents import Answered, Contents, V
 from herdless._fork import survive_forks
@@ -35,23 +35,28 @@ from herdless._log import LOGGER, Log
 from herdless._lookup import Lookup
 from herdless._observers import Guarded, Observers, guarded
 from herdless._orders import LOOK_AGAIN, F
+from herdless._previous import awaited_with_previous, called_with_previous, takes_previous
 from herdless._reports import Reports
 from herdless._section import LOADING, NOTHING, WAITS_FOR_TURN, K
 from herdless._weighing import Weigh, weigher
 from herdless_core import (
     CacheClosed,
     Effects,
+    Join,
     Keyspace,
     Loaded,
     Observer,
     Policy,
     PolicyError,
     PolicyOptions,
+    Refuse,
     RunningLoad,
     ShowKey,
     Shown,
+    StartLoad,
     Stats,
     Value,
+    reply_of,
     tags_named,
     with_tags,
 )
@@ -73,8 +78,10 @@ __all__ = [
     "RunningLoad",
     "V",
     "awaitable",
+    "called_with_previous",
     "not_awaitable",
     "value_of",
+    "value_of_reload",
     "value_of_reply",
 ]
 
@@ -132,12 +139,17 @@ class CacheOptions(PolicyOptions, total=False):
     """What the cache is called in logs, whose logger is then `herdless.NAME`, and in metrics; by default it has no
     name. Several caches may have one."""
     policy: Policy | None
+    previous: bool | None
+    """Whether the loader is given a second argument, the `Previous` that is kept of its key or None, and may return
+    `NOT_MODIFIED`. None: it is, if it takes two arguments and cannot be called with one. `cached` has no use for it.
+    """
 
 
 class BaseCache(Contents[K, V, F], Generic[K, V, F]):
     """The part of a cache that is the same in every runtime.
 
-    load: the loader, a function of one key; None: each lookup that may have to load brings one.
+    load: the loader, a function of one key, or of a key and its previous value; None: each lookup that may have to load
+        brings one.
     load_type: the class of the record that stands for each of its loads, a subclass of `RunningLoad` that is made of
         the same three arguments.
     All else: see `CacheOptions`, and `Policy`. Raises PolicyError for an argument that is not accepted.
@@ -151,7 +163,7 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
 
     def __init__(
         self,
-        load: Callable[[K], Any] | None,
+        load: Callable[..., Any] | None,
         load_type: type[F],
         *,
         maxsize: int | None = None,
@@ -165,6 +177,7 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         show_key: ShowKey = repr,
         name: str | None = None,
         policy: Policy | None = None,
+        previous: bool | None = None,
         **options: Unpack[PolicyOptions],
     ) -> None:
         if load is not None:
@@ -176,6 +189,9 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         reading: Callable[[], object] = clock  # what it returns, and not what it should
         if type(reading()) is not int:
             raise PolicyError(f"clock={clock!r} is not accepted: give a callable that returns integer nanoseconds")
+        gives_previous = load is not None and takes_previous(load, previous)
+        if load is None and previous:
+            raise PolicyError("previous=True is not accepted without a load, which is what is given the value before")
         show = Shown(show_key)
         checked = check_name(name)
         log = Log(checked)
@@ -189,6 +205,7 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
             has_loader=load is not None,
             load_type=load_type,
             shown=show,
+            gives_previous=gives_previous,
         )
         Reports.__init__(
             self,
@@ -201,7 +218,7 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
             weigher=weigher(weigh, maxweight, show, log),
             listener=listener(on_remove, show, log),
         )
-        self._load: Loader = no_loader if load is None else load
+        self._load: Loader = no_loader if load is None else self._with_previous(load) if gives_previous else load
         # Entries, of which only those before their `hit_until` are read here, and these have a value.
         self._hot: Final[dict[K, Any]] = keyspace.hot
         self._hits = 0
@@ -267,15 +284,18 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         """Make a fresh value stale: it is loaded again at the next lookup and served meanwhile as the policy says."""
         self._change(lambda now: self._keyspace.expire(key, now))
 
-    def refresh(self, key: K, load: Callable[[K], Any] | None = None) -> None:
-        """Start loading the key without waiting for it, unless a load is in flight.
+    def refresh(self, key: K, load: Callable[[K], Any] | None = None) -> bool:
+        """Start loading the key without waiting for it, unless a load is in flight. Returns whether it has started one;
+        False too where that is put off, since foreign code calls it inside the cache's own lock.
 
         key: what is loaded; load: by which loader, in the place of the cache's own. NoLoader where there is neither.
         """
         if load is not None:
             load = self._surrounded(load)
         self._require_runtime()
-        self._change(lambda now: self._refresh(key, now, load))
+        started: list[int] = []
+        self._change(lambda now: self._refresh(key, now, load, started))
+        return bool(started)
 
     def clear(self) -> None:
         """Invalidate every key, those being loaded included."""
@@ -326,14 +346,55 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         present = self._keyspace.observe
         return present if isinstance(present, Guarded) else Guarded(log=self._log)
 
-    def _refresh(self, key: K, now: int, load: Loader | None) -> Effects:
+    def _refresh(self, key: K, now: int, load: Loader | None, started: list[int]) -> Effects:
         self._require_runtime()  # again: it may have gone just before the lock, or since this was postponed
         self._look_around(key)
+        since = self._keyspace.generation
         effects = self._keyspace.refresh(key, now, brings_loader=load is not None)
         self._bring(load)
+        if self._keyspace.generation != since:
+            started.append(self._keyspace.generation)
         return effects
 
-    # For an adapter's lookups
+    # For an adapter's lookups, and its loads
+
+    def _reload_from(self, key: K, place: object, load: Loader | None) -> tuple[F | Refuse, Any]:
+        """As `_enter_from`, for a caller whom a load has to answer, and not what is held: the flight to wait for, which
+        may be older than the call, or the refusal; and what `_park` returned.
+
+        key: what is loaded; place: where the caller runs; load: the caller's own loader, if any.
+        """
+        if load is not None:
+            load = self._surrounded(load)
+        if self._is_entered and self._is_inside():
+            self._refuse_inside()
+        self._require_runtime()
+        since, loading = self._keyspace.generation, LOADING.get()
+        found: list[tuple[F | Refuse, Any]] = []
+
+        def step(now: int) -> Effects:
+            self._require_runtime()
+            self._look_around(key)
+            inside = loading if loading is not None and loading.holds_up() else None
+            effects = self._keyspace.get(key, now, inside, brings_loader=load is not None, reloads=True)
+            self._bring(load)
+            boarded = self._carry_out(effects)
+            reply = reply_of(effects)
+            if isinstance(reply, Join):
+                flight = self._flights[reply.generation]
+                if not flight.boarder:
+                    self._wait_for_turn(flight)
+                found.append((flight, self._park(flight, boarded, place, loading)))
+            elif isinstance(reply, Refuse):
+                found.append((reply, None))
+            return NOTHING if boarded is None else (StartLoad(boarded.generation, boarded.due_at),)
+
+        self._take(step, None, since=since)
+        return found[0]
+
+    def _with_previous(self, load: Callable[..., Any]) -> Callable[[K], Any]:
+        """A loader of a key and its previous value, as one of a key: `called_with_previous` where none is awaited."""
+        return awaited_with_previous(load)
 
     def _tell_apart(self, flight: F, number: int, now: int) -> Effects:
         """A tag is invalidated that the flight's value may turn out to have: nobody who joins it from now on may be

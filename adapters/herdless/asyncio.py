@@ -24,13 +24,13 @@ from herdless._bulk import check_bulk
 from herdless._decorator import AsyncCached, P, R, decorate_async, require_parentheses
 from herdless._lazily import give_lazily
 from herdless._lookup import Lookup
-from herdless.adapter import LOADING, BaseCache, CacheOptions, K, V, value_of, value_of_reply
-from herdless_core import NEVER, Effects, Fresh, Loaded, Policy, PolicyError, RunningLoad, Stats
+from herdless.adapter import LOADING, BaseCache, CacheOptions, K, V, value_of, value_of_reload, value_of_reply
+from herdless_core import NEVER, NOT_MODIFIED, Effects, Fresh, Loaded, Policy, PolicyError, Previous, RunningLoad, Stats
 
 if TYPE_CHECKING:
     from herdless._shared.on_asyncio import SharedCache
 
-__all__ = ["Cache", "Loaded", "Lookup", "Policy", "SharedCache", "Stats", "cached"]
+__all__ = ["NOT_MODIFIED", "Cache", "Loaded", "Lookup", "Policy", "Previous", "SharedCache", "Stats", "cached"]
 
 give_lazily(__name__, "SharedCache", "herdless._shared.on_asyncio")
 
@@ -48,6 +48,8 @@ class Cache(AsyncioLoads[K, V]):
     """A cache whose misses never start two loads of one key.
 
     load: an async function from key to value, or to `Loaded(value, ttl=...)`. Without one, each lookup brings its own.
+        One of two arguments is given the key's `Previous` as well, or None, and may return `NOT_MODIFIED`: see
+        `CacheOptions.previous`.
     load_many: instead of it, an async function from a list of keys to a mapping: misses that arrive in one turn of the
         loop are one call. What the mapping leaves out raises KeyError, for that key alone.
     batch_size: so many keys at most in one call of `load_many`; 100 unless given.
@@ -57,7 +59,7 @@ class Cache(AsyncioLoads[K, V]):
     options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, maxweight, weigh, on_remove,
         max_loads, clock, observe, finish_unwatched, show_key, name: see `CacheOptions`.
 
-    Look up by `get`, `lookup` and `peek`; change by `put`, `touch`, `invalidate`, `invalidate_tag`, `expire`,
+    Look up by `get`, `lookup`, `peek` and `reload`; change by `put`, `touch`, `invalidate`, `invalidate_tag`, `expire`,
     `refresh` and `clear`; go over what is held by `keys`, `ttl_of`, `invalidate_where`, `expire_all`, `dump` and
     `restore`; wait for loads by `settled`; end by `close` or `async with`, which opens it again. Raises PolicyError
     for an argument out of its range.
@@ -65,7 +67,9 @@ class Cache(AsyncioLoads[K, V]):
 
     def __init__(
         self,
-        load: Callable[[K], Awaitable[V | Loaded[V]]] | None = None,
+        load: Callable[[K], Awaitable[V | Loaded[V]]]
+        | Callable[[K, Previous[V] | None], Awaitable[V | Loaded[V]]]
+        | None = None,
         *,
         load_many: Callable[[list[K]], Awaitable[Mapping[K, V | Loaded[V]]]] | None = None,
         batch_size: int | None = None,
@@ -136,6 +140,27 @@ class Cache(AsyncioLoads[K, V]):
         Raises what `get` raises, and PolicyError where `keys` is a text or no collection.
         """
         return await get_many(self, keys, self._leave_flight, return_exceptions=return_exceptions)
+
+    async def reload(self, key: K, load: Callable[[K], Awaitable[V | Loaded[V]]] | None = None) -> V:
+        """The value of a load that begins after this call: no older one is joined. Where one is in flight, that one is
+        waited for first, so that no two run at once; all who reload meanwhile share the next. A value that is kept goes
+        on being served to others.
+
+        key: what is loaded; load: as for `get`. Raises as `get`, and what the load raised also where the value that is
+        kept covers that for `get`. Cancelling this call cancels no load that anybody else waits for.
+        """
+        since = self._keyspace.generation
+        while True:
+            asked, waiting = self._reload_from(key, _running_loop(), load)
+            if not isinstance(asked, AsyncioLoad):
+                raise asked.error(self._shown(key))
+            try:
+                outcome = await waiting
+            except BaseException:
+                self._leave_flight(asked, waiting)
+                raise
+            if outcome is not None and asked.generation > since:
+                return value_of_reload(asked, outcome).value  # type: ignore[no-any-return]  # as above
 
     def _park(
         self, flight: AsyncioLoad, boarded: AsyncioLoad | None, place: Any, loading: RunningLoad | None
@@ -278,7 +303,7 @@ def cached(
 
     Raises TypeError for a function that cannot be cached so, PolicyError for an argument out of its range.
     """
-    require_parentheses(function)
+    require_parentheses(function, options)
     return lambda function: decorate_async(
         function, key, lambda load: Cache(load, **options), per_instance=per_instance
     )

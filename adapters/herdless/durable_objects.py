@@ -16,7 +16,7 @@ Workers call through `CacheClient`, or over RPC from any language: see docs/dura
 from __future__ import annotations
 
 import time
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 
 from herdless._durable import wire
 from herdless._durable.client import CALL_SECONDS, CacheClient, call
@@ -27,43 +27,58 @@ from herdless._durable.requests import Requests
 from herdless._durable.runtime import DurableObject, Exposed, object_storage
 from herdless._durable.storage import EntryStorage
 from herdless._durable.wire import Body, NotStored, ObjectUnreachable, Reply, ValueTooLarge
-from herdless_core import Loaded, Policy, RemoteLoadError, Step, shown
+from herdless._previous import previous_in, take_kept, takes_previous
+from herdless_core import NOT_MODIFIED, Loaded, Policy, Previous, RemoteLoadError, Step, shown
+from herdless_core._previous import is_not_modified, nothing_before, resolved
 
 __all__ = [
+    "NOT_MODIFIED",
     "CacheClient",
     "CacheObject",
     "Loaded",
     "NotStored",
     "ObjectUnreachable",
     "Policy",
+    "Previous",
     "RemoteLoadError",
     "ValueTooLarge",
 ]
 
-_HOOKS: Final = frozenset({"clock", "encode", "load", "observe"})
+_HOOKS: Final = frozenset({"clock", "decode", "encode", "load", "observe"})
 """What a subclass writes and the object calls; nobody else does."""
 
 
 class CacheObject(DurableObject):
     """One key's entry, as a Durable Object. Subclass it; give `load`, and `policy` where the default is not right.
 
-    Its public methods are RPC: `get`, `lookup` and `peek` ask; `put`, `touch`, `invalidate`, `expire` and `refresh`
-    change; `stats` tells. They answer with plain data and raise nothing. So are a subclass's own, unless their names
-    begin with an underscore. The hooks `load`, `encode`, `clock` and `observe` cannot be called from outside. The
-    object's storage and alarm are the cache's own.
+    Its public methods are RPC: `get`, `lookup`, `peek` and `reload` ask; `put`, `touch`, `invalidate`, `expire` and
+    `refresh` change; `stats` tells. They answer with plain data and raise nothing. So are a subclass's own, unless
+    their names begin with an underscore. The hooks `load`, `encode`, `decode`, `clock` and `observe` cannot be called
+    from outside. The object's storage and alarm are the cache's own.
     """
 
     policy: ClassVar[Policy] = Policy()
     keeps_warm: ClassVar[bool] = False
     """Whether the value is refreshed, at its early point or at the end of its ttl, though nobody asks for it."""
 
+    previous: ClassVar[bool | None] = None
+    """Whether `load` is given the `Previous` that is kept, or None, beside the key. None: it is, if it takes two."""
+
     async def load(self, key: str) -> Any:
-        """The key's value, or `Loaded(value, ttl=...)`: JSON or bytes, or whatever `encode` takes. Tags are refused."""
+        """The key's value, or `Loaded(value, ttl=...)`: JSON or bytes, or whatever `encode` takes. Tags are refused.
+
+        Defined as `load(self, key, previous)` it is given the `Previous` that is kept, or None, and may return
+        `NOT_MODIFIED`.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no `async def load(self, key)`")
 
     def encode(self, value: Any) -> Body:
         """The value as JSON text or as bytes; this is what is stored and sent."""
         return wire.encode(value)
+
+    def decode(self, body: Body) -> Any:
+        """What `encode` was given: for the `Previous` of a `load` that takes it."""
+        return wire.decode(body)
 
     def clock(self) -> int:
         """The time in integer nanoseconds since 1970, so that it goes on where a former instance stopped."""
@@ -87,6 +102,7 @@ class CacheObject(DurableObject):
         clock = Clock(self.clock)
         observe = None if type(self).observe is CacheObject.observe else self.observe
         name = f"{type(self).__name__} {shown(self._key)}"
+        self._takes_previous: Final = not self._is_reader and takes_previous(self.load, self.previous)
         self._entry: Final = DurableEntry(
             EntryStorage(object_storage(ctx)),
             self._key,
@@ -94,6 +110,7 @@ class CacheObject(DurableObject):
             clock(),
             keeps_warm=self.keeps_warm,
             observe=observe,
+            gives_previous=self._takes_previous,
         )
         self._flights: Final = Flights(self._entry, self._load, clock, name)
         holds_json = type(self).encode is CacheObject.encode
@@ -115,6 +132,10 @@ class CacheObject(DurableObject):
         """`{value, ttl, stale_while_revalidate}`: what a reader may keep, and for how long; or `{error, message}`."""
         return await self._requests.lend()
 
+    async def reload(self) -> Reply:
+        """`{value}` of a load that begins after this call, or `{error, message}`."""
+        return await self._requests.reload()
+
     async def peek(self) -> Reply:
         """`{value, how, age, ttl}` if a lookup would be answered with it at once, otherwise `{}`."""
         return self._requests.peek()
@@ -125,14 +146,15 @@ class CacheObject(DurableObject):
         ttl: float | None = None,
         stale_while_revalidate: float | None = None,
         stale_if_error: float | None = None,
+        age: float = 0,
     ) -> Reply:
-        """Store a value, encoded. ttl, stale_while_revalidate, stale_if_error: seconds >= 0, in place of the policy's.
-        Replies `{}`, or `{error, message}`.
+        """Store a value, encoded. ttl, stale_while_revalidate, stale_if_error: seconds >= 0, in place of the policy's;
+        age: how old the value is already, in seconds. Replies `{}`, or `{error, message}`.
 
         A text has to be JSON, unless the class has its own `encode`. NotStored: this instance serves the value, until
         it ends; what was stored before is deleted.
         """
-        return self._requests.put(value, ttl, stale_while_revalidate, stale_if_error)
+        return self._requests.put(value, ttl, stale_while_revalidate, stale_if_error, age)
 
     async def touch(self, ttl: float | None = None) -> Reply:
         """Let the value that is held begin a new life, as if it were put again; ttl: seconds, in place of the policy's.
@@ -154,7 +176,7 @@ class CacheObject(DurableObject):
         return self._requests.expire()
 
     async def refresh(self) -> Reply:
-        """Start loading without waiting for it, unless a load is in flight. `{}`, or `{error, message}`."""
+        """Start loading without waiting for it, unless a load is in flight. `{started}`, or `{error, message}`."""
         return self._requests.refresh()
 
     async def stats(self) -> Reply:
@@ -173,7 +195,18 @@ class CacheObject(DurableObject):
     async def _load(self) -> Body | Loaded[Body]:
         if self._is_reader:
             return await self._load_from_owner()
-        loaded = await self.load(self._key)
+        if not self._takes_previous:
+            loaded = await self.load(self._key)
+        else:
+            kept = take_kept()
+            previous = previous_in(kept)
+            given = None if previous is None else Previous(self.decode(previous.value), previous.age)
+            loaded = await self.load(self._key, given)  # type: ignore[call-arg]  # as was found out
+            if is_not_modified(loaded):
+                loaded.require_untagged()
+                return cast(Loaded[Body], resolved(loaded, kept))  # it is encoded
+        if is_not_modified(loaded):
+            raise nothing_before()
         if not isinstance(loaded, Loaded):
             return wire.checked(self.encode(loaded))
         loaded.require_untagged()

@@ -30,16 +30,29 @@ from herdless._room import FRAMES, require_room
 from herdless._threads_bulk import ThreadsBatches, get_many, run_together
 from herdless._threads_loads import HERE, NO_WAIT, ThreadsLoad, ThreadsLoads, Wait, runs_here
 from herdless._workers import Executor
-from herdless.adapter import LOADING, LOOK_AGAIN, Answered, CacheOptions, K, Loader, V, value_of, value_of_reply
+from herdless.adapter import (
+    LOADING,
+    LOOK_AGAIN,
+    Answered,
+    CacheOptions,
+    K,
+    Loader,
+    V,
+    value_of,
+    value_of_reload,
+    value_of_reply,
+)
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     NEVER,
+    NOT_MODIFIED,
     Answer,
     Fresh,
     Loaded,
     Outcome,
     Policy,
     PolicyError,
+    Previous,
     ReentrantLoad,
     Refuse,
     Stats,
@@ -49,7 +62,7 @@ from herdless_core import (
 if TYPE_CHECKING:
     from herdless._shared.on_threads import SharedCache
 
-__all__ = ["Cache", "Loaded", "Lookup", "Policy", "SharedCache", "Stats", "cached"]
+__all__ = ["NOT_MODIFIED", "Cache", "Loaded", "Lookup", "Policy", "Previous", "SharedCache", "Stats", "cached"]
 
 give_lazily(__name__, "SharedCache", "herdless._shared.on_threads")
 
@@ -63,6 +76,8 @@ class Cache(ThreadsLoads[K, V]):
     """A cache whose misses never start two loads of one key.
 
     load: a function from key to value, or to `Loaded(value, ttl=...)`. Without one, each lookup brings its own.
+        One of two arguments is given the key's `Previous` as well, or None, and may return `NOT_MODIFIED`: see
+        `CacheOptions.previous`.
     load_many: instead of it, a function from a list of keys to a mapping: what a `get_many` has to load is one call.
         What the mapping leaves out raises KeyError, for that key alone.
     batch_size: so many keys at most in one call of `load_many`; 100 unless given.
@@ -74,7 +89,7 @@ class Cache(ThreadsLoads[K, V]):
         max_loads, clock, observe, finish_unwatched, show_key, name: see `CacheOptions`. `max_loads` is 128 unless
         given; None: no limit.
 
-    Look up by `get`, `lookup` and `peek`; change by `put`, `touch`, `invalidate`, `invalidate_tag`, `expire`,
+    Look up by `get`, `lookup`, `peek` and `reload`; change by `put`, `touch`, `invalidate`, `invalidate_tag`, `expire`,
     `refresh` and `clear`; go over what is held by `keys`, `ttl_of`, `invalidate_where`, `expire_all`, `dump` and
     `restore`; end by `close` or `with`. After `os.fork()` the child has the values, and no flights. Raises
     PolicyError for an argument out of its range.
@@ -82,7 +97,7 @@ class Cache(ThreadsLoads[K, V]):
 
     def __init__(
         self,
-        load: Callable[[K], V | Loaded[V]] | None = None,
+        load: Callable[[K], V | Loaded[V]] | Callable[[K, Previous[V] | None], V | Loaded[V]] | None = None,
         *,
         load_many: Callable[[list[K]], Mapping[K, V | Loaded[V]]] | None = None,
         batch_size: int | None = None,
@@ -134,6 +149,25 @@ class Cache(ThreadsLoads[K, V]):
         Raises what `get` raises, and PolicyError where `keys` is a text or no collection.
         """
         return get_many(self, keys, self._expires_at(timeout), return_exceptions=return_exceptions)
+
+    def reload(self, key: K, timeout: float | None = None, load: Callable[[K], V | Loaded[V]] | None = None) -> V:
+        """The value of a load that begins after this call: no older one is joined. Where one is in flight, that one is
+        waited for first, so that no two run at once; all who reload meanwhile share the next, which runs as a refresh
+        does, on no caller's thread. A value that is kept goes on being served to others.
+
+        key: what is loaded; timeout, load: as for `get`. Raises as `get`, and what the load raised also where the value
+        that is kept covers that for `get`.
+        """
+        expires_at = self._expires_at(timeout)
+        self._require_outside()
+        since = self._keyspace.generation
+        while True:
+            asked, wait = self._reload_from(key, None, load)
+            if not isinstance(asked, ThreadsLoad):
+                raise asked.error(self._shown(key))
+            outcome = self._finish(asked, wait, expires_at)
+            if outcome is not LOOK_AGAIN and asked.generation > since:
+                return value_of_reload(asked, outcome).value  # type: ignore[no-any-return]  # as above
 
     def _expires_at(self, timeout: float | None) -> int:
         timeout_ns = _nanoseconds(timeout)
@@ -314,7 +348,7 @@ def cached(
 
     Raises TypeError for a function that cannot be cached so, PolicyError for an argument out of its range.
     """
-    require_parentheses(function)
+    require_parentheses(function, options)
     return lambda function: decorate_sync(
         function,
         key,

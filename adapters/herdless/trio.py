@@ -26,10 +26,31 @@ from herdless._decorator import AsyncCached, P, R, decorate_async, require_paren
 from herdless._lookup import Lookup
 from herdless._trio_bulk import TrioBatches, get_many
 from herdless._trio_loads import TrioLoad, TrioLoads
-from herdless.adapter import LOADING, LOOK_AGAIN, Answered, CacheOptions, K, V, value_of, value_of_reply
-from herdless_core import LONG_AGO, NEVER, CacheClosed, Fresh, Loaded, Policy, PolicyError, Stats
+from herdless.adapter import (
+    LOADING,
+    LOOK_AGAIN,
+    Answered,
+    CacheOptions,
+    K,
+    V,
+    value_of,
+    value_of_reload,
+    value_of_reply,
+)
+from herdless_core import (
+    LONG_AGO,
+    NEVER,
+    NOT_MODIFIED,
+    CacheClosed,
+    Fresh,
+    Loaded,
+    Policy,
+    PolicyError,
+    Previous,
+    Stats,
+)
 
-__all__ = ["Cache", "Loaded", "Lookup", "Policy", "Stats", "cached"]
+__all__ = ["NOT_MODIFIED", "Cache", "Loaded", "Lookup", "Policy", "Previous", "Stats", "cached"]
 
 FAIR_NANOSECONDS: Final = 1_000_000
 """With `checkpoint="fair"`: so long after the cache's last checkpoint a lookup makes another."""
@@ -42,6 +63,8 @@ class Cache(TrioLoads[K, V]):
     """A cache whose misses never start two loads of one key. Use it inside `async with`.
 
     load: an async function from key to value, or to `Loaded(value, ttl=...)`. Without one, each lookup brings its own.
+        One of two arguments is given the key's `Previous` as well, or None, and may return `NOT_MODIFIED`: see
+        `CacheOptions.previous`.
     load_many: instead of it, an async function from a list of keys to a mapping: misses that arrive together are one
         call. What the mapping leaves out raises KeyError, for that key alone.
     batch_size: so many keys at most in one call of `load_many`; 100 unless given.
@@ -49,14 +72,16 @@ class Cache(TrioLoads[K, V]):
     options: those of `Policy` (ttl, stale_while_revalidate ...), or `policy`, and maxsize, maxweight, weigh, on_remove,
         max_loads, clock, observe, finish_unwatched, show_key, name: see `CacheOptions`.
 
-    Look up by `get`, `lookup` and `peek`; change by `put`, `touch`, `invalidate`, `invalidate_tag`, `expire`,
+    Look up by `get`, `lookup`, `peek` and `reload`; change by `put`, `touch`, `invalidate`, `invalidate_tag`, `expire`,
     `refresh` and `clear`; go over what is held by `keys`, `ttl_of`, `invalidate_where`, `expire_all`, `dump` and
     `restore`; end by `close` or by leaving the `async with`. Raises PolicyError for an argument out of its range.
     """
 
     def __init__(
         self,
-        load: Callable[[K], Awaitable[V | Loaded[V]]] | None = None,
+        load: Callable[[K], Awaitable[V | Loaded[V]]]
+        | Callable[[K, Previous[V] | None], Awaitable[V | Loaded[V]]]
+        | None = None,
         *,
         load_many: Callable[[list[K]], Awaitable[Mapping[K, V | Loaded[V]]]] | None = None,
         batch_size: int | None = None,
@@ -116,6 +141,28 @@ class Cache(TrioLoads[K, V]):
             await self._checkpoint(now)
         self._require_own_run()
         return await get_many(self, keys, return_exceptions=return_exceptions)
+
+    async def reload(self, key: K, load: Callable[[K], Awaitable[V | Loaded[V]]] | None = None) -> V:
+        """The value of a load that begins after this call: no older one is joined. Where one is in flight, that one is
+        waited for first, so that no two run at once; all who reload meanwhile share the next. A value that is kept goes
+        on being served to others.
+
+        key: what is loaded; load: as for `get`. Raises as `get`, and what the load raised also where the value that is
+        kept covers that for `get`. Cancelling this call cancels no load that anybody else waits for.
+        """
+        self._require_own_run()
+        since = self._keyspace.generation
+        while True:
+            asked, wait = self._reload_from(key, None, load)
+            if not isinstance(asked, TrioLoad):
+                raise asked.error(self._shown(key))
+            try:
+                await wait.done.wait()
+            except BaseException:
+                self._left(asked, can_cancel=True)
+                raise
+            if wait.outcome is not LOOK_AGAIN and asked.generation > since:
+                return value_of_reload(asked, wait.outcome).value  # type: ignore[no-any-return]  # as above
 
     async def _answer(self, key: K, load: Callable[[K], Awaitable[V | Loaded[V]]] | None) -> Answered:
         self._require_own_run()
@@ -210,7 +257,7 @@ def cached(
 
     Raises TypeError for a function that cannot be cached so, PolicyError for an argument out of its range.
     """
-    require_parentheses(function)
+    require_parentheses(function, options)
     return lambda function: decorate_async(
         function,
         key,

@@ -71,6 +71,7 @@ from herdless_core._policy import (
     after,
     with_tags,
 )
+from herdless_core._previous import NOT_MODIFIED, Previous
 from herdless_core._records import entries_of, record_of
 from herdless_core._running import RunningLoad
 from herdless_core._shown import ShowKey, Shown, shown
@@ -85,6 +86,7 @@ __all__ = [
     "MAX_MESSAGE_CHARACTERS",
     "NANOSECONDS_PER_SECOND",
     "NEVER",
+    "NOT_MODIFIED",
     "Absent",
     "Answer",
     "CacheClosed",
@@ -125,6 +127,7 @@ __all__ = [
     "Policy",
     "PolicyError",
     "PolicyOptions",
+    "Previous",
     "Put",
     "Rearm",
     "ReentrantLoad",

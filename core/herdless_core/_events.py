@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, final
 
-from herdless_core._policy import Lifetime
+from herdless_core._policy import Lifetime, Loaded
 
 
 @final
@@ -17,6 +17,8 @@ class Get:
     """A caller looks the key up. `generation`: the next unused one, for the flight this may start."""
 
     generation: Final[int]
+    reloads: Final[bool] = False
+    """Whether a load has to answer, and not what is held."""
 
 
 @final
@@ -26,6 +28,8 @@ class Put:
 
     value: Final[Any]
     lifetime: Final[Lifetime]
+    age: Final[int] = 0
+    """How old the value is already, nanoseconds."""
 
 
 @final
@@ -63,6 +67,8 @@ class LoadSucceeded:
     value: Final[Any]
     lifetime: Final[Lifetime | None]
     """None: the value is for those who wait, and is not kept."""
+    age: Final[int] = 0
+    """How old the value was when the load began, nanoseconds."""
 
 
 @final
@@ -101,6 +107,20 @@ class WaiterLeft:
 @dataclass(slots=True)
 class Restarted:
     """Whoever ran the flights is gone (a process, a forked parent, a closed event loop), and their waiters with it."""
+
+
+def put_of(value: object, lifetime: Lifetime) -> Put:
+    """A caller gives the value, or `Loaded(value, ...)`, of this lifetime."""
+    if not isinstance(value, Loaded):
+        return Put(value, lifetime)
+    return Put(value.value, lifetime, value.age)
+
+
+def success_of(generation: int, value: object, lifetime: Lifetime | None) -> LoadSucceeded:
+    """The load of this generation gave the value, or `Loaded(value, ...)`, of this lifetime; None: not to be kept."""
+    if not isinstance(value, Loaded):
+        return LoadSucceeded(generation, value, lifetime)
+    return LoadSucceeded(generation, value.value, lifetime, value.age)
 
 
 Request: TypeAlias = Get | Put | Invalidate | Expire | Refresh | Evict

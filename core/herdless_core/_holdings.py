@@ -32,7 +32,10 @@ LEAST: Final = 1
 
 @final
 class Holding:
-    """A value that is held, or has left: then it has its cause."""
+    """A value that is held, or has left: then it has its cause.
+
+    key: what it is held by; value: it; weight: how much it weighs, at least 1, or 0 where it was never held.
+    """
 
     __slots__ = ("cause", "is_told", "key", "value", "weight")
 
@@ -70,6 +73,11 @@ class Holdings(Generic[K]):
     def total(self) -> int:
         """What all weigh together; 0 where they are not weighed."""
         return 0 if self.maxweight is None else self.weight
+
+    def weight_of(self, key: K) -> int | None:
+        """That of the key's value; None where it is not known."""
+        holding = self._of(key)
+        return None if holding is None else holding.weight
 
     # What comes
 

@@ -47,10 +47,11 @@ from herdless_core._events import (
     Invalidate,
     LoadFailed,
     LoadSucceeded,
-    Put,
     Refresh,
     Restarted,
     WaiterLeft,
+    put_of,
+    success_of,
 )
 from herdless_core._machine import (
     NO_ANSWER,
@@ -66,7 +67,8 @@ from herdless_core._machine import (
     start,
     transition,
 )
-from herdless_core._policy import LONG_AGO, Loaded, Policy, bare_of, check_count, is_kept
+from herdless_core._policy import LONG_AGO, Loaded, Policy, check_count, is_kept
+from herdless_core._previous import is_not_modified, nothing_before
 from herdless_core._reentrancy import begin_wait, end_wait
 from herdless_core._running import RunningLoad
 from herdless_core._shown import Shown, shown
@@ -87,7 +89,8 @@ class Keyspace(Doors[K]):
     maxweight: how much they weigh together at most, at least 1, or None: not weighed; tells_removals: whether each
     value that leaves is in `leaving` as a `Holding`; max_loads: how many loads run at once at most, at least 1, or None
     for any number; observe: told of every step; has_loader: whether there is a loader for lookups that bring none;
-    load_type: the class of which a record is made for each load; shown: what stands for a key in messages.
+    load_type: the class of which a record is made for each load; shown: what stands for a key in messages;
+    gives_previous: whether that record has what was kept before the load, for the loader.
     """
 
     __slots__ = ()
@@ -104,23 +107,33 @@ class Keyspace(Doors[K]):
         has_loader: bool = True,
         load_type: type[RunningLoad] = RunningLoad,
         shown: Shown = shown,
+        gives_previous: bool = False,
     ) -> None:
         room = None if maxsize is None else check_count("maxsize", maxsize, least=0)
         weight = None if maxweight is None else check_count("maxweight", maxweight, least=1)
         turns = None if max_loads is None else Turns(check_count("max_loads", max_loads, least=1))
         store = Store[K](room, shown, maxweight=weight, tells_removals=tells_removals)
-        Doors.__init__(self, policy, store, turns, observe, load_type, shown)
+        Doors.__init__(self, policy, store, turns, observe, load_type, shown, gives_previous=gives_previous)
         self._set_doors(has_loader=has_loader)
 
     # Requests
 
-    def get(self, key: K, now: int, loading: RunningLoad | None = None, *, brings_loader: bool = False) -> Effects:
+    def get(
+        self,
+        key: K,
+        now: int,
+        loading: RunningLoad | None = None,
+        *,
+        brings_loader: bool = False,
+        reloads: bool = False,
+    ) -> Effects:
         """A caller looks the key up. The first effect is the Reply.
 
         key: of any hashable type; now: the instant, in nanoseconds; loading: the load inside which the caller is, if
-        any; brings_loader: whether the caller has a loader of its own. Raises TypeError for an unhashable key,
-        CacheClosed, ReentrantLoad when the load would wait for itself, and NoLoader where only a load could answer and
-        there is no loader.
+        any; brings_loader: whether the caller has a loader of its own; reloads: whether a load has to answer, and not
+        what is held (this is not counted as a lookup). Raises TypeError for an unhashable key, CacheClosed,
+        ReentrantLoad when the load would wait for itself, and NoLoader where only a load could answer and there is no
+        loader.
         """
         self._check_open()
         before = self._store.entry(key)
@@ -129,10 +142,10 @@ class Keyspace(Doors[K]):
         missed = self._give_up_turn_of(before, now)
         if missed:
             before = self._store.entry(key)
-        event = Get(self.generation + 1)
+        event = Get(self.generation + 1, reloads)
         after, effects = transition(before, event, now, self.policy)
         if not (self._has_loader or brings_loader) and any(isinstance(effect, StartLoad) for effect in effects):
-            return self._get_what_is_there(key, now) + missed
+            return self._get_what_is_there(key, now, reloads=reloads) + missed
         reply = reply_of(effects)
         if loading is not None and isinstance(reply, Join) and not reply.leads:
             # Before the commit, for it may raise.
@@ -144,7 +157,10 @@ class Keyspace(Doors[K]):
             self._is_torn = True
             self._store.visit(key)
             self._is_torn = False
-        self._counters.count_lookup(reply)
+        if not reloads:
+            self._counters.count_lookup(reply)
+        elif isinstance(reply, Join):
+            self.flights[reply.generation].is_reloaded = True
         if self._is_passed_by:
             more += self._pass(key, reply, now)
         return self._in_turn(effects + more if more else effects, is_nested=loading is not None)
@@ -205,7 +221,7 @@ class Keyspace(Doors[K]):
         """
         if isinstance(value, Loaded):
             value.require_kept()
-        event = Put(bare_of(value), self._lifetime_of(value, luck))
+        event = put_of(value, self._lifetime_of(value, luck))
         if self._is_passed_by:
             return self.invalidate(key, now)
         return self._put(key, event, tags_in(value), now)
@@ -264,8 +280,10 @@ class Keyspace(Doors[K]):
         generation: the flight's; value: what it returned, a value or `Loaded(value, ...)`; now: the instant, in
         nanoseconds; luck: the random number for the jitter, 0 <= luck < 1.
         """
-        lifetime = self._lifetime_of(value, luck) if is_kept(value) else None
-        return self._succeed(LoadSucceeded(generation, bare_of(value), lifetime), tags_in(value), now)
+        if is_not_modified(value):  # from a loader that is given no value: whoever gives one has it replaced
+            return self.load_failed(generation, nothing_before(), now)
+        event = success_of(generation, value, self._lifetime_of(value, luck) if is_kept(value) else None)
+        return self._succeed(event, tags_in(value), now)
 
     def fill(self, flight: RunningLoad, value: object, now: int) -> Value | None:
         """The short cut of a load that gave a bare value, stored where there is room: what its waiters are answered
@@ -417,8 +435,10 @@ class Keyspace(Doors[K]):
 
     # Small things
 
-    def _get_what_is_there(self, key: K, now: int) -> Effects:
-        """The lookup of a caller who has no loader, and would have to start a load."""
+    def _get_what_is_there(self, key: K, now: int, *, reloads: bool) -> Effects:
+        """The lookup of a caller without a loader, who would have to start a load; reloads: nothing else answers it."""
+        if reloads:
+            raise NoLoader(f"there is no loader by which {self._shown(key)} could be loaded again: give load=")
         outcome = self.peek(key, now)
         if outcome is None:
             raise NoLoader(f"nothing is known of {self._shown(key)}, and there is no loader: give load=")

@@ -83,7 +83,7 @@ def transition(entry: Entry, event: Event, now: int, policy: Policy) -> Next:
         entry = age(entry, now)
     match event:
         case Get():
-            return _get(entry, event.generation, now, policy)
+            return _get(entry, event, now, policy)
         case LoadSucceeded():
             return _load_succeeded(entry, event)
         case LoadFailed():
@@ -137,7 +137,7 @@ def start(generation: int, now: int, policy: Policy) -> Pending:
 
 def fill(entry: Entry, generation: int, value: object, lifetime: Lifetime) -> Fresh | None:
     """The next entry after its load succeeded; None where the load was superseded (NoStaleSet) or the entry evicted.
-    Equals `transition(LoadSucceeded)` where it is not None.
+    Equals `transition(LoadSucceeded)` of a value that was new when the load began, where it is not None.
 
     generation: that of the load, which may not be the entry's flight; value: what it gave; lifetime: the value's.
     """
@@ -187,12 +187,12 @@ def age(entry: Entry, now: int) -> Entry:
 # Requests
 
 
-def _get(entry: Entry, generation: int, now: int, policy: Policy) -> Next:
-    flight = entry.flight
+def _get(entry: Entry, event: Get, now: int, policy: Policy) -> Next:
+    generation, flight = event.generation, entry.flight
     if flight is not None and now >= flight.due_at and not isinstance(entry, Evicted):
         # No timer was needed to see it; and nobody may join a load that is given up (NoDoomedJoin).
         given_up, effects = _deadline_passed(entry, flight.generation, now, policy)
-        entry, replied = _get(given_up, generation, now, policy)
+        entry, replied = _get(given_up, event, now, policy)
         return entry, (replied[0], *effects, *replied[1:])
     match entry:
         case Absent():
@@ -203,6 +203,8 @@ def _get(entry: Entry, generation: int, now: int, policy: Policy) -> Next:
             if joined is None:
                 return entry, (Refuse(policy.max_waiters),)
             return joined, on_join(joined)
+        case Fresh() | Stale() if event.reloads:
+            return _wait_behind(entry, generation, now, policy)
         case Fresh():
             answer = Answer(_outcome(entry))
             if now < entry.refresh_at or entry.flight is not None:
@@ -221,6 +223,11 @@ def _get_stale(entry: Stale, generation: int, now: int, policy: Policy) -> Next:
         if entry.flight is not None or now < entry.retry_at:
             return entry, (answer,)
         return _start_behind(entry, generation, now, policy, answer)
+    return _wait_behind(entry, generation, now, policy)
+
+
+def _wait_behind(entry: Fresh | Stale, generation: int, now: int, policy: Policy) -> Next:
+    """The caller waits for a load, which is started where none is in flight; what is held is kept meanwhile."""
     flight = entry.flight
     if flight is None:
         flight = Flight(generation, now, after(now, policy.load_timeout), 1)
@@ -239,7 +246,7 @@ def _start_behind(entry: Fresh | Stale | None, generation: int, now: int, policy
 def _put(entry: Entry, event: Put, now: int) -> Next:
     if isinstance(entry, Evicted):
         return entry, NOTHING
-    fresh = _fresh(event.value, now, event.lifetime)
+    fresh = _fresh(event.value, now - event.age, event.lifetime)
     flight = entry.flight
     if flight is None:
         return fresh, (SAVE,)
@@ -293,11 +300,14 @@ def _load_succeeded(entry: Entry, event: LoadSucceeded) -> Next:
     lifetime = event.lifetime
     filled = None if lifetime is None else fill(entry, event.generation, event.value, lifetime)
     if filled is not None:
+        if event.age:
+            filled = _fresh(event.value, filled.loaded_at - event.age, filled.lifetime)
         return filled, on_fill(event.generation, Value(event.value, filled.loaded_at, NOT_STALE))
     flight = entry.flight
     if flight is not None and flight.generation == event.generation:
         # Not to be kept, or of an entry that was removed.
-        return _without_flight(entry), (Settle(event.generation, Value(event.value, flight.started_at, NOT_STALE)),)
+        outcome = Value(event.value, flight.started_at - event.age, NOT_STALE)
+        return _without_flight(entry), (Settle(event.generation, outcome),)
     # Superseded: not stored. Whoever may still wait for it is answered all the same.
     return entry, (Settle(event.generation, Value(event.value, LONG_AGO, IS_STALE)),)
 
@@ -334,10 +344,14 @@ def _deadline_passed(entry: Entry, generation: int, now: int, policy: Policy) ->
     flight = entry.flight
     if flight is not None and flight.generation == generation and now < flight.due_at:
         return entry, (Rearm(generation, flight.due_at),)
-    seconds = policy.load_timeout / NANOSECONDS_PER_SECOND
-    late = LoadTimeout(f"the load did not end within load_timeout={seconds:g} seconds")
-    entry, effects = _load_failed(entry, LoadFailed(generation, late, NO_ANSWER), now, policy)
+    entry, effects = _load_failed(entry, LoadFailed(generation, too_late(policy), NO_ANSWER), now, policy)
     return entry, (*effects, CancelLoad(generation))
+
+
+def too_late(policy: Policy) -> LoadTimeout:
+    """The error of a load past its deadline."""
+    seconds = policy.load_timeout / NANOSECONDS_PER_SECOND
+    return LoadTimeout(f"the load did not end within load_timeout={seconds:g} seconds")
 
 
 def _waiter_left(entry: Entry, event: WaiterLeft) -> Next:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import Enum
 from typing import Any, Final, Generic, TypeAlias, TypedDict, TypeGuard, TypeVar, final
 
 from herdless_core._errors import PolicyError, is_memorable
@@ -33,6 +34,7 @@ LONG_AGO: Final = -NEVER
 NANOSECONDS_PER_SECOND: Final = 1_000_000_000
 
 _DURATION: Final = "a number of seconds >= 0 or a timedelta >= 0"
+_FINITE_DURATION: Final = "a number of seconds >= 0, less than 146 years, or a timedelta >= 0"
 
 
 def after(instant: int, duration: int) -> int:
@@ -210,6 +212,21 @@ class Policy:
 
 
 @final
+class _Word(Enum):
+    """What stands where a value could, and is none. Copied and pickled it is the same."""
+
+    UNCHANGED = "not modified"
+
+
+UNCHANGED: Final = _Word.UNCHANGED
+"""What `Loaded` holds in the place of a value where it says that the value before is what it is now: `NOT_MODIFIED`."""
+
+
+_Arguments: TypeAlias = tuple[W, int | None, int | None, int | None, bool, tuple[str, ...], int | None, int]
+"""Those of `_loaded_of`."""
+
+
+@final
 class Loaded(Generic[V]):
     """What a loader may return instead of a bare value, to give that value a lifetime of its own.
 
@@ -217,6 +234,9 @@ class Loaded(Generic[V]):
     stale_while_revalidate, stale_if_error: the same.
     keep: False: the value is for those who wait for it, and is not stored; what the cache held before stays what it
         was, and the next lookup that needs a load starts one.
+    age: how old the value was when the load began, or is when it is put: seconds or timedelta, and not without end. As
+        the Age of RFC 9111, section 4.2.3: all that counts by age, the ttl first, counts from so long before. That it
+        was read before an `invalidate` or `invalidate_tag` which came before the load, only the loader can know.
     tags: what the value was made from, any number of non-empty strings, by which `invalidate_tag` finds it. A tuple
         afterwards, in the order given, each once.
     weight: how much it weighs, an integer >= 1, in a cache with `maxweight`; None: what `weigh` says.
@@ -225,7 +245,7 @@ class Loaded(Generic[V]):
     none, and for tags that are no collection of non-empty strings: one string alone is none.
     """
 
-    __slots__ = ("keep", "stale_if_error", "stale_while_revalidate", "tags", "ttl", "value", "weight")
+    __slots__ = ("age", "keep", "stale_if_error", "stale_while_revalidate", "tags", "ttl", "value", "weight")
 
     def __init__(
         self,
@@ -235,14 +255,19 @@ class Loaded(Generic[V]):
         stale_while_revalidate: Duration | None = None,
         stale_if_error: Duration | None = None,
         keep: bool = True,
+        age: Duration = 0,
         tags: Iterable[str] = (),
         weight: int | None = None,
     ) -> None:
-        self.value: Final = value
+        given: Any = value
+        if isinstance(given, Loaded) and given.value is UNCHANGED:
+            given = UNCHANGED  # `Loaded(NOT_MODIFIED, ttl=...)`, which is a Loaded itself
+        self.value: Final[V] = given
         self.ttl: Final = _nanoseconds_or_none("ttl", ttl)
         self.stale_while_revalidate: Final = _nanoseconds_or_none("stale_while_revalidate", stale_while_revalidate)
         self.stale_if_error: Final = _nanoseconds_or_none("stale_if_error", stale_if_error)
         self.keep: Final = check_boolean("keep", keep)
+        self.age: Final = _age(age)
         self.tags: Final = tags_of(tags)
         self.weight: Final = None if weight is None else check_weight("weight", weight)
 
@@ -251,7 +276,9 @@ class Loaded(Generic[V]):
         return not (self.ttl is None and self.stale_while_revalidate is None and self.stale_if_error is None)
 
     def require_kept(self) -> None:
-        """Raise PolicyError where the value is not to be kept: what a caller puts is."""
+        """Raise PolicyError where the value is not to be kept, or is none: what a caller puts is a value."""
+        if self.value is UNCHANGED:
+            raise PolicyError("NOT_MODIFIED is not accepted by put(): it is for what a loader returns")
         if not self.keep:
             raise PolicyError(
                 "keep=False is not accepted by put(), which stores a value: it is for what a loader returns"
@@ -264,15 +291,7 @@ class Loaded(Generic[V]):
 
     def __reduce__(self) -> tuple[object, ...]:
         """By its arguments, as a Policy is."""
-        return _loaded_of, (
-            self.value,
-            self.ttl,
-            self.stale_while_revalidate,
-            self.stale_if_error,
-            self.keep,
-            self.tags,
-            self.weight,
-        )
+        return _loaded_of, self._arguments(self.value, self.tags, self.weight)
 
     def with_value(self, value: W) -> Loaded[W]:
         """Another value, of which all the rest is said as well: one that stands for this one, encoded."""
@@ -287,7 +306,12 @@ class Loaded(Generic[V]):
         return self._but(self.value, self.tags, weighs)
 
     def _but(self, value: W, tags: tuple[str, ...], weighs: int | None) -> Loaded[W]:
-        return _loaded_of(value, self.ttl, self.stale_while_revalidate, self.stale_if_error, self.keep, tags, weighs)
+        return _loaded_of(*self._arguments(value, tags, weighs))
+
+    def _arguments(self, value: W, tags: tuple[str, ...], weighs: int | None) -> _Arguments[W]:
+        """What `_loaded_of` makes the same of, but for these."""
+        durations = self.ttl, self.stale_while_revalidate, self.stale_if_error
+        return value, *durations, self.keep, tags, weighs, self.age
 
 
 def _policy_of(options: PolicyOptions) -> Policy:
@@ -320,8 +344,9 @@ def _loaded_of(
     keep: bool,
     tags: tuple[str, ...] = (),
     weight: int | None = None,
+    age: int = 0,
 ) -> Loaded[V]:
-    """By the attributes, whose durations are nanoseconds. A pickle of before there were tags names none."""
+    """By the attributes, whose durations are nanoseconds. A pickle of before there were tags, or ages, names none."""
     return Loaded(
         value,
         ttl=_seconds_or_none(ttl),
@@ -330,6 +355,7 @@ def _loaded_of(
         keep=keep,
         tags=tags,
         weight=weight,
+        age=_seconds(age),
     )
 
 
@@ -377,6 +403,13 @@ def _nanoseconds(argument: str, duration: object, accepted: str = _DURATION) -> 
     if not _is_number(seconds) or not seconds >= 0:  # written so that NaN is refused
         raise PolicyError(f"{argument}={duration!r} is not accepted: give {accepted}")
     return round(seconds * NANOSECONDS_PER_SECOND) if seconds < NEVER // NANOSECONDS_PER_SECOND else NEVER
+
+
+def _age(duration: object) -> int:
+    nanoseconds = _nanoseconds("age", duration, _FINITE_DURATION)
+    if nanoseconds >= NEVER:
+        raise PolicyError(f"age={duration!r} is not accepted, nothing is so old: give {_FINITE_DURATION}")
+    return nanoseconds
 
 
 def _load_timeout(duration: object) -> int:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from herdless_core._states import Evicted
+from herdless_core._previous import Kept
+from herdless_core._states import Evicted, Failure
 
 
 class RunningLoad:
@@ -30,6 +31,15 @@ class RunningLoad:
     """The entry that was removed while callers waited for this load, which are still to be answered."""
     is_answer: bool = False
     """Whether it ended by an error that is an answer."""
+    is_reloaded: bool = False
+    """Whether somebody has joined it who is to be told of its own end, and not of a value that is kept."""
+    failure: Failure | None = None
+    """What they are told, where the others are told a value that is kept. Not noted for anybody else: the traceback
+    refers to the load's frames, and so to this record."""
+    kept: Kept | None = None
+    """What was kept when it was ordered, until its loader is given it; of loaders that take it alone."""
+    gives_back: bool = False
+    """Whether its loader said that the value is what was kept."""
     waits_for: tuple[RunningLoad, ...] = ()
     """The loads for which callers inside this one wait just now."""
     outdated_by: int = 0

@@ -12,13 +12,14 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from herdless_core._effects import CancelLoad, Effects, Save
 from herdless_core._errors import CacheClosed, TooManyLoads
-from herdless_core._events import Event, Evict, Invalidate, LoadFailed, Restarted
+from herdless_core._events import DeadlinePassed, Event, Evict, Get, Invalidate, LoadFailed, Restarted
 from herdless_core._holdings import Holding, Holdings, RemovalCause
-from herdless_core._machine import NO_ANSWER, NOTHING, Step, age, transition
+from herdless_core._machine import NO_ANSWER, NOTHING, Step, age, too_late, transition
 from herdless_core._policy import LONG_AGO, NANOSECONDS_PER_SECOND, Lifetime, Policy, bare_of, is_kept
+from herdless_core._previous import Kept, is_not_modified, previous_of
 from herdless_core._running import RunningLoad
 from herdless_core._shown import Shown
-from herdless_core._states import ABSENT, Entry, Evicted
+from herdless_core._states import ABSENT, Entry, Evicted, Failure
 from herdless_core._stats import Counters
 from herdless_core._store import Store
 from herdless_core._turns import Turns
@@ -36,6 +37,7 @@ class Steps(Generic[K]):
         "_closed",
         "_counters",
         "_fills_at_length",
+        "_gives_previous",
         "_holdings",
         "_is_torn",
         "_load_type",
@@ -61,10 +63,13 @@ class Steps(Generic[K]):
         observe: Observer | None,
         load_type: type[RunningLoad],
         shown: Shown,
+        *,
+        gives_previous: bool,
     ) -> None:
         """turns: None where any number of loads may run; load_type: the class of which a record is made for each load;
         the others as in `Keyspace`.
         """
+        self._gives_previous: Final = gives_previous
         self.policy: Final = policy
         self._store: Final = store
         self._holdings: Final = store.holdings
@@ -205,6 +210,9 @@ class Steps(Generic[K]):
     def _follow_flight(self, key: K, before: Entry, event: Event, after: Entry) -> None:
         old, new = before.flight, after.flight
         if old is not None and (new is None or new.generation != old.generation):
+            running = self.flights[old.generation]
+            if running.is_reloaded and after.holds_value:
+                running.failure = self._failure_by(event)
             self._end(old.generation)
             self._counters.count_end(event)
         if new is None:
@@ -214,7 +222,27 @@ class Steps(Generic[K]):
         elif old is None or old.generation != new.generation:
             self.generation = new.generation
             load = self.flights[new.generation] = self._load_type(key, new.generation, new.due_at)
+            if self._gives_previous:
+                load.kept = self._kept_of(key, after)
             self.started.append(load)
+
+    def _kept_of(self, key: K, entry: Entry) -> Kept | None:
+        """What the load that was just ordered is given of its key's entry, whose value the tables still know."""
+        previous, index, holdings = previous_of(entry), self._store.tags, self._holdings
+        if previous is None:
+            return None
+        tags = () if index is None else index.tags(key)
+        return Kept(previous, tags, None if holdings is None else holdings.weight_of(key))
+
+    def _failure_by(self, event: Event) -> Failure | None:
+        """Of a flight that this event has ended; None where it did not fail."""
+        match event:
+            case LoadFailed():
+                return Failure(event.error, event.error.__traceback__)
+            case DeadlinePassed() | Get():
+                return Failure(too_late(self.policy), None)
+            case _:
+                return None
 
     def _end(self, generation: int) -> None:
         if self._turns is not None:
@@ -318,7 +346,8 @@ class Steps(Generic[K]):
         key: what was loaded; value: what the loader returned, a value or `Loaded(value, ...)`; effects: those of
         `load_succeeded`, which say whether it is kept.
         """
-        if self._holdings is not None and is_kept(value) and not any(isinstance(effect, Save) for effect in effects):
+        kept = is_kept(value) and not is_not_modified(value)
+        if self._holdings is not None and kept and not any(isinstance(effect, Save) for effect in effects):
             self._holdings.part(Holding(key, bare_of(value), 0), "superseded")
 
     def _remove_all(self, now: int, cause: RemovalCause) -> Effects:

@@ -24,7 +24,7 @@ The names are those of docs/spec/ and of specs/CacheEntryInv.tla.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias, assert_never
+from typing import Final, TypeAlias
 
 from herdless_core._duties import DUTIES
 from herdless_core._effects import (
@@ -54,8 +54,9 @@ from herdless_core._events import (
     WaiterLeft,
 )
 from herdless_core._machine import Step, age, transition
-from herdless_core._policy import LONG_AGO, NEVER, Policy, after
-from herdless_core._states import Absent, Entry, Evicted, Failure, Flight, Fresh, Pending, Stale
+from herdless_core._policy import LONG_AGO, Policy, after
+from herdless_core._shift import shift
+from herdless_core._states import Entry, Evicted, Failure, Flight, Fresh, Pending, Stale
 
 __all__ = ["INVARIANTS", "Invariant", "shift", "violated"]
 
@@ -160,15 +161,16 @@ def no_doomed_join(step: Step) -> bool:
 
 
 def hit_age(step: Step) -> bool:
-    """A hit is younger than its ttl.
+    """A hit is younger than its ttl, counted from the start of the load, or from so long before as its loader says.
 
     A stale hit is younger than ttl + stale_while_revalidate, or than the longer window while a failed refresh backs
     off; and a refresh is in flight or backing off.
     """
     before = _before(step)
-    stored = isinstance(step.event, LoadSucceeded) and _stores(step) and isinstance(step.after, Fresh)
-    if stored and (before.flight is None or _value_age_origin(step.after) != before.flight.started_at):
-        return False
+    if _stores(step) and isinstance(step.event, LoadSucceeded | Put):
+        began = step.now if isinstance(step.event, Put) else _start_of(before.flight)
+        if began is None or _value_age_origin(step.after) != began - step.event.age:
+            return False
     for effect in step.effects:
         if not isinstance(effect, Answer) or not isinstance(effect.outcome, Value):
             continue
@@ -211,6 +213,13 @@ def not_kept(step: Step) -> bool:
         return True
     saves = any(isinstance(effect, Save) for effect in step.effects)
     return not saves and _value_of(step.after) is _value_of(_before(step))
+
+
+def reload_is_new(step: Step) -> bool:
+    """Nothing that is held answers a reload: it joins the load in flight, or starts one."""
+    if not isinstance(step.event, Get) or not step.event.reloads:
+        return True
+    return not any(isinstance(effect, Answer) for effect in step.effects)
 
 
 def backs_off(step: Step) -> bool:
@@ -306,6 +315,7 @@ INVARIANTS: Final[Mapping[str, Invariant]] = {
     "StaleIfError": stale_if_error,
     "AnswersReplace": answers_replace,
     "NotKept": not_kept,
+    "ReloadIsNew": reload_is_new,
     "BacksOff": backs_off,
     "GenerationMonotone": generation_monotone,
     "EvictedIsFinal": evicted_is_final,
@@ -322,26 +332,6 @@ INVARIANTS: Final[Mapping[str, Invariant]] = {
 def violated(step: Step) -> list[str]:
     """The names of the promises that the step breaks; empty where it breaks none."""
     return [name for name, holds in INVARIANTS.items() if not holds(step)]
-
-
-def shift(entry: Entry, by: int) -> Entry:
-    """The same entry with every instant later by so many nanoseconds; NEVER and LONG_AGO stay where they are."""
-    flight = None if entry.flight is None else _shifted_flight(entry.flight, by)
-    match entry:
-        case Absent():
-            return entry
-        case Pending():
-            return Pending(_shifted_flight(entry.flight, by))
-        case Fresh():
-            refresh_at, hit_until = _shifted(entry.refresh_at, by), _shifted(entry.hit_until, by)
-            return Fresh(entry.value, _shifted(entry.loaded_at, by), entry.lifetime, refresh_at, flight, hit_until)
-        case Stale():
-            loaded_at, retry_at = _shifted(entry.loaded_at, by), _shifted(entry.retry_at, by)
-            stale_until, kept_until = _shifted(entry.stale_until, by), _shifted(entry.kept_until, by)
-            return Stale(entry.value, loaded_at, stale_until, kept_until, retry_at, flight)
-        case Evicted():
-            return Evicted(entry.cause, flight)
-    assert_never(entry)
 
 
 # Helpers, none of which the machine uses
@@ -385,8 +375,12 @@ def _gave_up(step: Step) -> bool:
 
 
 def _value_age_origin(entry: Entry) -> int | None:
-    """From when on the age counts: the START of the load."""
+    """From when on the age counts."""
     return entry.loaded_at if isinstance(entry, Fresh | Stale) else None
+
+
+def _start_of(flight: Flight | None) -> int | None:
+    return None if flight is None else flight.started_at
 
 
 def _starts_behind(step: Step) -> bool:
@@ -462,14 +456,6 @@ def _is_well_formed(entry: Entry, policy: Policy) -> bool:
             return entry.stale_until <= entry.kept_until
         case _:
             return True
-
-
-def _shifted(instant: int, by: int) -> int:
-    return instant if instant in (NEVER, LONG_AGO) else instant + by
-
-
-def _shifted_flight(flight: Flight, by: int) -> Flight:
-    return Flight(flight.generation, _shifted(flight.started_at, by), _shifted(flight.due_at, by), flight.waiters)
 
 
 def _shape(entry: Entry) -> Entry:

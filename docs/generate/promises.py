@@ -20,7 +20,9 @@ from herdless_verify.tlc.tla import Operator, operators, stated
 
 ROOT: Final = Path(__file__).parents[2]
 RUNS: Final = load_runs()
-SCENARIOS: Final = ("specs/herdless_verify/contract/promises.py", "specs/herdless_verify/contract/tags.py")
+SCENARIOS: Final = tuple(
+    f"specs/herdless_verify/contract/{name}.py" for name in ("promises", "decisions_on_values", "tags")
+)
 MODULES: Final = ("CacheEntryInv", "Keyspace", "Tags", "Durable")
 """Where promises are stated, the first of them for one key."""
 
@@ -101,11 +103,16 @@ def contracts_of(name: str) -> list[str]:
     return [contract.name for contract in contracts() if name in contract.promises]
 
 
-@cache
 def scenarios(name: str) -> tuple[str, ...]:
     """The scenarios of the contract suite that begin with its name."""
-    trees = [ast.parse((ROOT / path).read_text(encoding="utf-8")) for path in SCENARIOS]
-    functions = [node for tree in trees for node in tree.body if isinstance(node, ast.AsyncFunctionDef)]
+    return tuple(scenario for path in SCENARIOS for scenario in scenarios_in(path, name))
+
+
+@cache
+def scenarios_in(path: str, name: str) -> tuple[str, ...]:
+    """Those in this file."""
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    functions = [node for node in tree.body if isinstance(node, ast.AsyncFunctionDef)]
     return tuple(node.name for node in functions if re.match(rf"{name}\b", ast.get_docstring(node) or ""))
 
 
@@ -206,10 +213,10 @@ def _checks(name: str, stating: list[Operator]) -> Iterator[str]:
         what = STATEFUL.get(name, "every step of every life is judged")
         lives = "tests/core/test_tags.py" if name == "TagsInvalidate" else "tests/core/test_stateful.py"
         yield f"- Hypothesis: [{lives}](../../{lives}), {what}"
-    if scenarios(name):
-        shown = ", ".join(f"`{scenario}`" for scenario in scenarios(name))
-        path = SCENARIOS[name == "TagsInvalidate"]
-        yield f"- every runtime: [{path}](../../{path}), {shown}"
+    for path in SCENARIOS:
+        shown = ", ".join(f"`{scenario}`" for scenario in scenarios_in(path, name))
+        if shown:
+            yield f"- every runtime: [{path}](../../{path}), {shown}"
     broken = broken_on_purpose().count(name)
     if broken:
         ways = "one way" if broken == 1 else f"{broken} ways"

@@ -99,13 +99,14 @@ class NaiveEntry:
 
     # What callers ask for
 
-    def get(self, now: int, generation: int, waiter: Waiter) -> Said | Load | None:
-        """The answer, the load that is waited for, or None: too many wait already."""
+    def get(self, now: int, generation: int, waiter: Waiter, *, reloads: bool = False) -> Said | Load | None:
+        """The answer, the load that is waited for, or None: too many wait already. reloads: a load has to answer."""
         self.age(now)
         if self.load is not None and now >= self.load.due_at:
             self.fail(now, TIMEOUT, memorable=False)
         held = self.held
-        if held is not None and (now < held.fresh_until or now < max(held.stale_until, held.refresh_at)):
+        is_answerable = held is not None and (now < held.fresh_until or now < max(held.stale_until, held.refresh_at))
+        if held is not None and is_answerable and not reloads:
             if self.load is None and now >= held.refresh_at:
                 self.start(now, generation)
             return Said(held.value, is_stale=now >= held.fresh_until)
@@ -127,9 +128,9 @@ class NaiveEntry:
         if self.load is None:
             self.start(now, generation)
 
-    def put(self, now: int, value: object) -> None:
-        """Hold the value, and tell it to all who wait."""
-        self.hold(value, now)
+    def put(self, now: int, value: object, age: int = 0) -> None:
+        """Hold the value, so old already, and tell it to all who wait."""
+        self.hold(value, now - age)
         self.settle(Said(value))
 
     def touch(self, now: int) -> bool:
@@ -163,11 +164,11 @@ class NaiveEntry:
 
     # What loads report
 
-    def succeed(self, now: int, value: object) -> None:
-        """Hold what was loaded, from the start of the load on."""
+    def succeed(self, now: int, value: object, age: int = 0) -> None:
+        """Hold what was loaded, and was so old at the start of the load."""
         assert self.load is not None
         self.age(now)
-        self.hold(value, self.load.started_at)
+        self.hold(value, self.load.started_at - age)
         self.settle(Said(value))
 
     def give(self, value: object) -> None:

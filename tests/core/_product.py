@@ -90,11 +90,12 @@ def entries() -> Iterator[Entry]:
 
 def events() -> Iterator[Event]:
     """Every event, a report of the attached flight and one of a superseded one each."""
-    yield from (Get(NEXT), Refresh(NEXT), Invalidate(), Expire(), Evict(), Restarted())
-    yield from (Put("put", LIFETIMES[1]), Put(None, LIFETIMES[2]))
+    yield from (Get(NEXT), Get(NEXT, reloads=True), Refresh(NEXT), Invalidate(), Expire(), Evict(), Restarted())
+    yield from (Put("put", LIFETIMES[1]), Put(None, LIFETIMES[2]), Put("old", LIFETIMES[1], 300))
     for generation in (ATTACHED, SUPERSEDED):
         yield LoadSucceeded(generation, "loaded", LIFETIMES[1])
-        yield LoadSucceeded(generation, "not kept", None)
+        yield LoadSucceeded(generation, "old", LIFETIMES[1], 300)
+        yield LoadSucceeded(generation, "not kept", None, 300)
         yield LoadFailed(generation, ValueError("failed"), is_answer=False)
         yield LoadFailed(generation, LookupError("answers"), is_answer=True)
         yield LoadFailed(generation, LoadTimeout("seldom remembered"), is_answer=False)

@@ -89,7 +89,7 @@ def test_peek_says_what_a_lookup_would_be_answered_with(steps: list[Step]) -> No
     """`peek` must not show what `get` would not serve, nor hide what it would."""
     overdue = 0
     for step in steps:
-        if not isinstance(step.event, Get) or isinstance(step.before, Evicted):
+        if not isinstance(step.event, Get) or step.event.reloads or isinstance(step.before, Evicted):
             continue
         answers = [effect.outcome for effect in step.effects if isinstance(effect, Answer)]
         flight = step.before.flight

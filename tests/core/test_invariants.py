@@ -274,6 +274,27 @@ BROKEN: Final[dict[str, Broken]] = {
         ABSENT,
         (Settle(3, _given("new")),),
     ),
+    "an old value that is taken for a new one": (
+        "HitAge",
+        Pending(FLIGHT),
+        LoadSucceeded(3, "new", LIFETIME, 7),
+        Fresh("new", NOW - 10, LIFETIME, NOW + 40, None, NOW + 40),
+        (Save(), Settle(3, _given("new"))),
+    ),
+    "an old value that is put as a new one": (
+        "HitAge",
+        ABSENT,
+        Put("new", LIFETIME, 7),
+        _fresh("new"),
+        (Save(),),
+    ),
+    "a reload that is answered by what is held": (
+        "ReloadIsNew",
+        _fresh("old"),
+        Get(4, reloads=True),
+        _fresh("old"),
+        (Answer(_given("old")),),
+    ),
     "no rest after a failed refresh": (
         "BacksOff",
         _stale("old", FLIGHT),

@@ -106,6 +106,7 @@ TABLE: Final[Mapping[str, Row]] = {
             "herdless._weighing",
         }
     ),
+    "herdless._previous": Row({CORE, "herdless._answers", "herdless._section"}),
     "herdless._contents": Row({CORE, "herdless._lookup", "herdless._orders", "herdless._reports", "herdless._section"}),
     ADAPTER: Row(
         {
@@ -121,6 +122,7 @@ TABLE: Final[Mapping[str, Row]] = {
             "herdless._lookup",
             "herdless._observers",
             "herdless._orders",
+            "herdless._previous",
             "herdless._reports",
             "herdless._section",
             "herdless._weighing",
@@ -250,7 +252,7 @@ TABLE: Final[Mapping[str, Row]] = {
         {CORE, ADAPTER, "herdless._answers", "herdless._lookup", "herdless._orders"},
         {"asyncio", "pyodide", "workers"},
     ),
-    "herdless.durable_objects": Row({CORE, "herdless._durable"}),
+    "herdless.durable_objects": Row({CORE, "herdless._durable", "herdless._previous"}),
     "herdless._trace": Row({CORE}, {"asyncio", "threading", "trio"}),  # whose task it is, if they are there already
     "herdless.trace": Row({"herdless._trace"}),
     "herdless._testing": Row(

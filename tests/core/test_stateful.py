@@ -6,6 +6,7 @@ superseded or not at all; callers leave. `--hypothesis-profile=deep` lives longe
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, Final
 
 import hypothesis.strategies as st
@@ -36,7 +37,7 @@ from herdless_core import (
 )
 from herdless_core.invariants import violated
 from herdless_verify.oracle import Oracle
-from tests.core._naive import FOREVER, TIMEOUT, Load, NaiveEntry, Rules, Said, Waiter
+from tests.core._naive import FOREVER, MICROSECOND, TIMEOUT, Load, NaiveEntry, Rules, Said, Waiter
 
 KEYS: Final = ("a", None, 1)
 
@@ -54,6 +55,8 @@ rules = st.builds(
 )
 keys = st.sampled_from(["a", "a", "a", None, 1])
 indices = st.integers(0, 30)
+ages = st.sampled_from([0, 0, 0, 3, 8, 12, 40])
+"""Of values when their load begins, or when they are put: microseconds."""
 
 
 class Life(RuleBasedStateMachine):
@@ -83,13 +86,14 @@ class Life(RuleBasedStateMachine):
 
     # What callers do
 
-    @rule(key=keys)
-    def get(self, key: object) -> None:
-        """A caller asks; the answer, or whom it waits for, is what the naive cache says."""
+    @rule(key=keys, reloads=st.sampled_from([False, False, False, True]))
+    def get(self, key: object, reloads: bool = False) -> None:
+        """A caller asks, or reloads; the answer, or whom it waits for, is what the naive cache says."""
         self.asked += 1
         generation = self.next_generation()
-        expected = self.naive[key].get(self.now, generation, self.asked)
-        effects = self.entered(key, generation) or self.cache.get(key, self.now)
+        expected = self.naive[key].get(self.now, generation, self.asked, reloads=reloads)
+        entered = None if reloads else self.entered(key, generation)
+        effects = entered or self.cache.get(key, self.now, reloads=reloads)
         reply = reply_of(effects)
         if isinstance(reply, Join):
             assert isinstance(expected, Load)
@@ -117,12 +121,12 @@ class Life(RuleBasedStateMachine):
         self.succeed(index)
         self.get(key)
 
-    @rule(key=keys)
-    def put(self, key: object) -> None:
-        """A caller gives a value."""
+    @rule(key=keys, age=ages)
+    def put(self, key: object, age: int) -> None:
+        """A caller gives a value, new or so many microseconds old."""
         value = self.value_of(key, self.known[key])
-        self.naive[key].put(self.now, value)
-        self.carry_out(key, self.cache.put(key, value, self.now))
+        self.naive[key].put(self.now, value, age * MICROSECOND)
+        self.carry_out(key, self.cache.put(key, self.told(value, age=age), self.now))
 
     @rule(key=keys, everything=st.integers(0, 5))
     def invalidate(self, key: object, everything: int) -> None:
@@ -187,16 +191,16 @@ class Life(RuleBasedStateMachine):
     # What loads do
 
     @precondition(lambda self: self.running)
-    @rule(index=indices, keep=st.booleans())
-    def succeed(self, index: int, keep: bool = True) -> None:
-        """A loader returns what was true when it began, to be kept or not."""
+    @rule(index=indices, keep=st.booleans(), age=ages)
+    def succeed(self, index: int, keep: bool = True, age: int = 0) -> None:
+        """A loader returns what was true when it began, or so many microseconds before, to be kept or not."""
         generation = self.running.pop(index % len(self.running))
         key, known = self.began[generation]
         value = self.value_of(key, known)
         naive = self.naive[key]
         if self.is_attached(generation):
-            naive.succeed(self.now, value) if keep else naive.give(value)
-        loaded = value if keep else Loaded(value, keep=False)
+            naive.succeed(self.now, value, age * MICROSECOND) if keep else naive.give(value)
+        loaded = self.told(value, keep=keep, age=age)
         effects = self.filled(generation, loaded) or self.cache.load_succeeded(generation, loaded, self.now)
         self.carry_out(key, effects, Said(value))
 
@@ -377,6 +381,10 @@ class Life(RuleBasedStateMachine):
         return None if outcome is None else (Settle(generation, outcome),)
 
     # Small things
+
+    def told(self, value: object, *, keep: bool = True, age: int) -> object:
+        """The value as a loader or a caller says it."""
+        return Loaded(value, keep=keep, age=timedelta(microseconds=age)) if age or not keep else value
 
     def next_generation(self) -> int:
         """The number of the next load."""

@@ -24,8 +24,8 @@ class Objects(Protocol):
     def ask(self, name: str, method: str, *arguments: object) -> Any:
         """What an object answers at once."""
 
-    def look_up(self, name: str) -> Any:
-        """What an object answers to a lookup, when it can."""
+    def look_up(self, name: str, method: str) -> Any:
+        """What an object answers to a lookup, when it can. method: `lookup` or `reload`."""
 
     def original(self, error: RemoteLoadError) -> BaseException:
         """The exception that a load raised at the origin."""
@@ -72,9 +72,13 @@ class RemoteCache:
         """Make it stale."""
         self._run(self._client.expire(self._of(key)))
 
-    def refresh(self, key: object) -> None:
+    def refresh(self, key: object) -> bool:
         """Load it in the background."""
-        self._run(self._client.refresh(self._of(key)))
+        return bool(self._run(self._client.refresh(self._of(key))))
+
+    def reload(self, key: object) -> Any:
+        """Load it and wait for that."""
+        return self._run(self._client.reload(self._of(key)))
 
     def stats(self) -> Stats:
         """Of all objects together."""
@@ -125,8 +129,8 @@ class _Stub:
 
     def __getattr__(self, method: str) -> Callable[..., Coroutine[Any, Any, Any]]:
         async def call(*arguments: object) -> Any:
-            if method == "lookup":
-                return self._objects.look_up(self._name)
+            if method in {"lookup", "reload"}:
+                return self._objects.look_up(self._name, method)
             return self._objects.ask(self._name, method, *arguments)
 
         return call

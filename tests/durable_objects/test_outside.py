@@ -177,6 +177,13 @@ def test_a_value_that_is_put_takes_its_windows_along() -> None:
     assert namespace.calls == [("key", "put", '"value"', 5.0, None, 60.0)]
 
 
+def test_a_value_that_is_put_takes_its_age_along() -> None:
+    """One that was true a while ago, at some other cache."""
+    namespace = Namespace({})
+    asyncio.run(CacheClient(namespace).put("key", Loaded("value", ttl=5, age=2.5)))
+    assert namespace.calls == [("key", "put", '"value"', 5.0, None, None, 2.5)]
+
+
 def test_a_value_that_is_not_to_be_kept_is_not_sent() -> None:
     """What is put is kept."""
     namespace = Namespace({})

@@ -155,7 +155,8 @@ def test_an_expired_value_is_served_as_stale(edge: Edge, key: str) -> None:
 def test_refresh_loads_without_being_waited_for(edge: Edge, key: str) -> None:
     """It answers at once; the value is there for the next caller."""
     with edge.origin.holding(f"Plain/{key}"):
-        assert edge.ask("Plain", key, "refresh") == {}
+        assert edge.ask("Plain", key, "refresh") == {"started": True}
+        assert edge.ask("Plain", key, "refresh") == {"started": False}
         edge.origin.wait_for(f"Plain/{key}")
     edge.settled("Plain", key)
     assert edge.ask("Plain", key, "lookup")["how"] == "hit"

@@ -20,7 +20,8 @@ from herdless._trace.plain import policy_to_plain
 from herdless.durable_objects import Loaded, Policy, RemoteLoadError
 from herdless.testing import Trace
 from herdless.trace import read_trace, steps_of
-from herdless_core import NANOSECONDS_PER_SECOND, Restarted, Step, describe
+from herdless_core import NANOSECONDS_PER_SECOND, Previous, Restarted, Step, describe
+from herdless_core._previous import is_not_modified
 from herdless_verify.contract import BlockingWorld, Caller, Load, Main, Spot
 from tests.durable_objects.contract_exemptions import EXEMPT
 from tests.durable_objects.herd import Edge
@@ -87,11 +88,12 @@ class WorkerdWorld(BlockingWorld):
     async def make_cache(self, **options: Any) -> Any:
         """A policy under a name of its own; the clock and the observer are the objects' own."""
         del options["clock"], options["observe"]
+        takes_previous = options.pop("previous", False)
         policy = options.pop("policy", None) or Policy(**options)
         name = str(len(self.caches))
         self._desk("set_clock", str(self._now()))  # the scenario may have brought another one
         answers = getattr(policy.answers, "__name__", "")
-        self._desk("open", name, json.dumps(policy_to_plain(policy)), answers)
+        self._desk("open", name, json.dumps(policy_to_plain(policy)), answers, takes_previous)
         return RemoteCache(self, name)
 
     def make_spot(self) -> Spot:
@@ -157,14 +159,15 @@ class WorkerdWorld(BlockingWorld):
         """What an object answers at once."""
         return self._thrown(self.edge.ask("Contract", name, method, *arguments))
 
-    def look_up(self, name: str) -> Any:
+    def look_up(self, name: str, method: str) -> Any:
         """What an object answers when it can; meanwhile it is the object that says whether the caller waits."""
         number, call = next(self._callers), getattr(_THREAD, "call", None) or Call()
         call.number = number
         call.connection = self.edge.workerd.connect()
         with self._movement.away(number):
             try:
-                return self._thrown(self.edge.workerd.ask_over(call.connection, "Contract", name, "lookup_as", number))
+                told = self.edge.workerd.ask_over(call.connection, "Contract", name, f"{method}_as", number)
+                return self._thrown(told)
             except (OSError, HTTPException):
                 if call.has_left:
                     raise Disconnected from None
@@ -189,12 +192,14 @@ class WorkerdWorld(BlockingWorld):
 
     def _answer(self, path: str) -> str:
         """A load has reached the origin, in a thread of the origin's."""
+        path, _, given = path.partition("?")
         stage, text_of_number, name = unquote(path).split("/", 2)
         if int(stage) != self._stage:
             return "{}"  # left from an earlier scenario
         number = int(text_of_number)
         with self._movement.handling(number):
-            load = self.begin_load(self._keys[name])
+            before = Previous(*json.loads(unquote(given))) if given else None
+            load = self.begin_load(self._keys[name], before)
             self._numbered[number] = load
             self.park(load)
             assert load.action is not None
@@ -234,12 +239,15 @@ def _told(value: object) -> dict[str, object]:
     """The value as the object is told of it."""
     if not isinstance(value, Loaded):
         return {"value": value}
+    is_unchanged = is_not_modified(value)
     durations = {
         "ttl": value.ttl,
         "stale_while_revalidate": value.stale_while_revalidate,
         "stale_if_error": value.stale_if_error,
+        "age": value.age,
     }
     seconds = {
         name: None if duration is None else duration / NANOSECONDS_PER_SECOND for name, duration in durations.items()
     }
-    return {"value": value.value, "options": {**seconds, "keep": value.keep}}
+    told = {"value": None} if is_unchanged else {"value": value.value}
+    return {**told, "options": {**seconds, "keep": value.keep}, "is_not_modified": is_unchanged}

@@ -14,6 +14,7 @@ import pytest
 import herdless.asyncio
 import herdless.threads
 from herdless import (
+    NOT_MODIFIED,
     Loaded,
     LoadTimeout,
     MisuseError,
@@ -102,6 +103,28 @@ def test_a_value_ends_near_when_it_ends_in_the_record(colour: str, store: Memory
             ages.append(found.age)
         assert max(ages, default=0) <= 0.3 + PATIENCE / 100
         assert found.value == ["a", 2]
+
+
+def test_a_value_that_was_old_already_is_so_old_in_every_process(colour: str, store: MemoryStore, loads: Loads) -> None:
+    """Loaded or put: what has come from another cache is not made young by this one."""
+    loads.ends = [Loaded("loaded", age=1_000)]
+    with made(colour, loads, store, ttl=5_000) as one, made(colour, loads, store, ttl=5_000) as two:
+        assert all(1_000 <= each.do("lookup", "a").age < 1_000 + PATIENCE for each in (one, two))
+        one.do("put", "b", Loaded("put", age=1_000))
+        assert all(1_000 <= each.do("lookup", "b").age < 1_000 + PATIENCE for each in (one, two))
+        one.do("put", "c", Loaded("put", age=6_000))
+        assert two.get("c") == ["c", 2], "it was past its ttl"
+
+
+def test_nothing_can_be_not_modified_in_a_fleet(colour: str, store: MemoryStore, loads: Loads) -> None:
+    """Its loaders are given no value before."""
+    loads.ends = [NOT_MODIFIED]
+    with made(colour, loads, store, ttl=60) as one:
+        with pytest.raises(PolicyError, match="NOT_MODIFIED is not accepted"):
+            one.get("a")
+        with pytest.raises(PolicyError, match=r"NOT_MODIFIED is not accepted by put\(\)"):
+            one.do("put", "a", NOT_MODIFIED)
+        assert one.get("a") == ["a", 2]
 
 
 def test_errors_are_the_loaders_own_here_and_remote_elsewhere(colour: str, store: MemoryStore, loads: Loads) -> None:

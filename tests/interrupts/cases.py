@@ -33,6 +33,7 @@ RECORD = {
 OPERATIONS: dict[str, Operation] = {
     "get": lambda cache: cache.get("a"),
     "lookup": lambda cache: cache.lookup("a"),
+    "reload": lambda cache: cache.reload("a"),
     "peek": lambda cache: cache.peek("a"),
     "contains": lambda cache: "a" in cache,
     "len": len,
@@ -137,7 +138,7 @@ CHANGES: dict[str, Operation] = {
         "put another": lambda cache: cache.put("b", ("b", 0)),
         "invalidate another": lambda cache: cache.invalidate("b"),
     }.items()
-    if name not in {"get", "lookup", "close", "close and cancel"}
+    if name not in {"get", "lookup", "reload", "close", "close and cancel"}
 }
 """What a finalizer or a signal's handler may do that comes in between, whatever runs there."""
 

@@ -34,11 +34,11 @@ class Client:
         self.closed += 1
 
 
-def cache_of(runtime: str, load: Callable[[Any], Any], **options: Any) -> Any:
+def cache_of(runtime: str, load: Callable[..., Any], **options: Any) -> Any:
     """The runtime's cache, with a loader of its colour that does what `load` does."""
 
-    async def load_async(key: Any) -> Any:
-        return load(key)
+    async def load_async(*arguments: Any) -> Any:
+        return load(*arguments)
 
     match runtime:
         case "asyncio":
@@ -49,9 +49,15 @@ def cache_of(runtime: str, load: Callable[[Any], Any], **options: Any) -> Any:
             return herdless.threads.Cache(load, **options)
 
 
-def play(runtime: str, body: Body, load: Callable[[Any], Any], **options: Any) -> Any:
+def play(runtime: str, body: Body, load: Callable[..., Any], **options: Any) -> Any:
     """Run `body(cache, get)` inside the cache's own `with`, and close it. Returns the cache."""
     cache = cache_of(runtime, load, **options)
+    play_in(runtime, cache, body)
+    return cache
+
+
+def play_in(runtime: str, cache: Any, body: Body) -> None:
+    """The same, in a cache that there is already."""
 
     async def in_threads() -> None:
         async def get(key: Any) -> Any:
@@ -68,4 +74,3 @@ def play(runtime: str, body: Body, load: Callable[[Any], Any], **options: Any) -
         trio.run(awaited)
     else:
         asyncio.run(in_threads() if runtime == "threads" else awaited())
-    return cache

@@ -192,7 +192,7 @@ def test_sync_loader_is_told() -> None:
     """The likeliest mistake of all gets an error that names the loader and what to do."""
 
     async def main() -> None:
-        cache: Cache[str, str] = Cache(lambda key: key)  # type: ignore[arg-type, return-value]  # the mistake
+        cache: Cache[str, str] = Cache(lambda key: key)  # the mistake
         with pytest.raises(TypeError, match=r"load=.* is not accepted: .*async function"):
             await cache.get("k")
 

@@ -1,4 +1,4 @@
-"""The words of a cache on a decorated function, by its own arguments: lookup, peek, put, expire, refresh, key."""
+"""The words of a cache on a decorated function, by its own arguments: lookup, peek, put, expire, refresh, reload ..."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.runtimes.decorating import Opened, Runtime, every_runtime, got
 from tests.runtimes.on_threads import Call as InThread
 from tests.runtimes.on_threads import Gate
 
-WORDS: Final = ("lookup", "peek", "put", "invalidate", "expire", "refresh", "key")
+WORDS: Final = ("lookup", "peek", "put", "invalidate", "expire", "refresh", "reload", "key")
 
 
 class Thing:
@@ -69,16 +69,19 @@ def test_words_take_the_arguments_of_the_call(runtime: Runtime, log: Log) -> Non
             await got(function.cache.settled())
             assert function.peek("tea", 2) == "tea 2: 2"
 
-            function.refresh("tea", 1)
+            assert function.refresh("tea", 1)
             await got(function.cache.settled())
             assert function.peek("tea") == "tea 1: 3"
+
+            assert await got(function.reload("tea", size=1)) == "tea 1: 4"
+            assert function.peek("tea") == "tea 1: 4"
 
             function.invalidate("tea")
             assert function.peek("tea") is None
             assert function.peek("tea", 2) is not None
 
     runtime.play(scene)
-    assert log.calls == [("tea", 1), ("tea", 2), ("tea", 1)]
+    assert log.calls == [("tea", 1), ("tea", 2), ("tea", 1), ("tea", 1)]
 
 
 @every_runtime
@@ -99,15 +102,18 @@ def test_words_of_a_method_need_no_instance(runtime: Runtime, log: Log, per_inst
             cls.price.put("by the class", one, "tea", 2)
             assert one.price.peek("tea", 2) == "by the class"
             assert other.price.peek("tea", 2) is None
-            one.price.refresh("tea")
+            assert one.price.refresh("tea")
             await got(one.price.cache.settled())
             assert one.price.peek("tea") == "tea 1: 2"
+            assert await got(one.price.reload("tea")) == "tea 1: 3"
+            assert await got(cls.price.reload(one, "tea")) == "tea 1: 4"
+            assert other.price.peek("tea") is None
             one.price.expire("tea")
             assert one.price.peek("tea") is None
             cls.price.invalidate(one, "tea", 2)
             assert one.price.peek("tea", 2) is None
-            assert await got(one.price.cache.get(one.price.key("tea"))) == "tea 1: 3"
-            assert one.price.peek("tea") == "tea 1: 3"
+            assert await got(one.price.cache.get(one.price.key("tea"))) == "tea 1: 5"
+            assert one.price.peek("tea") == "tea 1: 5"
 
     runtime.play(scene)
 
@@ -237,6 +243,7 @@ def test_words_under_a_key_function(runtime: Runtime, log: Log) -> None:
             assert (await got(function.lookup("tea", ["unhashable"]))).how == "loaded"
             assert (await got(function.lookup("tea", request=2))).how == "hit"
             assert function.peek("tea", None) == ("tea", ["unhashable"])
+            assert await got(function.reload("tea", 2)) == ("tea", 2)
             function.refresh("tea", 3)
             await got(function.cache.settled())
             assert function.peek("tea", None) == ("tea", 3)
@@ -246,7 +253,7 @@ def test_words_under_a_key_function(runtime: Runtime, log: Log) -> None:
             assert await got(function("tea", 7)) == ("tea", 7)
 
     runtime.play(scene)
-    assert log.calls == [("tea", ["unhashable"]), ("tea", 3), ("tea", 7)]
+    assert log.calls == [("tea", ["unhashable"]), ("tea", 2), ("tea", 3), ("tea", 7)]
 
 
 @every_runtime
@@ -280,7 +287,7 @@ def test_what_is_put_or_looked_up_keeps_no_argument_that_the_key_leaves_out() ->
         return article
 
     kept = []
-    for article, word in (("a", price.lookup), ("b", price.refresh), ("c", price.peek), ("d", price.expire)):
+    for article, word in (("a", price.lookup), ("b", price.refresh), ("c", price.peek), ("d", price.reload)):
         request = Thing()
         word(request, article)
         kept.append(weakref.ref(request))
@@ -291,7 +298,7 @@ def test_what_is_put_or_looked_up_keeps_no_argument_that_the_key_leaves_out() ->
     price.cache.settled()
     gc.collect()  # the worker's own
     assert [each() for each in kept] == [None] * 5
-    assert len(price.cache) == 3
+    assert len(price.cache) == 4
 
 
 def test_lookup_says_that_it_joined() -> None:

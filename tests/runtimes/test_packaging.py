@@ -32,7 +32,7 @@ FOLDERS = {
 }
 """For each distribution the folders of its sources, where they are installed, and which kinds of files."""
 
-BYTES = 1_150_000
+BYTES = 1_190_000
 """The wheel of herdless holds at most so many, unpacked; it held 1,109,818 when all that checks it was inside."""
 
 NEEDS_BUILD = pytest.mark.needs("hatchling", "hatch_fancy_pypi_readme")
@@ -249,7 +249,7 @@ def test_verify_of_a_fresh_install(installed_with_verify: Path, tmp_path: Path) 
         "page.html",
     )
     printed = run("-S", "-m", "herdless", *arguments, cwd=tmp_path, python_path=installed_with_verify)
-    assert printed.endswith("27 of 28 hold, 1 is not tried.\n")
+    assert printed.endswith("28 of 29 hold, 1 is not tried.\n")
     assert (tmp_path / "page.html").exists()
 
 

@@ -176,7 +176,7 @@ class AsyncioCache(RuleBasedStateMachine):
             case _:
                 self.act(lambda: self.cache.refresh(key), from_thread=False)
 
-    def act(self, action: Callable[[], None], *, from_thread: bool) -> None:
+    def act(self, action: Callable[[], object], *, from_thread: bool) -> None:
         """Do it in the loop, or outside of it."""
         try:
             if from_thread:

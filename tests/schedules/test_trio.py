@@ -114,7 +114,7 @@ class Actors:
 
     async def act(self) -> None:
         """Do some things, each at any moment."""
-        changes: tuple[Callable[[str], None], ...] = (
+        changes: tuple[Callable[[str], object], ...] = (
             self.put,
             self.invalidate,
             self.clear,

@@ -58,11 +58,13 @@ class Play:
 
     def value(self, key: str) -> list[str] | Loaded[list[str]]:
         """What a load gives, or raises."""
-        (end,) = self._dice.choices(("keep", "give", "fail", "answer"), (6, 1, 2, 2))
+        (end,) = self._dice.choices(("keep", "give", "old", "fail", "answer"), (6, 1, 1, 2, 2))
         if end == "fail":
             raise LoaderBroke(key)
         if end == "answer":
             raise NotThere(key)
+        if end == "old":
+            return Loaded([key], age=self.seconds())
         return Loaded([key], keep=False) if end == "give" else [key]
 
 

@@ -83,8 +83,8 @@ class CacheClient:
             value.require_kept()
             value.require_untagged()
             durations = (wire.seconds(value.ttl), wire.seconds(value.stale_while_revalidate))
-            if value.stale_if_error is not None:
-                durations += (wire.seconds(value.stale_if_error),)
+            more = (wire.seconds(value.stale_if_error), wire.seconds(value.age))
+            durations += more if value.age else more[:1] if value.stale_if_error is not None else ()
             value = value.value
         body = wire.checked(self._encode(value))
         await self._call(self._owner(key), "put", body, *durations)
@@ -109,9 +109,21 @@ class CacheClient:
         await self._call(self._owner(key), "expire")
         await self._call_all(self._readers(key), "expire")
 
-    async def refresh(self, key: str) -> None:
-        """Start loading the key in its own object without waiting for it; readers follow when their ttl is over."""
-        await self._call(self._owner(key), "refresh")
+    async def refresh(self, key: str) -> bool:
+        """Start loading the key in its own object without waiting for it; readers follow when their ttl is over.
+
+        Returns whether a load was started: none is while another one is in flight.
+        """
+        reply = await self._call(self._owner(key), "refresh")
+        return bool(reply.get("started"))
+
+    async def reload(self, key: str) -> Any:
+        """The value of a load of the key's own object that begins after this call. Readers follow at their next lookup,
+        for which what they have is stale.
+        """
+        reply = await self._call(self._owner(key), "reload")
+        await self._call_all(self._readers(key), "expire")
+        return self._decode(wire.body_in(reply))
 
     async def stats(self, key: str) -> Stats:
         """What the key's object and its readers have done since each of them last started, added up."""

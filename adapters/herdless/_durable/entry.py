@@ -51,6 +51,7 @@ class DurableEntry:
 
     keeps_warm: whether the alarm refreshes the value, rather than only freeing what has expired.
     observe: called with the key and every step, once it is taken. What it raises is logged.
+    gives_previous: whether the record of a load has the value that was kept before it.
 
     Of its methods only `get` raises, and only before the step.
     """
@@ -64,12 +65,15 @@ class DurableEntry:
         *,
         keeps_warm: bool = False,
         observe: Observer | None = None,
+        gives_previous: bool = False,
     ) -> None:
         self._kept: Final = Kept(storage, key)
         self._key: Final = key
         self._keeps_warm: Final = keeps_warm
         observe = None if observe is None else Watched(observe)
-        self._keyspace: Final = Keyspace[str](policy, observe=observe, load_type=DurableLoad)
+        self._keyspace: Final = Keyspace[str](
+            policy, observe=observe, load_type=DurableLoad, gives_previous=gives_previous
+        )
         # The keyspace makes them of this class alone.
         self.flights: Final[dict[int, DurableLoad]] = self._keyspace.flights  # type: ignore[assignment]
         """The loads in flight, by generation."""
@@ -97,13 +101,14 @@ class DurableEntry:
             self._hits += 1
         return hit
 
-    def get(self, now: int, loading: RunningLoad | None = None) -> Effects:
+    def get(self, now: int, loading: RunningLoad | None = None, *, reloads: bool = False) -> Effects:
         """A caller looks the key up, inside the load `loading` if any; the first effect is the Reply.
 
-        Raises ReentrantLoad when that load would wait for itself.
+        reloads: whether a load has to answer, and not what is held. Raises ReentrantLoad when the load `loading` would
+        wait for itself.
         """
         self._catch_up(now)
-        return self._written(self._keyspace.get(self._key, now, loading), now)
+        return self._written(self._keyspace.get(self._key, now, loading, reloads=reloads), now)
 
     def peek(self, now: int) -> Outcome | None:
         """What a lookup would be answered with at once; starts nothing."""
@@ -178,6 +183,11 @@ class DurableEntry:
         return self._written(left, now)
 
     # Questions
+
+    @property
+    def generation(self) -> int:
+        """That of the last load."""
+        return self._keyspace.generation
 
     def lendable(self, value: object, now: int) -> tuple[int, int]:
         """For how long a reader may keep this answer: its ttl and its stale_while_revalidate.

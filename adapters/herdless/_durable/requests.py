@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Final, final
+from typing import Final, cast, final
 
 from herdless._durable import wire
 from herdless._durable.entry import DurableEntry
@@ -74,6 +74,26 @@ class Requests:
                 self._flights.carry_out(effects)
                 return wire.reply_with_error(refusal.error(self._name))
 
+    async def reload(self) -> Reply:
+        """`{value}`, or `{error, message}`."""
+        since = self._entry.generation
+        while True:
+            try:
+                effects = self._entry.get(self._clock(), LOADING.get(), reloads=True)
+            except ReentrantLoad as error:
+                return wire.reply_with_error(error)
+            reply = reply_of(effects)
+            if not isinstance(reply, Join):
+                self._flights.carry_out(effects)
+                return wire.reply_with_error(cast(Refuse, reply).error(self._name))
+            load, waiter = self._flights.join(reply.generation)
+            self._flights.carry_out(effects)
+            outcome = await self._flights.outcome(load, waiter)
+            if load.generation > since:
+                told = outcome if isinstance(outcome, Failure) or load.failure is None else load.failure
+                answered = self._reply(told, "loaded", self._clock())
+                return {"value": answered["value"]} if "value" in answered else answered
+
     async def lend(self) -> Reply:
         """`{value, ttl, stale_while_revalidate}`, or `{error, message}`."""
         reply = await self.lookup()
@@ -94,13 +114,20 @@ class Requests:
         ttl: float | None,
         stale_while_revalidate: float | None,
         stale_if_error: float | None = None,
+        age: float = 0,
     ) -> Reply:
         """`{}`, or `{error, message}`."""
         try:
             body = wire.checked(value)
             if self._holds_json:
                 wire.checked_json(body)
-            loaded = Loaded(body, ttl=ttl, stale_while_revalidate=stale_while_revalidate, stale_if_error=stale_if_error)
+            loaded = Loaded(
+                body,
+                ttl=ttl,
+                stale_while_revalidate=stale_while_revalidate,
+                stale_if_error=stale_if_error,
+                age=age,
+            )
         except HerdlessError as error:
             return wire.reply_with_error(error)
         return self._change(lambda now: self._entry.put(loaded, now, random.random()))
@@ -129,8 +156,10 @@ class Requests:
         return self._change(self._entry.expire)
 
     def refresh(self) -> Reply:
-        """`{}`, or `{error, message}`."""
-        return self._change(self._entry.refresh)
+        """`{started}`, or `{error, message}`."""
+        since = len(self._entry.flights)
+        reply = self._change(self._entry.refresh)
+        return reply or {"started": len(self._entry.flights) > since}
 
     def stats(self) -> Reply:
         """The counters."""

@@ -47,6 +47,7 @@ from herdless_core._fleet import session as sessions
 from herdless_core._fleet.record import NANOSECONDS_PER_MILLISECOND, Record, parse
 from herdless_core._fleet.session import Ended, Got, Load, Seen, Session, Swap, Terms
 from herdless_core._policy import bare_of, is_kept
+from herdless_core._previous import is_not_modified, nothing_before
 
 T = TypeVar("T")
 
@@ -238,14 +239,20 @@ class Shared(Generic[K, V]):
     def _held_alone(self, encoded: Loaded[bytes] | bytes, began: int) -> Loaded[Held]:
         """The same of a load without the store."""
         lifetime = self._fleet.policy.lifetime_for(encoded, random.random())
-        kept = min(lifetime.ttl, self._fleet.staleness) if is_kept(encoded) else 0
+        is_held = is_kept(encoded)
+        age = encoded.age if is_held and isinstance(encoded, Loaded) else 0
+        kept = max(min(lifetime.ttl - age, self._fleet.staleness), 0) if is_held else 0
         held = Held(
-            self._fleet.decode(bare_of(encoded)), began, began + kept, is_stale=False, how="loaded", version=b""
+            self._fleet.decode(bare_of(encoded)), began - age, began + kept, is_stale=False, how="loaded", version=b""
         )
         return Loaded(held, ttl=kept / NANOSECONDS_PER_SECOND)
 
     def _encoded(self, value: Any) -> Loaded[bytes] | bytes:
-        """What a loader returned, or a caller puts. Raises MisuseError for what `encode` does not take."""
+        """What a loader returned, or a caller puts. Raises MisuseError for what `encode` does not take, PolicyError for
+        NOT_MODIFIED: no loader of a fleet is given the value before.
+        """
+        if is_not_modified(value):
+            raise nothing_before()
         bare = bare_of(value)
         try:
             encoded = self._fleet.encode(bare)

@@ -20,7 +20,9 @@ Entries are what `herdless_core.to_plain` makes of them; events, effects and pol
 their classes. Instants and durations are integer nanoseconds, as text where JavaScript would round them; in a policy,
 what does not end is null. A value is a stand-in: equal for the same value, and never the value itself. Of an error a
 line has the name of its class, its message, and whether `negative_ttl` may remember it. A LoadFailed says whether the
-error is an answer (a trace of 0.1: no); a LoadSucceeded whose value is not to be kept has null for its lifetime.
+error is an answer (a trace of 0.1: no); a LoadSucceeded whose value is not to be kept has null for its lifetime. The
+`age` of a value is how old it was when its load began, or when it was put (a trace of 0.1: new). A Get `reloads` where
+a load has to answer (a trace of 0.1: no).
 """
 
 from __future__ import annotations
@@ -41,12 +43,15 @@ from herdless_core import (
     Event,
     Failure,
     Fresh,
+    Get,
     LoadError,
     LoadFailed,
+    LoadSucceeded,
     LoadTimeout,
     Outcome,
     Plain,
     Policy,
+    Put,
     RemoteLoadError,
     Step,
     Value,
@@ -226,8 +231,13 @@ class Decoder:
         return Fresh(failure, entry.loaded_at, entry.lifetime, entry.refresh_at, entry.flight, entry.hit_until)
 
     def _made(self, cls: Any, plain: Mapping[str, Any]) -> Any:
+        # Of what traces of 0.1 know nothing.
         if cls is LoadFailed:
-            plain = {"is_answer": False, **plain}  # traces of 0.1 know no answers
+            plain = {"is_answer": False, **plain}
+        elif cls is LoadSucceeded or cls is Put:
+            plain = {"age": 0, **plain}
+        elif cls is Get:
+            plain = {"reloads": False, **plain}
         return cls(*(self._field(field.name, plain[field.name]) for field in fields(cls)))
 
     def _field(self, field: str, plain: Any) -> Any:
@@ -242,7 +252,7 @@ class Decoder:
                 return Value(self._value(plain["value"]), int(plain["loaded_at"]), plain["is_stale"])
             case "lifetime":
                 return None if plain is None else lifetime_from_plain(plain)
-            case "leads" | "can_cancel" | "is_answer":
+            case "leads" | "can_cancel" | "is_answer" | "reloads":
                 return plain
             case _:
                 return int(plain)

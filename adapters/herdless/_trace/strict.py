@@ -141,6 +141,7 @@ KINDS: Final[Mapping[str, Callable[[str, Any], object]]] = {
         (
             "now",
             "generation",
+            "age",
             "started_at",
             "due_at",
             "waiters",
@@ -178,6 +179,7 @@ KINDS: Final[Mapping[str, Callable[[str, Any], object]]] = {
             "stored",
             "answers",
             "remember_timeouts",
+            "reloads",
         ),
         _boolean,
     ),

@@ -131,10 +131,10 @@ def event_as_story(event: Event) -> str:
     """What happens, as somebody would tell it. Values are told by their `repr`, errors by their message."""
     match event:
         case Put():
-            return f"put {event.value!r}"
+            return f"put {event.value!r}{_age_in_words(event.age)}"
         case LoadSucceeded():
             kept = "" if event.lifetime is not None else ", not to be kept"
-            return f"load {event.generation} gave {event.value!r}{kept}"
+            return f"load {event.generation} gave {event.value!r}{_age_in_words(event.age)}{kept}"
         case LoadFailed():
             return f"load {event.generation} {'answered' if event.is_answer else 'failed'}, {event.error}"
         case DeadlinePassed():
@@ -145,6 +145,8 @@ def event_as_story(event: Event) -> str:
             return "evicted, for want of room or because it has expired"
         case Restarted():
             return "restarted, no flight is left"
+        case Get() if event.reloads:
+            return "reload"
         case Get() | Invalidate() | Expire() | Refresh():
             return type(event).__name__.lower()
     assert_never(event)
@@ -195,6 +197,10 @@ def _outcome_as_story(outcome: Outcome) -> str:
     if isinstance(outcome, Failure):
         return str(outcome.error)
     return f"{outcome.value!r}, stale" if outcome.is_stale else repr(outcome.value)
+
+
+def _age_in_words(nanoseconds: int) -> str:
+    return f", {_duration(nanoseconds)} old" if nanoseconds else ""
 
 
 def _value(value: object) -> str:

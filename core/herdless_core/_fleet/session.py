@@ -31,15 +31,15 @@ from herdless_core._events import (
     Expire,
     Get,
     LoadFailed,
-    LoadSucceeded,
-    Put,
     Refresh,
     Restarted,
     WaiterLeft,
+    put_of,
+    success_of,
 )
 from herdless_core._fleet.record import NANOSECONDS_PER_MILLISECOND, Record, Settled, outcome_of
 from herdless_core._machine import Step, transition
-from herdless_core._policy import Loaded, Policy, bare_of, is_kept
+from herdless_core._policy import Loaded, Policy, is_kept
 from herdless_core._states import ABSENT, Cause, Entry, Evicted, Failure, Flight
 
 Draw: TypeAlias = Callable[[int], int]
@@ -246,7 +246,7 @@ def leave(terms: Terms, record: Record, flight: Flight) -> Session:
 
 def put(terms: Terms, value: Loaded[bytes] | bytes, luck: float) -> Session:
     """Store a value. luck: the random number for the jitter, 0 <= luck < 1."""
-    event = Put(bare_of(value), terms.policy.lifetime_for(value, luck))
+    event = put_of(value, terms.policy.lifetime_for(value, luck))
     return (yield from _change(terms, lambda _: event))
 
 
@@ -364,7 +364,7 @@ def _end_of(terms: Terms, flight: Flight, ended: Ended) -> Event:
     if isinstance(result, Failure):
         return LoadFailed(flight.generation, result.error, ended.is_answer)
     lifetime = terms.policy.lifetime_for(result, ended.luck) if is_kept(result) else None
-    return LoadSucceeded(flight.generation, bare_of(result), lifetime)
+    return success_of(flight.generation, result, lifetime)
 
 
 def _settlement(settle: Settle, after: Entry) -> Settled:

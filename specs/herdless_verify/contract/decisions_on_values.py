@@ -340,3 +340,35 @@ async def test_loader_must_be_callable(w: World) -> None:
     """The most likely slip is told at once, not at the first miss."""
     with pytest.raises(PolicyError, match="load='k' is not accepted"):
         w.cache_class("k")
+
+
+# Values that were old already
+
+
+async def test_hit_age_of_a_value_that_was_old_already(w: World) -> None:
+    """HitAge: how old a loader says its value is counts: the ttl and the windows are the value's own."""
+    cache = await w.open(ttl=10, stale_while_revalidate=10)
+    caller = w.lookup("k")
+    await w.settle()
+    await w.advance(1)
+    w.load.succeed(Loaded("from another cache", age=6))
+    await w.settle()
+    assert (caller.value.value, caller.value.how, caller.value.age) == ("from another cache", "loaded", 7)
+    assert await outcome_of(w, "k") == "hit"
+    await w.advance(3)
+    assert await outcome_of(w, "k") == "stale"
+    w.load.succeed(Loaded("older than all windows", age=20))
+    await w.settle()
+    assert cache.peek("k") is None
+
+
+async def test_hit_age_of_an_old_value_that_is_put(w: World) -> None:
+    """HitAge: a value that a caller has from elsewhere is as old here as it is there."""
+    cache = await w.open(ttl=10, stale_while_revalidate=10)
+    cache.put("k", Loaded("from another cache", age=9))
+    await w.settle()
+    caller = w.lookup("k")
+    await w.settle()
+    assert (caller.value.how, caller.value.age) == ("hit", 9)
+    await w.advance(1)
+    assert await outcome_of(w, "k") == "stale"

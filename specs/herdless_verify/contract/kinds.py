@@ -15,9 +15,9 @@ T = TypeVar("T")
 class AsyncWorld(World):
     """A runtime in which `get` is awaited. A driver also defines `run`: it has to start the event loop."""
 
-    async def loader(self, key: Any) -> Any:
+    async def loader(self, key: Any, *given: Any) -> Any:
         """Park, then do as the scenario says."""
-        load = self.begin_load(key)
+        load = self.begin_load(key, *given)
         await self.park(load)
         assert load.action is not None
         result = load.action()
@@ -58,9 +58,9 @@ class BlockingWorld(World):
         """Nothing has to be started."""
         run_at_once(main())
 
-    def loader(self, key: Any) -> Any:
+    def loader(self, key: Any, *given: Any) -> Any:
         """Park, then do as the scenario says."""
-        load = self.begin_load(key)
+        load = self.begin_load(key, *given)
         self.park(load)
         assert load.action is not None
         return load.action()

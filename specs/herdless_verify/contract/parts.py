@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from herdless_core import shown
+from herdless_core import Previous, shown
 
 
 class Spot(Protocol):
@@ -24,6 +24,8 @@ class Load:
     def __init__(self, key: object, spot: Spot) -> None:
         self.key: Final = key
         self.spot: Final = spot
+        self.previous: Previous[Any] | None = None
+        """The second argument, where the loader is given one."""
         self.was_cancelled = False
         self.action: Callable[[], Any] | None = None
 

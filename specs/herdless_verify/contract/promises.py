@@ -309,6 +309,22 @@ async def test_not_kept(w: World) -> None:
     assert cache.peek("k") == 2
 
 
+async def test_reload_is_new(w: World) -> None:
+    """ReloadIsNew: who reloads is given what is true now; others are served meanwhile what is kept."""
+    cache = await w.open(ttl=10)
+    await w.fill("k", 1)
+    reloader = w.reload("k")
+    await w.settle()
+    assert len(w.loads) == 2
+    assert not reloader.is_done
+    assert await outcome_of(w, "k") == "hit"
+    w.load.succeed(2)
+    await w.settle()
+    assert reloader.value == 2
+    assert cache.peek("k") == 2
+    assert cache.stats().loads == 2
+
+
 async def test_generation_monotone(w: World) -> None:
     """GenerationMonotone: no generation is used twice, whatever ends a flight, and whatever the key."""
     cache = await w.open(maxsize=1)

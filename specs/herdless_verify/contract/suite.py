@@ -13,6 +13,8 @@ from herdless_verify.contract import (
     bulk,
     decisions_on_contents,
     decisions_on_loads,
+    decisions_on_previous,
+    decisions_on_reloads,
     decisions_on_values,
     foreign,
     interleavings_of_flights,
@@ -35,7 +37,9 @@ def _scenarios(*modules: ModuleType) -> tuple[Scenario, ...]:
 
 PARTS: Final[dict[str, tuple[Scenario, ...]]] = {
     "Promises": _scenarios(promises),
-    "Decisions": _scenarios(decisions_on_loads, decisions_on_values, decisions_on_contents),
+    "Decisions": _scenarios(
+        decisions_on_loads, decisions_on_previous, decisions_on_reloads, decisions_on_values, decisions_on_contents
+    ),
     "Loaders that callers bring": _scenarios(loaders),
     "Many keys at once": _scenarios(bulk),
     "Interleavings in which other caches broke": _scenarios(interleavings_of_flights, interleavings_of_keys),

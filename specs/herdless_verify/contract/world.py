@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 
 from herdless._testing._clock import VirtualClock
 from herdless._testing._trace import Observed, Trace, assert_trace_valid
-from herdless_core import NANOSECONDS_PER_SECOND
+from herdless_core import NANOSECONDS_PER_SECOND, Previous
 from herdless_verify.contract.parts import Caller, Load, Spot
 
 Story: TypeAlias = Callable[[Callable[[Any], Any]], Coroutine[Any, Any, Any]]
@@ -119,8 +119,8 @@ class World(ABC):
     # What the two kinds of drivers differ in
 
     @abstractmethod
-    def loader(self, key: Any) -> Any:
-        """The cache's loader: parks at a new `Load`."""
+    def loader(self, key: Any, *given: Any) -> Any:
+        """The cache's loader: parks at a new `Load`. given: the value before, where a scenario has `previous=True`."""
 
     @abstractmethod
     def act(self, story: Story) -> Callable[[], Any]:
@@ -171,6 +171,14 @@ class World(ABC):
     def lookup(self, key: object) -> Caller:
         """Start a caller of `lookup`."""
         return self.begin(lambda: self.cache.lookup(key))
+
+    def reload(self, key: object, *, leaves: int | None = None) -> Caller:
+        """Start a caller of `reload`; `leaves` as for `get`."""
+        method = self.cache.reload
+        if leaves is None:
+            return self.begin(lambda: method(key))
+        timeout_ns = leaves * FIRST_LEAVE_NS
+        return self.begin(lambda: self.call_with_timeout(method, key, timeout_ns), timeout_ns)
 
     def close(self, *, cancel: bool = False) -> Caller:
         """Start a caller of `close`."""
@@ -252,9 +260,10 @@ class World(ABC):
         instant = self.clock.now + round(seconds * NANOSECONDS_PER_SECOND)
         self._timers.append((instant, lambda: function(*arguments)))
 
-    def begin_load(self, key: object) -> Load:
+    def begin_load(self, key: object, previous: Previous[Any] | None = None) -> Load:
         """Note that the loader was called."""
         load = Load(key, self.make_spot())
+        load.previous = previous
         self.loads.append(load)
         self.at_load(key)
         return load

@@ -96,6 +96,7 @@ class Numbers:
     remembers_failures: bool
     is_answer: bool
     is_kept: bool
+    reloads: bool
     now: int
     loaded_at: int
     started_at: int
@@ -106,6 +107,7 @@ class Numbers:
     stale_while_revalidate: int
     stale_if_error: int
     new_ttl: int
+    new_age: int
     due_in: int
     negative_ttl: int
     refresh_backoff: int
@@ -154,7 +156,7 @@ LARGE: Final = {
 
 def is_possible(n: Numbers) -> bool:
     """Whether the numbers are within what any cache can come to. Without `and`, so that it is one path."""
-    durations = (n.ttl, n.early_refresh, n.stale_while_revalidate, n.stale_if_error, n.new_ttl, n.due_in)
+    durations = (n.ttl, n.early_refresh, n.stale_while_revalidate, n.stale_if_error, n.new_ttl, n.new_age, n.due_in)
     possible = (n.max_waiters >= 1) & (n.waiters >= 0) & (n.generation >= 1) & (n.early_refresh <= n.ttl)
     for duration in (*durations, n.negative_ttl, n.refresh_backoff):
         possible = possible & (duration >= 0) & (duration < FAR)
@@ -224,13 +226,13 @@ def event_of(kind: type[Event], n: Numbers) -> Event:
     lifetime = Lifetime(n.new_ttl, min(n.new_ttl, n.early_refresh), n.stale_while_revalidate, n.stale_if_error)
     unused = n.generation + 1
     makers: dict[type[Event], Callable[[], Event]] = {
-        Get: lambda: Get(unused),
+        Get: lambda: Get(unused, n.reloads),
         Refresh: lambda: Refresh(unused),
-        Put: lambda: Put(NEW, lifetime),
+        Put: lambda: Put(NEW, lifetime, n.new_age),
         Invalidate: Invalidate,
         Expire: Expire,
         Evict: Evict,
-        LoadSucceeded: lambda: LoadSucceeded(n.other_generation, NEW, lifetime if n.is_kept else None),
+        LoadSucceeded: lambda: LoadSucceeded(n.other_generation, NEW, lifetime if n.is_kept else None, n.new_age),
         LoadFailed: lambda: LoadFailed(n.other_generation, RAISED, n.is_answer),
         DeadlinePassed: lambda: DeadlinePassed(n.other_generation),
         WaiterLeft: lambda: WaiterLeft(n.other_generation, n.can_cancel),
@@ -289,7 +291,7 @@ def read_is_get(machine: Any) -> Contract:
         hit = machine.read(entry, n.now)
         if hit is None:
             return True
-        after, effects = machine.transition(entry, event_of(Get, n), n.now, policy_of(n))
+        after, effects = machine.transition(entry, Get(n.generation + 1), n.now, policy_of(n))
         return after is entry and bool(effects == (Answer(hit),))
 
     return contract
@@ -308,7 +310,7 @@ def join_is_get(machine: Any) -> Contract:
         joined = machine.join(entry, n.now, policy)
         if joined is None:
             return True
-        after, effects = machine.transition(entry, event_of(Get, n), n.now, policy)
+        after, effects = machine.transition(entry, Get(n.generation + 1), n.now, policy)
         return bool(after == joined and effects == (Join(joined.flight.generation, leads=False),))
 
     return contract
@@ -343,7 +345,7 @@ def fill_is_load_succeeded(machine: Any) -> Contract:
         """
         entry, event = entry_of(n), event_of(LoadSucceeded, n)
         assert isinstance(event, LoadSucceeded)  # noqa: S101 - so it was made
-        if event.lifetime is None:
+        if event.lifetime is None or event.age:
             return True
         filled = machine.fill(entry, event.generation, event.value, event.lifetime)
         if filled is None:
@@ -368,7 +370,7 @@ def peek_is_get(machine: Any) -> Contract:
         flight = entry.flight
         if isinstance(entry, Evicted) or (flight is not None and n.now >= flight.due_at):
             return True
-        _, effects = machine.transition(entry, event_of(Get, n), n.now, policy_of(n))
+        _, effects = machine.transition(entry, Get(n.generation + 1), n.now, policy_of(n))
         answers = [effect.outcome for effect in effects if isinstance(effect, Answer)]
         return bool(machine.peek(entry, n.now) == (answers[0] if answers else None))
 

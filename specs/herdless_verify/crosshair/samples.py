@@ -23,7 +23,7 @@ from herdless_verify.exploration.situations import SITUATIONS, lookup_is_answere
 from herdless_verify.mistakes import controls, machine_edits
 
 SIZE: Final = 1_000
-POSSIBLE: Final = 574
+POSSIBLE: Final = 592
 """So many of the sample are within what any cache can come to."""
 EVERYTHING: Final = "everything may be evicted"
 """The mistake of what is no part of the machine."""

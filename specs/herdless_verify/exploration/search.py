@@ -22,9 +22,11 @@ from herdless_core import (
     Entry,
     Event,
     Fresh,
+    Get,
     LoadFailed,
     LoadSucceeded,
     Policy,
+    Put,
     Settle,
     Stale,
     Step,
@@ -122,10 +124,12 @@ class Exploration:
 def bounds_of(policy: Policy) -> Bounds:
     """The world in which a user's policy is explored: so many callers that one may be refused and two may wait, two
     values of the truth, a runtime that can cancel loads or cannot, and a loader that may say of its value that it is
-    not to be kept.
+    not to be kept, or has been true for a tick already; and callers who may ask for a load whatever is held.
     """
     clients = 3 if 1 < policy.max_waiters < NEVER else 2
-    return Bounds(clients=clients, generations=2, truths=2, can_cancel=None, may_not_keep=True)
+    return Bounds(
+        clients=clients, generations=2, truths=2, can_cancel=None, may_not_keep=True, may_reload=True, oldest=1
+    )
 
 
 def explore(
@@ -332,12 +336,16 @@ class Watch:
 
 
 def _said_by(event: Event) -> object:
-    """What a load said of its end, of which the move's name says nothing."""
+    """What a load said of its end, or a caller of what is wanted, of which the move's name says nothing."""
     match event:
         case LoadFailed():
             return type(event.error), event.is_answer
         case LoadSucceeded():
-            return event.lifetime is None
+            return event.lifetime is None, event.age
+        case Put():
+            return event.age
+        case Get():
+            return event.reloads
         case _:
             return None
 

@@ -20,9 +20,9 @@ SHORT_CUTS: Final = {
 def unequal(machine: Machine, step: Step) -> Iterator[str]:
     """The short cuts that would have led elsewhere than the step."""
     match step.event:
-        case Get(generation=generation):
+        case Get(generation=generation, reloads=False):
             yield from _of_lookup(machine, step, generation)
-        case LoadSucceeded(generation=generation, value=value, lifetime=lifetime) if lifetime is not None:
+        case LoadSucceeded(generation=generation, value=value, lifetime=lifetime, age=0) if lifetime is not None:
             filled = machine.fill(step.before, generation, value, lifetime)
             if filled is not None:
                 outcome = Value(value, filled.loaded_at, is_stale=False)

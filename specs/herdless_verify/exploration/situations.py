@@ -114,6 +114,11 @@ def refresh_is_not_kept(step: Step) -> bool:
     return not is_kept and isinstance(_before(step), Fresh | Stale) and _is_own(step)
 
 
+def value_is_reloaded(step: Step) -> bool:
+    """A load is asked for although something is held."""
+    return isinstance(step.event, Get) and step.event.reloads and isinstance(_before(step), Fresh | Stale)
+
+
 def refresh_backs_off(step: Step) -> bool:
     """The same, where the policy has a back-off."""
     return refresh_fails(step) and step.policy.refresh_backoff > 0
@@ -228,6 +233,7 @@ SITUATIONS: Final[Mapping[str, Situation]] = {
     "StaleIfError": refresh_fails,
     "AnswersReplace": refresh_answers,
     "NotKept": refresh_is_not_kept,
+    "ReloadIsNew": value_is_reloaded,
     "BacksOff": refresh_backs_off,
     "GenerationMonotone": load_starts,
     "EvictedIsFinal": was_evicted,
@@ -275,7 +281,7 @@ def is_possible(promise: str, policy: Policy) -> bool:
         case "HitAge":
             kept_while_backing_off = lifetime.stale_if_error > 0 and policy.refresh_backoff > 0
             return lifetime.ttl > 0 or lifetime.stale_while_revalidate > 0 or kept_while_backing_off
-        case "StaleIfError" | "NotKept":
+        case "StaleIfError" | "NotKept" | "ReloadIsNew":
             return keeps_values
         case "AnswersReplace":
             return keeps_values and policy.answers is not None

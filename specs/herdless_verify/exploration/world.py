@@ -100,11 +100,20 @@ class Bounds:
     """Whether the runtime can cancel a load; None: each waiter who leaves finds it either way."""
     may_not_keep: bool = False
     """Whether a loader may say of its value that it is not to be kept."""
+    may_reload: bool = False
+    """Whether a client may ask for a load, whatever is held."""
+    oldest: int = 0
+    """How old a value may be when its load begins, or when it is put; ticks."""
 
     @property
     def cancellations(self) -> tuple[bool, ...]:
         """What a waiter who leaves may find."""
         return (True, False) if self.can_cancel is None else (self.can_cancel,)
+
+    @property
+    def ages(self) -> range:
+        """How old a value may be when its load begins, or when it is put; nanoseconds."""
+        return range(0, (self.oldest + 1) * TICK, TICK)
 
 
 @final
@@ -172,11 +181,13 @@ def moves(world: World, policy: Policy, bounds: Bounds) -> Iterator[Move]:
     """Everything that can happen now."""
     for client, state in enumerate(world.clients):
         if state == IDLE:
-            yield Move("Get", Get(world.generation + 1), caller=client)
+            for reloads in (False, True) if bounds.may_reload else (False,):
+                yield Move("Get", Get(world.generation + 1, reloads), caller=client)
         else:
             for can_cancel in bounds.cancellations:
                 yield Move("WaiterLeft", WaiterLeft(state.waits_for, can_cancel), leaver=client)
-    yield Move("Put", Put(world.truth, policy.lifetime))
+    for age in bounds.ages:
+        yield Move("Put", Put(world.truth, policy.lifetime, age))
     yield Move("Invalidate", Invalidate())
     yield Move("Expire", Expire())
     yield Move("Refresh", Refresh(world.generation + 1))
@@ -192,7 +203,8 @@ def moves(world: World, policy: Policy, bounds: Bounds) -> Iterator[Move]:
 def _moves_of(load: Load, world: World, policy: Policy, bounds: Bounds) -> Iterator[Move]:
     if load.read:
         for lifetime in (policy.lifetime, None) if bounds.may_not_keep else (policy.lifetime,):
-            yield Move("LoadSucceeded", LoadSucceeded(load.generation, load.read, lifetime), ended=load)
+            for age in bounds.ages:
+                yield Move("LoadSucceeded", LoadSucceeded(load.generation, load.read, lifetime, age), ended=load)
     else:
         read = (world.loads - {load}) | {Load(load.generation, world.truth)}
         yield Move("LoadReads", after=replace(world, loads=read, effects=()))

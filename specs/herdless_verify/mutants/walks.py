@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import Final
 
 from herdless_core import Step
 from herdless_core.invariants import INVARIANTS
 from herdless_verify.exploration.search import Judgement
-from herdless_verify.exploration.world import Bounds, Machine, commit, first, moves, target
+from herdless_verify.exploration.world import Machine, commit, first, moves, target
 from herdless_verify.tlc.configurations import Run, load_runs
 
 JUDGED: Final = {name: holds for name, holds in INVARIANTS.items() if name != "TimeShift"}
@@ -52,7 +53,7 @@ def random_walks(machine: Machine, *, walks: int = 200, length: int = 60) -> str
 
 def _walk(run: Run, chance: Random, machine: Machine, judge: Judgement, length: int) -> list[str]:
     """One walk; the promises that its last step broke."""
-    policy, bounds = run.machine_policy(), Bounds(4, length, 4, can_cancel=run.bounds().can_cancel)
+    policy, bounds = run.machine_policy(), replace(run.bounds(), clients=4, generations=length, truths=4)
     world = first(bounds)
     for _ in range(length):
         move = chance.choice(list(moves(world, policy, bounds)))

@@ -101,6 +101,8 @@ def _constants(policy: Mapping[str, Any], world: Mapping[str, Any]) -> dict[str,
         "MaxTruth": world["truths"],
         "CanCancel": CANCELLATIONS[world["can_cancel"]],
         "MayNotKeep": world["may_not_keep"],
+        "MayReload": world["may_reload"],
+        "Ages": f"{{{', '.join(map(str, range(world['oldest'] + 1)))}}}",
         **{_camel(name): value for name, value in policy.items()},
         "EarlyRefresh": early,
     }

@@ -40,7 +40,15 @@ POLICY: Final = {
 }
 """One under which every mistake shows."""
 
-WORLD: Final = {"clients": 2, "generations": 2, "truths": 2, "can_cancel": True, "may_not_keep": True}
+WORLD: Final = {
+    "clients": 2,
+    "generations": 2,
+    "truths": 2,
+    "can_cancel": True,
+    "may_not_keep": True,
+    "may_reload": True,
+    "oldest": 1,
+}
 
 _HEADER: Final = re.compile(r"(\w+)(\(.*?\))? ==")
 _ACTION: Final = re.compile(r"\[\]\[(.*)\]_vars\s*$", re.DOTALL)

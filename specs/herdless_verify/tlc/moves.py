@@ -77,6 +77,8 @@ class Moves:
         self._loads: Final[dict[int, int]] = {}
         """The number of the value that a load reads, by its own number."""
         self._waiting: Final[dict[int, int]] = {}
+        self.ages: Final[set[int]] = set()
+        """How old values were when their loads began, or when they were put."""
         self.clients = 0
         """So many wait at a time at most."""
         self._first: Final = steps[0]
@@ -106,6 +108,8 @@ class Moves:
         is_restored = step.before.holds_value and step.before.flight is None
         if isinstance(event, Restarted) and (self._is_durable or is_restored) and step.before != self._entry:
             self._write_found(line)
+        if isinstance(event, Put | LoadSucceeded) and event.age:
+            self.ages.add(self._scale.age(step.now - event.age, step.now))
         if isinstance(event, Put | Invalidate):
             self._write_truth(line, self._name(event.value) if isinstance(event, Put) else 0)
         if isinstance(event, LoadSucceeded):

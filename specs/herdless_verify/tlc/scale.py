@@ -12,7 +12,22 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Final, final
 
-from herdless_core import LONG_AGO, NEVER, Answer, Fresh, Policy, Rearm, Settle, Stale, StartLoad, Step, Value, after
+from herdless_core import (
+    LONG_AGO,
+    NEVER,
+    Answer,
+    Fresh,
+    LoadSucceeded,
+    Policy,
+    Put,
+    Rearm,
+    Settle,
+    Stale,
+    StartLoad,
+    Step,
+    Value,
+    after,
+)
 
 END_OF_TIME: Final = 1_000_000_000
 """`EndOfTime` of TraceCacheEntry.tla."""
@@ -94,6 +109,8 @@ class Scale:
 def _instants(step: Step) -> Iterator[int]:
     """Every instant that a step names."""
     yield step.now
+    if isinstance(step.event, Put | LoadSucceeded):
+        yield step.now - step.event.age
     for entry in (step.before, step.after):
         if isinstance(entry, Fresh):
             yield from (entry.loaded_at, entry.refresh_at, entry.hit_until)

@@ -17,7 +17,7 @@ from workers import DurableObject  # type: ignore[import-not-found]  # a module 
 
 from herdless._durable.load import DurableLoad
 from herdless._trace.plain import policy_from_plain
-from herdless.durable_objects import CacheObject, Loaded, Policy
+from herdless.durable_objects import NOT_MODIFIED, CacheObject, Loaded, Policy, Previous
 from herdless.trace import TraceWriter
 from herdless_core import Step
 
@@ -32,6 +32,8 @@ class Stage:
         self.now = 0
         self.ignores_cancellation = False
         self.policies: dict[str, Policy] = {}
+        self.given: set[str] = set()
+        """The caches whose loaders are given the value before."""
         self.objects: dict[str, Contract] = {}
         self.waiting: dict[int, asyncio.Future[Any]] = {}
         """The future of each caller who waits for a load."""
@@ -51,7 +53,9 @@ class Contract(CacheObject):
     def __init__(self, ctx: Any, env: Any) -> None:
         self.stage = STAGE[0]
         _, cache, self.key = ctx.id.name.split(".", 2)
-        vars(self)["policy"] = self.stage.policies[cache]  # each scenario has its own
+        vars(self).update(
+            policy=self.stage.policies[cache], previous=cache in self.stage.given
+        )  # as the scenario has it
         self.stage.objects[ctx.id.name] = self
         lines: list[str] = self.stage.lines.setdefault(ctx.id.name, [])
         self.recorder = TraceWriter(lines.append, value=str, by=str, is_durable=True)
@@ -85,17 +89,24 @@ class Contract(CacheObject):
         CALLER.set(caller)
         return await self.lookup()
 
-    async def load(self, key: str) -> Any:
+    async def reload_as(self, caller: int) -> Any:
+        """`reload`, in the same way."""
+        CALLER.set(caller)
+        return await self.reload()
+
+    async def load(self, key: str, previous: Previous[Any] | None = None) -> Any:
         """What the scenario says, when it says so."""
         number, task = next(self.stage.loads), asyncio.current_task()
         assert task is not None
         self.loading[task] = number
-        request = self.env.ORIGIN.fetch(f"http://origin/scene/{self.stage.number}/{number}/{quote(key)}")
+        given = "" if previous is None else f"?{quote(json.dumps([previous.value, previous.age]), safe='')}"
+        request = self.env.ORIGIN.fetch(f"http://origin/scene/{self.stage.number}/{number}/{quote(key)}{given}")
         response = await self.parked(number, asyncio.ensure_future(request))
         told = json.loads(await response.text())
         if "error" in told:
             raise _class(told["error"], Exception if told["is_exception"] else BaseException)(*told["arguments"])
-        return Loaded(told["value"], **told["options"]) if "options" in told else told["value"]
+        value = NOT_MODIFIED if told.get("is_not_modified") else told["value"]
+        return Loaded(value, **told["options"]) if "options" in told else value
 
     async def parked(self, number: int, response: asyncio.Future[Any]) -> Any:
         """The origin's answer; a cancellation is noted, and heeded or not, as the scenario wants it."""
@@ -135,8 +146,12 @@ class Desk(DurableObject):  # type: ignore[misc]  # a class of the runtime
         STAGE[0] = Stage(number)
         STAGE[0].now = int(now)
 
-    async def open(self, cache: str, policy: str, answers: str) -> None:
-        """A new cache. answers: the name of the exceptions that are answers, if any."""
+    async def open(self, cache: str, policy: str, answers: str, previous: bool) -> None:
+        """A new cache. answers: the name of the exceptions that are answers, if any; previous: whether its loader is
+        given the value before.
+        """
+        if previous:
+            STAGE[0].given.add(cache)
         STAGE[0].policies[cache] = _with_answers(policy_from_plain(json.loads(policy)), answers)
 
     async def ignore_cancellation(self) -> None:
