@@ -12,7 +12,7 @@ import contextvars
 from asyncio import Future
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Final, final
+from typing import Any, Final, Generic, final
 from weakref import WeakKeyDictionary
 
 from herdless._asyncio_loads import AsyncioLoad, AsyncioLoads
@@ -132,33 +132,48 @@ async def get_many(
     and whether that has begun, where the caller stops waiting; return_exceptions: whether errors stand in the place of
     values.
     """
-    answers, waits = Answers(cache, distinct(keys)), dict[K, tuple[AsyncioLoad, Any]]()
-    rest = answers.open
-    loop, awaited = asyncio.get_running_loop(), None
+    answers, waits = Answers(cache, distinct(keys)), _Waits[K]()
     try:
-        while rest:  # more than once only where the loop of a load has ended
-            for key in rest:
-                try:
-                    asked, _, waiting = cache._enter_from(key, loop)
-                except Exception as error:  # noqa: BLE001  # it is this key's alone
-                    answers.failed(key, error)
-                    continue
-                if isinstance(asked, AsyncioLoad):
-                    waits[key] = asked, waiting
-                else:
-                    answers.replied(key, asked, cache._shown)
-            rest = []
-            while waits:
-                key = next(iter(waits))
-                awaited = waits[key][1]
-                outcome = await awaited
-                del waits[key]
-                if outcome is None:
-                    rest.append(key)
-                else:
-                    answers.ended(key, outcome)
+        await _look_up_together(cache, answers, waits)
     except BaseException:
-        for flight, waiting in waits.values():
-            leave(flight, waiting, waiting is awaited)
+        for flight, waiting in waits.open.values():
+            leave(flight, waiting, waiting is waits.awaited)
         raise
     return answers.all(return_exceptions=return_exceptions)
+
+
+class _Waits(Generic[K]):
+    """For whom a `get_many` waits still."""
+
+    def __init__(self) -> None:
+        self.open: dict[K, tuple[AsyncioLoad, Any]] = {}
+        """Key by key: the flight, and what is to be awaited for it."""
+        self.awaited: Any = None
+        """Which of these was awaited last."""
+
+
+async def _look_up_together(cache: AsyncioLoads[K, Any], answers: Answers[K], waits: _Waits[K]) -> None:
+    """Look the keys up and wait for all."""
+    rest = answers.open
+    loop = asyncio.get_running_loop()
+    while rest:  # more than once only where the loop of a load has ended
+        for key in rest:
+            try:
+                asked, _, waiting = cache._enter_from(key, loop)
+            except Exception as error:  # noqa: BLE001  # it is this key's alone
+                answers.failed(key, error)
+                continue
+            if isinstance(asked, AsyncioLoad):
+                waits.open[key] = asked, waiting
+            else:
+                answers.replied(key, asked, cache._shown)
+        rest = []
+        while waits.open:
+            key = next(iter(waits.open))
+            waits.awaited = waits.open[key][1]
+            outcome = await waits.awaited
+            del waits.open[key]
+            if outcome is None:
+                rest.append(key)
+            else:
+                answers.ended(key, outcome)

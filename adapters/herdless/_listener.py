@@ -65,8 +65,7 @@ class Listener:
         try:
             # By an iterator: after a call from here an interrupt may come in, and what was taken off would be lost.
             for removal in iter(self._untold.popleft, None):
-                if not removal.is_told:  # what was broken off and done again may be there twice
-                    self._call(removal)
+                self._call(removal)
         except IndexError:
             pass  # nothing is left
         except BaseException:
@@ -75,6 +74,8 @@ class Listener:
             raise
 
     def _call(self, removal: Holding) -> None:
+        if removal.is_told:  # what was broken off and done again may be there twice
+            return
         try:
             removal.is_told = True
             answer = self._on_remove(removal.key, removal.value, removal.cause)

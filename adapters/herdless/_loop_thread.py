@@ -36,12 +36,16 @@ def _start(loop: asyncio.AbstractEventLoop, over: list[None]) -> None:
     )
 
 
+def _run(loop: asyncio.AbstractEventLoop, over: list[None]) -> None:
+    while not over and not loop.is_closed():
+        with contextlib.suppress(BaseException):  # asyncio's own way to end a loop; the task has told of it
+            loop.run_forever()
+
+
 def _work(loop: asyncio.AbstractEventLoop, over: list[None], begun: Begun) -> None:
     try:
         begun.append(None)
-        while not over and not loop.is_closed():
-            with contextlib.suppress(BaseException):  # asyncio's own way to end a loop; the task has told of it
-                loop.run_forever()
+        _run(loop, over)
         if not loop.is_closed():
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()

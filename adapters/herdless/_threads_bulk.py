@@ -55,25 +55,34 @@ def _look_up_together(cache: Any, answers: Answers[K], expires_at: int) -> None:
     since = cache._keyspace.generation
     cache._require_outside()
     try:
-        for chunk in _chunks(answers.open, cache._batches.size):
-            own = list(_begin(cache, chunk, answers, waits))
-            if own:
-                _lead(cache, own, is_left_behind=expires_at != NEVER or own[0].due_at != NEVER)
-        while waits:
-            key, (flight, wait) = next(iter(waits.items()))
-            del waits[key]
-            try:
-                outcome = cache._finish(flight, wait, expires_at)
-                is_too_old = outcome is LOOK_AGAIN
-                answers.ended(key, cache._answer_by(key, expires_at, None)[0] if is_too_old else outcome)
-            except Exception as error:  # noqa: BLE001  # as above
-                answers.failed(key, error)
+        _load_and_wait(cache, answers, waits, expires_at)
     except BaseException:  # an interrupt
         with ExitStack() as stack:
             for flight, _ in waits.values():
                 stack.callback(cache._left, flight, can_cancel=False)
             stack.callback(cache._mend, since=since)
         raise
+
+
+def _load_and_wait(cache: Any, answers: Answers[K], waits: dict[K, tuple[ThreadsLoad, Wait]], expires_at: int) -> None:
+    """Lead the loads that are this caller's, chunk by chunk, and wait for all.
+
+    cache: the `Cache`, whose keys they are; answers: what is noted; waits: who is waited for still, key by key;
+    expires_at: as for `get_many`.
+    """
+    for chunk in _chunks(answers.open, cache._batches.size):
+        own = list(_begin(cache, chunk, answers, waits))
+        if own:
+            _lead(cache, own, is_left_behind=expires_at != NEVER or own[0].due_at != NEVER)
+    while waits:
+        key, (flight, wait) = next(iter(waits.items()))
+        del waits[key]
+        try:
+            outcome = cache._finish(flight, wait, expires_at)
+            is_too_old = outcome is LOOK_AGAIN
+            answers.ended(key, cache._answer_by(key, expires_at, None)[0] if is_too_old else outcome)
+        except Exception as error:  # noqa: BLE001  # it is this key's alone
+            answers.failed(key, error)
 
 
 def _chunks(keys: Sequence[K], size: int) -> Iterator[Sequence[K]]:
@@ -114,12 +123,7 @@ def run_together(cache: Any, flights: Sequence[ThreadsLoad]) -> None:
     outside, handled = LOADING.get(), sys.exception()
     try:
         LOADING.set(batch)
-        for flight in flights:
-            flight.is_launched = True
-            begin_wait(flight, batch)
-        given = _called(cache._batches, [flight.key for flight in flights if not flight.has_ended])
-        for flight in flights:
-            _report(cache, flight, given, handled)
+        _load_and_report(cache, flights, batch, handled)
         batch.has_ended = True
         LOADING.set(outside)
     except BaseException as error:
@@ -129,6 +133,22 @@ def run_together(cache: Any, flights: Sequence[ThreadsLoad]) -> None:
             for flight in flights:
                 stack.callback(cache._broken_off, flight, error, handled)
         raise
+
+
+def _load_and_report(
+    cache: Any, flights: Sequence[ThreadsLoad], batch: ThreadsLoad, handled: BaseException | None
+) -> None:
+    """The call, and what it gave to each of the flights.
+
+    cache: the `Cache`, whose flights they are; batch: what stands for the call in the graph of waits; handled: the
+    error that the caller was handling before.
+    """
+    for flight in flights:
+        flight.is_launched = True
+        begin_wait(flight, batch)
+    given = _called(cache._batches, [flight.key for flight in flights if not flight.has_ended])
+    for flight in flights:
+        _report(cache, flight, given, handled)
 
 
 def _called(batches: ThreadsBatches, keys: list[Any]) -> Given:

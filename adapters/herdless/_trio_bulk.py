@@ -112,29 +112,36 @@ async def get_many(cache: TrioLoads[K, Any], keys: Iterable[K], *, return_except
     """
     answers, waits = Answers(cache, distinct(keys)), dict[K, tuple[TrioLoad, Any]]()
     try:
-        rest = answers.open
-        while rest:  # more than once only where a load was outdated before the caller joined it
-            for key in rest:
-                try:
-                    asked, _, wait = cache._enter(key)
-                except Exception as error:  # noqa: BLE001  # it is this key's alone
-                    answers.failed(key, error)
-                    continue
-                if isinstance(asked, TrioLoad):
-                    waits[key] = asked, wait
-                else:
-                    answers.replied(key, asked, cache._shown)
-            rest = []
-            while waits:
-                key = next(iter(waits))
-                await waits[key][1].done.wait()
-                outcome = waits.pop(key)[1].outcome
-                if outcome is LOOK_AGAIN:
-                    rest.append(key)
-                else:
-                    answers.ended(key, outcome)
+        await _look_up_together(cache, answers, waits)
     except BaseException:
         for flight, _ in waits.values():
             cache._left(flight, can_cancel=True)
         raise
     return answers.all(return_exceptions=return_exceptions)
+
+
+async def _look_up_together(
+    cache: TrioLoads[K, Any], answers: Answers[K], waits: dict[K, tuple[TrioLoad, Any]]
+) -> None:
+    """Look the keys up and wait for all; waits: who is waited for still, key by key."""
+    rest = answers.open
+    while rest:  # more than once only where a load was outdated before the caller joined it
+        for key in rest:
+            try:
+                asked, _, wait = cache._enter(key)
+            except Exception as error:  # noqa: BLE001  # it is this key's alone
+                answers.failed(key, error)
+                continue
+            if isinstance(asked, TrioLoad):
+                waits[key] = asked, wait
+            else:
+                answers.replied(key, asked, cache._shown)
+        rest = []
+        while waits:
+            key = next(iter(waits))
+            await waits[key][1].done.wait()
+            outcome = waits.pop(key)[1].outcome
+            if outcome is LOOK_AGAIN:
+                rest.append(key)
+            else:
+                answers.ended(key, outcome)

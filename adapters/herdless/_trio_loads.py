@@ -133,9 +133,12 @@ class TrioLoads(BaseCache[K, V, TrioLoad], Generic[K, V]):
 
     async def _watch(self, flight: TrioLoad) -> None:
         with trio.CancelScope() as flight.timer:
-            while not flight.has_ended:
-                await trio.sleep(max(0.0, (flight.due_at - self._clock()) / NANOSECONDS_PER_SECOND))
-                self._deadline_passed(flight)
+            await self._wait_for_deadline(flight)
+
+    async def _wait_for_deadline(self, flight: TrioLoad) -> None:
+        while not flight.has_ended:
+            await trio.sleep(max(0.0, (flight.due_at - self._clock()) / NANOSECONDS_PER_SECOND))
+            self._deadline_passed(flight)
 
     def _tell_apart(self, flight: TrioLoad, number: int, now: int) -> Effects:
         if flight.is_joined and flight.wait is not None:

@@ -125,11 +125,14 @@ class Workers(Generic[L]):
     def _work(self, begun: Begun) -> None:
         try:
             begun.append(None)
-            while self._works():
-                pass
+            self._work_on()
         except BaseException:
             self._locked(self._give_back)
             raise
+
+    def _work_on(self) -> None:
+        while self._works():
+            pass
 
     def _works(self) -> bool:
         """Do one job; False when there was none. In a frame of its own, so that an idle thread keeps nothing of it."""

@@ -186,19 +186,24 @@ class Cache(AsyncioLoads[K, V]):
         context this is, waits for it.
         """
         try:
-            while not waiter.done():
-                await asyncio.wait((waiter,), timeout=LOOK_EVERY)
-                if waiter.done():
-                    break
-                if flight.loop is not waiter.get_loop() and not flight.loop.is_running():
-                    self._dropped(flight)
-                if loading is not None and not loading.has_ended and loading.holds_up():
-                    self._begin_wait(loading, flight)
-                    loading = None
-            return waiter.result()
+            return await self._look_while_waiting(flight, waiter, loading)
         except BaseException:
             self._leave_flight(flight, waiter)
             raise
+
+    async def _look_while_waiting(
+        self, flight: AsyncioLoad, waiter: Future[Woken], loading: RunningLoad | None
+    ) -> Woken:
+        while not waiter.done():
+            await asyncio.wait((waiter,), timeout=LOOK_EVERY)
+            if waiter.done():
+                break
+            if flight.loop is not waiter.get_loop() and not flight.loop.is_running():
+                self._dropped(flight)
+            if loading is not None and not loading.has_ended and loading.holds_up():
+                self._begin_wait(loading, flight)
+                loading = None
+        return waiter.result()
 
     def _leave_flight(self, flight: AsyncioLoad, waiting: Any, has_begun: bool = True) -> None:
         """The caller stops waiting. waiting: what `_park` returned; has_begun: whether the caller has begun to await

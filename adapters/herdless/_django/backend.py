@@ -67,9 +67,9 @@ def _place(location: str, maxsize: int | None, options: Mapping[str, Any]) -> Pl
     wanted = {"maxsize": maxsize, **options}
     with _lock:
         present = _places.setdefault(location, [])
-        for place in present:
-            if place.options == wanted:
-                return place
+        known = next((place for place in present if place.options == wanted), None)
+        if known is not None:
+            return known
         try:
             cache = Shared(None, **{"name": location or None, "around_load": own_connections, **wanted})
         except (PolicyError, TypeError) as error:

@@ -136,19 +136,22 @@ class AsyncioLinks(Shared[K, V], Generic[K, V]):
     async def _look_for_the_living(self, link: Link) -> None:
         """Now and then, while anybody waits: whether those live for whose loads they do."""
         try:
-            while link.places:
-                await asyncio.sleep(LIVING_EVERY)
-                places = [place for waiting in link.places.values() for place in waiting if place.owner]
-                try:
-                    living = await link.connection.alive({place.owner for place in places}) if places else set()
-                except StoreDown:
-                    continue
-                if living is None:
-                    link.knows_the_living = False
-                    return
-                wake_orphans(places, living)
+            await self._wake_those_left(link)
         finally:
             link.looking = None
+
+    async def _wake_those_left(self, link: Link) -> None:
+        while link.places:
+            await asyncio.sleep(LIVING_EVERY)
+            places = [place for waiting in link.places.values() for place in waiting if place.owner]
+            try:
+                living = await link.connection.alive({place.owner for place in places}) if places else set()
+            except StoreDown:
+                continue
+            if living is None:
+                link.knows_the_living = False
+                return
+            wake_orphans(places, living)
 
     async def _ask_time(self, link: Link) -> None:
         sent = self._clock()

@@ -216,11 +216,14 @@ class ThreadsLinks(Shared[K, V], Generic[K, V]):
             if not link.is_wanted.wait(LOOKS_UP):
                 continue
             with contextlib.suppress(StoreDown):
-                for lease in link.leases():
-                    if self._clock() >= lease.renew_at:
-                        self._renew(link, lease)
+                self._renew_all(link)
                 self._look_for_the_living(link)
             _pause(LIVING_EVERY)
+
+    def _renew_all(self, link: Link) -> None:
+        for lease in link.leases():
+            if self._clock() >= lease.renew_at:
+                self._renew(link, lease)
 
     def _renew(self, link: Link, lease: Lease) -> None:
         lease.renew_at = self._clock() + self._fleet.lease // 3
