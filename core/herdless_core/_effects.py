@@ -126,6 +126,14 @@ SAVE: Final = Save()
 FORGET: Final = Forget()
 
 
+def has_effect(effects: Effects, kind: type[StartLoad | Save]) -> bool:
+    """Whether one of them is of this kind."""
+    for effect in effects:  # noqa: SIM110  # a generator that is left half-way swallows an interrupt, which ends it
+        if isinstance(effect, kind):
+            return True
+    return False
+
+
 def reply_of(effects: Effects) -> Reply:
     """The first effect of a Get, which says what becomes of the caller; ValueError where it is none."""
     reply = effects[0] if effects else None

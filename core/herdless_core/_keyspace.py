@@ -37,7 +37,7 @@ from __future__ import annotations
 from typing import TypeVar, final
 
 from herdless_core._doors import Doors
-from herdless_core._effects import Answer, CancelLoad, Effects, Join, Outcome, StartLoad, Value, reply_of
+from herdless_core._effects import Answer, CancelLoad, Effects, Join, Outcome, StartLoad, Value, has_effect, reply_of
 from herdless_core._errors import LoadCancelled, NoLoader, ReentrantLoad
 from herdless_core._events import (
     DeadlinePassed,
@@ -144,7 +144,7 @@ class Keyspace(Doors[K]):
             before = self._store.entry(key)
         event = Get(self.generation + 1, reloads)
         after, effects = transition(before, event, now, self.policy)
-        if not (self._has_loader or brings_loader) and any(isinstance(effect, StartLoad) for effect in effects):
+        if not (self._has_loader or brings_loader) and has_effect(effects, StartLoad):
             return self._get_what_is_there(key, now, reloads=reloads) + missed
         reply = reply_of(effects)
         if loading is not None and isinstance(reply, Join) and not reply.leads:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
-from herdless_core._effects import CancelLoad, Effects, Save
+from herdless_core._effects import CancelLoad, Effects, Save, has_effect
 from herdless_core._errors import CacheClosed, TooManyLoads
 from herdless_core._events import DeadlinePassed, Event, Evict, Get, Invalidate, LoadFailed, Restarted
 from herdless_core._holdings import Holding, Holdings, RemovalCause
@@ -347,7 +347,7 @@ class Steps(Generic[K]):
         `load_succeeded`, which say whether it is kept.
         """
         kept = is_kept(value) and not is_not_modified(value)
-        if self._holdings is not None and kept and not any(isinstance(effect, Save) for effect in effects):
+        if self._holdings is not None and kept and not has_effect(effects, Save):
             self._holdings.part(Holding(key, bare_of(value), 0), "superseded")
 
     def _remove_all(self, now: int, cause: RemovalCause) -> Effects:
