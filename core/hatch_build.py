@@ -239,8 +239,11 @@ def write_methods(lines: list[str], node: ast.ClassDef, derived: set[str]) -> No
     """Write a dataclass's constructor, and how it is pickled, into the two blank lines below it. The constructor takes
     what is derived too, and does not keep it.
     """
-    fields = {name: annotation for name, annotation, value in annotated(node) if value is None}
-    arguments = "".join(f", {name}: {annotation}" for name, annotation in fields.items())
+    fields = {name: (kind, value) for name, kind, value in annotated(node) if not kind.startswith("ClassVar")}
+    arguments = "".join(
+        f", {name}: {kind}" + ("" if value is None else f" = {ast.unparse(value)}")
+        for name, (kind, value) in fields.items()
+    )
     body = "; ".join(f"self.{name} = {name}" for name in fields if name not in derived) or "pass"
     values = "".join(f"self.{name}, " for name in fields)
     end = node.end_lineno or 0
@@ -250,10 +253,14 @@ def write_methods(lines: list[str], node: ast.ClassDef, derived: set[str]) -> No
 
 def write_properties(lines: list[str], node: ast.ClassDef, derived: dict[str, str]) -> None:
     """Write properties in the place of the class variables of a dataclass, and of what is derived. Lines below them
-    move.
+    move. A field's default is the constructor's alone: mypyc would take the field for a constant of the class.
     """
     for statement in reversed(node.body):
         match statement:
+            case ast.AnnAssign(ast.Name(), ast.Subscript(ast.Name("Final"))) if statement.value is not None:
+                at = statement.lineno - 1
+                lines[at] = lines[at][: statement.annotation.end_col_offset]
+                continue
             case ast.AnnAssign(ast.Name(name), ast.Subscript(ast.Name("ClassVar"), kind), ast.expr() as value):
                 told = ast.unparse(value)
             case ast.AnnAssign(ast.Name(name), ast.Subscript(ast.Name("Final"), kind)) if name in derived:
