@@ -31,6 +31,7 @@ CONSTANTS
   CanCancel,             \* whether the runtime can cancel a load: what a waiter who leaves may find, {TRUE} or {FALSE} or both
   MayNotKeep,            \* whether a loader may say of its value that it is not to be kept
   MayReload,             \* whether a client may ask for a load, whatever is held
+  HasSoftTimeout,        \* whether a client who waits may be answered with what is kept before the load ends
   Ages                   \* how old a value may be when its load begins, or when it is put
 
 VARIABLES
@@ -276,6 +277,12 @@ WaiterLeftStep(e, g, can_cancel) ==
          [] e.flight.waiters = 1 /\ e.state = "Evicted" -> Next(Evicted(e.cause, NoFlight), <<CancelLoad(g)>>)
          [] OTHER -> Next(WithWaiters(e, e.flight.waiters - 1), <<>>)
 
+\* SoftTimeoutPassed: one who has waited so long is answered with what is kept, if anything is, and the load goes on.
+SoftTimeoutPassedStep(e, g) ==
+  IF e.flight.generation # g \/ e.flight.waiters = 0 \/ ~HasOutcome(e)
+  THEN Next(e, <<>>)
+  ELSE Next(WithWaiters(e, e.flight.waiters - 1), <<Answer(OutcomeOf(e))>>)
+
 -----------------------------------------------------------------------------
 (* Requests. Each of these takes an entry that was aged. *)
 
@@ -480,6 +487,14 @@ WaiterLeft(c, can_cancel) ==
          StepOf(e) == WaiterLeftStep(e, g, can_cancel)
      IN  Report(g, StepOf, {}, {c})
 
+\* A client has waited for the policy's soft_timeout. It waits no more where something is kept to be answered with.
+SoftTimeoutPassed(c) ==
+  /\ HasSoftTimeout /\ clients[c] # Idle
+  /\ LET g == clients[c].waits_for
+         StepOf(e) == SoftTimeoutPassedStep(e, g)
+         is_answered == HasOutcome(Aged(entry)) /\ entry.flight.generation = g
+     IN  Report(g, StepOf, {}, IF is_answered THEN {c} ELSE {})
+
 \* The owner is gone with all who waited; another takes over. A load may outlive it.
 Restarted ==
   /\ entry' = RestartedStep(Aged(entry)).entry
@@ -536,6 +551,7 @@ Step ==
   \/ \E g \in 1 .. MaxGeneration : LoadFailed(g)
   \/ \E g \in 1 .. MaxGeneration : DeadlinePassed(g)
   \/ \E c \in Clients, can_cancel \in CanCancel : WaiterLeft(c, can_cancel)
+  \/ \E c \in Clients : SoftTimeoutPassed(c)
   \/ Restarted
   \/ TruthChanges
   \/ Tick

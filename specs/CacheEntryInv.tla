@@ -115,14 +115,18 @@ NoDoomedJoinProp ==
         /\ j.generation \notin Generations(effects', "Settle") \union Generations(effects', "CancelLoad")
         /\ j.leads \/ entry'.flight.due_at > 0 ]_vars
 
-\* HitAge: a hit is younger than ttl, a stale hit than ttl + stale_while_revalidate, or a failed refresh is backing off;
-\* behind a stale hit a refresh is in flight or backing off. What a load gives is as old as the load's START, and so much
+\* Somebody who waited is answered, and the flight goes on.
+IsAnsweredSoftly ==
+  \E c \in Clients : clients[c] # Idle /\ clients'[c] = Idle /\ clients[c].waits_for = entry'.flight.generation
+
+\* HitAge: a hit is younger than ttl, a stale hit than ttl + stale_while_revalidate, or a failed refresh is backing off, or
+\* its client has waited for soft_timeout; behind a stale hit a refresh is in flight or backing off. What a load gives is as old as the load's START, and so much
 \* older as it was then.
 HitAgeProp ==
   [][ /\ \A a \in Of(effects', "Answer") :
            CASE IsError(a.outcome.value) -> Aged(entry).state = "Fresh" => entry.age < NegativeTtl
              [] ~a.outcome.is_stale -> a.outcome.age < Ttl
-             [] OTHER -> /\ a.outcome.age < After(Ttl, StaleWhileRevalidate) \/ entry'.retry_at > 0
+             [] OTHER -> /\ a.outcome.age < After(Ttl, StaleWhileRevalidate) \/ entry'.retry_at > 0 \/ IsAnsweredSoftly
                          /\ HasFlight(entry') \/ entry'.retry_at > 0
       /\ \A age \in Ages :
            /\ PutOfAge(age) => entry'.age = Min(age, Cap)
@@ -156,6 +160,17 @@ NotKeptProp ==
 \* ReloadIsNew: nothing that is held answers a reload: it joins the load in flight, or starts one.
 ReloadIsNewProp ==
   [][ \A c \in Clients : MayReload /\ GetOrReload(c, TRUE) => Of(effects', "Answer") = {} ]_vars
+
+\* SoftAnswer: who has waited for soft_timeout is answered with what is kept, and the load goes on; where nothing is kept,
+\* nothing happens.
+SoftAnswerProp ==
+  [][ \A c \in Clients :
+        HasSoftTimeout /\ SoftTimeoutPassed(c)
+        => LET e == Aged(entry)
+           IN  IF HasOutcome(e) /\ e.flight.generation = clients[c].waits_for
+               THEN /\ effects' = <<Answer(OutcomeOf(e))>> /\ clients'[c] = Idle
+                    /\ Held(entry') = Held(e) /\ entry'.flight.generation = e.flight.generation
+               ELSE effects' = <<>> /\ clients' = clients ]_vars
 
 \* BacksOff: after a failed refresh no lookup starts another one before refresh_backoff is over.
 BacksOffProp ==

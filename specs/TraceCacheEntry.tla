@@ -96,6 +96,10 @@ SomebodyLeaves(g) ==
   /\ g # 0 /\ WaitersOf(g) # {}
   /\ \E can_cancel \in CanCancel : WaiterLeft(CHOOSE c \in Clients : c \in WaitersOf(g), can_cancel)
 
+\* Somebody who waits for the flight has waited for soft_timeout.
+SomebodyHasWaited(g) ==
+  g # 0 /\ WaitersOf(g) # {} /\ SoftTimeoutPassed(CHOOSE c \in Clients : c \in WaitersOf(g))
+
 \* Whoever ran one flight is gone, and its waiters with it; the other flights are not.
 FlightIsGone(g) ==
   /\ IF \E d \in detached : d.flight.generation = g
@@ -148,6 +152,7 @@ Follow(move) ==
      \/ move.kind = "LoadFailed" /\ LoadFailed(move.g)
      \/ move.kind = "DeadlinePassed" /\ DeadlinePassed(move.g)
      \/ move.kind = "WaiterLeft" /\ SomebodyLeaves(move.g)
+     \/ move.kind = "SoftTimeoutPassed" /\ SomebodyHasWaited(move.g)
      \/ move.kind = "Restarted" /\ Restarted
      \/ move.kind = "FlightIsGone" /\ FlightIsGone(move.g)
      \/ move.kind = "Found" /\ FoundInStorage(move.after)

@@ -47,6 +47,7 @@ WatchedStep ==
   \/ \E g \in 1 .. MaxGeneration : DeadlinePassed(g) /\ Noted("DeadlinePassed", g)
   \/ \E c \in Clients, can_cancel \in CanCancel :
        WaiterLeft(c, can_cancel) /\ Noted("WaiterLeft", <<clients[c].waits_for, can_cancel>>)
+  \/ \E c \in Clients : SoftTimeoutPassed(c) /\ Noted("SoftTimeoutPassed", clients[c].waits_for)
   \/ Restarted /\ Noted("Restarted", 0)
   \/ TruthChanges /\ Quiet("TruthChanges")
   \/ Tick /\ Quiet("Tick")
@@ -87,6 +88,7 @@ Tried == [
   AnswersReplaceProp |-> Answers /\ HasOutcome(Aged(entry)) /\ LoadRaised(entry.flight.generation, NotFound),
   NotKeptProp |-> MayNotKeep /\ HasOutcome(Aged(entry)) /\ (\E age \in Ages : LoadGave(entry.flight.generation, FALSE, age)),
   ReloadIsNewProp |-> MayReload /\ HasOutcome(Aged(entry)) /\ \E c \in Clients : GetOrReload(c, TRUE),
+  SoftAnswerProp |-> move'[1] = "SoftTimeoutPassed" /\ HasOutcome(Aged(entry)),
   BacksOffProp |-> RefreshFails /\ RefreshBackoff > 0,
   GenerationMonotoneProp |-> Of(effects', "StartLoad") # {},
   EvictedIsFinalProp |-> detached # {} /\ detached' # {},

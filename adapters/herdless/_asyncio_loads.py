@@ -267,6 +267,23 @@ class AsyncioLoads(BaseCache[K, V, AsyncioLoad], Generic[K, V]):
     def _arm(self, flight: AsyncioLoad) -> None:
         call_in(flight.loop, self._set_timer, flight)
 
+    def _set_soft_timer(self, flight: AsyncioLoad, waiter: Future[Woken], at: int) -> None:
+        """In the waiter's own loop: at that instant the waiter is answered with what is kept."""
+        seconds = (at - self._clock()) / NANOSECONDS_PER_SECOND
+        timer = waiter.get_loop().call_later(seconds, self._look_at_soft_timeout, flight, waiter, at)
+        waiter.add_done_callback(lambda _: timer.cancel())
+
+    def _look_at_soft_timeout(self, flight: AsyncioLoad, waiter: Future[Woken], at: int) -> None:
+        if waiter.done():
+            return
+        if self._clock() < at:
+            self._set_soft_timer(flight, waiter, at)  # the cache's clock is another than the loop's
+            return
+        outcome = self._soft_timeout_passed(flight)
+        if outcome is not None:
+            flight.left += 1
+            _wake((waiter,), outcome)
+
     def _set_timer(self, flight: AsyncioLoad) -> None:
         seconds = (flight.due_at - self._clock()) / NANOSECONDS_PER_SECOND
         flight.timer = flight.loop.call_later(seconds, self._deadline_passed, flight)

@@ -16,7 +16,7 @@ from herdless._answers import error_told
 from herdless._listener import Listener
 from herdless._log import FailureLog, Log, is_unseen, write
 from herdless._orders import F
-from herdless._section import LOADING, K, Section
+from herdless._section import LOADING, NOTHING, K, Section
 from herdless._weighing import Weigher
 from herdless_core import (
     LONG_AGO,
@@ -27,6 +27,7 @@ from herdless_core import (
     Outcome,
     RunningLoad,
     Shown,
+    after,
 )
 from herdless_core._copies import kept_of
 
@@ -178,6 +179,24 @@ class Reports(Section[K, F], Generic[K, F]):
     def _let_go_of(self, flight: F, now: int, can_cancel: bool, loading: RunningLoad | None) -> Effects:
         can_cancel = can_cancel and not self._finishes_unwatched
         return self._keyspace.waiter_left(flight.generation, now, can_cancel=can_cancel, loading=loading)
+
+    def _soft_timeout_passed(self, flight: F) -> Outcome | None:
+        """A caller has waited for `soft_timeout`: what it is answered with, and it waits no more; None where it waits
+        on.
+        """
+        loading = _loading()
+        kept: list[Outcome | None] = [None]
+
+        def step(now: int) -> Effects:
+            kept[0] = self._keyspace.soft_timeout_passed(flight.generation, now, loading)
+            return NOTHING
+
+        self._change(step)
+        return kept[0]
+
+    def _soft_at(self) -> int:
+        """From when on a caller who begins to wait now is answered with what is kept; an instant, in nanoseconds."""
+        return after(self._clock(), self._keyspace.policy.soft_timeout)
 
     def _begin_wait(self, loading: RunningLoad, flight: F) -> None:
         """A caller inside `loading`, of whom that was not known before, keeps it from ending; ReentrantLoad where that

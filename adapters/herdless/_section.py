@@ -268,6 +268,8 @@ class Section(Orders[F], Generic[K, F]):
         flight = self._flights[reply.generation]
         if not flight.boarder:
             self._wait_for_turn(flight)
+        if flight.is_covered:
+            self._await_softly(flight)
         return flight, boarded
 
     def _surrounded(self, load: Loader) -> Loader:
@@ -465,6 +467,12 @@ class Section(Orders[F], Generic[K, F]):
 
         boarded: the flight that this lookup is about to launch, if any; place: as `_enter_from` was given it; loading:
         the load inside which the caller is, if any.
+        """
+
+    def _await_softly(self, flight: F) -> None:
+        """A caller is about to be parked who is to be answered with what is kept when `soft_timeout` is over: by
+        `_soft_timeout_passed`, which an adapter calls then. Inside the lock, before `_park`. There is nothing to do
+        where the caller looks at the clock itself, wherever `flight.is_covered`.
         """
 
     def _abandon(self) -> None:

@@ -70,15 +70,17 @@ def _load_and_wait(cache: Any, answers: Answers[K], waits: dict[K, tuple[Threads
     cache: the `Cache`, whose keys they are; answers: what is noted; waits: who is waited for still, key by key;
     expires_at: as for `get_many`.
     """
+    soft_at = cache._soft_at()
     for chunk in _chunks(answers.open, cache._batches.size):
         own = list(_begin(cache, chunk, answers, waits))
         if own:
-            _lead(cache, own, is_left_behind=expires_at != NEVER or own[0].due_at != NEVER)
+            is_left_behind = expires_at != NEVER or any(flight.due_at != NEVER or flight.is_covered for flight in own)
+            _lead(cache, own, is_left_behind=is_left_behind)
     while waits:
         key, (flight, wait) = next(iter(waits.items()))
         del waits[key]
         try:
-            outcome = cache._finish(flight, wait, expires_at)
+            outcome = cache._finish(flight, wait, expires_at, soft_at if flight.is_covered else NEVER)
             is_too_old = outcome is LOOK_AGAIN
             answers.ended(key, cache._answer_by(key, expires_at, None)[0] if is_too_old else outcome)
         except Exception as error:  # noqa: BLE001  # it is this key's alone

@@ -306,4 +306,4 @@ def _wake(wait: Wait, outcome: Outcome) -> None:
 
 def runs_here(flight: ThreadsLoad, place: object) -> bool:
     """Whether the caller whose lookup has boarded the flight runs it itself: nobody may have to leave it behind."""
-    return place is HERE and flight.due_at == NEVER
+    return place is HERE and flight.due_at == NEVER and not flight.is_covered

@@ -124,7 +124,7 @@ async def _look_up_together(
     cache: TrioLoads[K, Any], answers: Answers[K], waits: dict[K, tuple[TrioLoad, Any]]
 ) -> None:
     """Look the keys up and wait for all; waits: who is waited for still, key by key."""
-    rest = answers.open
+    rest, soft_at = answers.open, cache._soft_at()
     while rest:  # more than once only where a load was outdated before the caller joined it
         for key in rest:
             try:
@@ -139,8 +139,8 @@ async def _look_up_together(
         rest = []
         while waits:
             key = next(iter(waits))
-            await waits[key][1].done.wait()
-            outcome = waits.pop(key)[1].outcome
+            outcome = await cache._wait(*waits[key], soft_at)
+            del waits[key]
             if outcome is LOOK_AGAIN:
                 rest.append(key)
             else:

@@ -140,6 +140,26 @@ class TrioLoads(BaseCache[K, V, TrioLoad], Generic[K, V]):
             await trio.sleep(max(0.0, (flight.due_at - self._clock()) / NANOSECONDS_PER_SECOND))
             self._deadline_passed(flight)
 
+    async def _wait(self, flight: TrioLoad, wait: Wait, soft_at: int | None = None) -> Outcome:
+        """What a caller is answered with, in the end or after `soft_timeout`.
+
+        flight: what it waits for; wait: where; soft_at: from when on a value that is kept is the answer, in
+        nanoseconds; None: `soft_timeout` from now.
+        """
+        if flight.is_covered:
+            kept = await self._wait_softly(flight, wait, self._soft_at() if soft_at is None else soft_at)
+            if kept is not None:
+                return kept
+        await wait.done.wait()
+        return wait.outcome
+
+    async def _wait_softly(self, flight: TrioLoad, wait: Wait, soft_at: int) -> Outcome | None:
+        """Wait so long at most; what is kept, if that is the answer then."""
+        while not wait.done.is_set() and self._clock() < soft_at:
+            with trio.move_on_after((soft_at - self._clock()) / NANOSECONDS_PER_SECOND):
+                await wait.done.wait()
+        return None if wait.done.is_set() else self._soft_timeout_passed(flight)
+
     def _tell_apart(self, flight: TrioLoad, number: int, now: int) -> Effects:
         if flight.is_joined and flight.wait is not None:
             flight.places = (*flight.places, (number, flight.wait))

@@ -24,7 +24,7 @@ from herdless._bulk import check_bulk
 from herdless._decorator import AsyncCached, P, R, decorate_async, require_parentheses
 from herdless._lazily import give_lazily
 from herdless._lookup import Lookup
-from herdless.adapter import LOADING, BaseCache, CacheOptions, K, V, value_of, value_of_reload, value_of_reply
+from herdless.adapter import LOADING, NOTHING, BaseCache, CacheOptions, K, V, value_of, value_of_reload, value_of_reply
 from herdless_core import NEVER, NOT_MODIFIED, Effects, Fresh, Loaded, Policy, PolicyError, Previous, RunningLoad, Stats
 
 if TYPE_CHECKING:
@@ -171,6 +171,16 @@ class Cache(AsyncioLoads[K, V]):
         if flight.loop is not place or loading is not None:
             return self._look_after(flight, waiter, loading)
         return waiter
+
+    def _await_softly(self, flight: AsyncioLoad) -> None:
+        parked = len(flight.waiters)
+        self._postponed.append(lambda _: self._await_softly_from(flight, parked))  # when the caller is parked
+
+    def _await_softly_from(self, flight: AsyncioLoad, parked: int) -> Effects:
+        """Set the timer of a caller who was to be parked after so many others. Inside the lock."""
+        if len(flight.waiters) > parked:
+            self._set_soft_timer(flight, flight.waiters[-1], self._soft_at())
+        return NOTHING
 
     def _look_after(self, flight: AsyncioLoad, waiter: Future[Woken], loading: RunningLoad | None) -> Awaitable[Woken]:
         """What a caller awaits of whom the flight's end alone may not be enough. Inside the lock."""

@@ -247,7 +247,7 @@ class Cache(ThreadsLoads[K, V]):
         """
         if not isinstance(asked, ThreadsLoad):
             return value_of_reply(key, asked, self._shown), "hit"
-        outcome = self._finish(asked, wait, expires_at)
+        outcome = self._finish(asked, wait, expires_at, self._soft_at() if asked.is_covered else NEVER)
         if outcome is LOOK_AGAIN:
             return self._answer_by(key, expires_at, load)
         return value_of(outcome), "loaded" if asked is boarded else "joined"
@@ -259,12 +259,16 @@ class Cache(ThreadsLoads[K, V]):
         if self._lock._is_owned():  # type: ignore[attr-defined]  # as in `_is_inside`
             self._refuse_inside()
 
-    def _finish(self, flight: ThreadsLoad, wait: Wait, expires_at: int) -> Outcome:
-        """What the flight's waiters are answered with."""
+    def _finish(self, flight: ThreadsLoad, wait: Wait, expires_at: int, soft_at: int = NEVER) -> Outcome:
+        """What the flight's waiters are answered with, or this one alone.
+
+        flight: what it waits for; wait: where; expires_at: the end of its timeout; soft_at: from when on a value that
+        is kept is the answer; both in nanoseconds.
+        """
         if wait is NO_WAIT:
             raise ReentrantLoad("a signal handler or a finalizer asks for the key that its own thread is about to load")
         try:
-            return self._wait(flight, wait, expires_at)
+            return self._wait(flight, wait, expires_at, soft_at)
         except BaseException:
             if not flight.has_ended:
                 self._left(flight, can_cancel=False)
@@ -302,10 +306,16 @@ class Cache(ThreadsLoads[K, V]):
 
     # Waiting
 
-    def _wait(self, flight: ThreadsLoad, wait: Wait, expires_at: int) -> Outcome:
+    def _wait(self, flight: ThreadsLoad, wait: Wait, expires_at: int, soft_at: int = NEVER) -> Outcome:
         while wait.outcome is None:
-            if wait.done is not None and not wait.done.wait(self._pause(min(flight.due_at, expires_at))):
-                self._look_at_clock(flight, expires_at)
+            if wait.done is None or wait.done.wait(self._pause(min(flight.due_at, expires_at, soft_at))):
+                continue
+            if self._clock() >= soft_at:
+                kept = self._soft_timeout_passed(flight)
+                if kept is not None:
+                    return kept
+                soft_at = NEVER
+            self._look_at_clock(flight, expires_at)
         return wait.outcome
 
     def _look_at_clock(self, flight: ThreadsLoad, expires_at: int) -> None:

@@ -171,12 +171,12 @@ class Cache(TrioLoads[K, V]):
             if not isinstance(asked, TrioLoad):
                 return value_of_reply(key, asked, self._shown), "hit"
             try:
-                await wait.done.wait()
+                outcome = await self._wait(asked, wait)
             except BaseException:
                 self._left(asked, can_cancel=True)
                 raise
-            if wait.outcome is not LOOK_AGAIN:
-                return value_of(wait.outcome), "loaded" if asked is boarded else "joined"
+            if outcome is not LOOK_AGAIN:
+                return value_of(outcome), "loaded" if asked is boarded else "joined"
 
     def _require_own_run(self) -> None:
         if self._token is not trio.lowlevel.current_trio_token():

@@ -52,6 +52,7 @@ from herdless_core._events import (
     Report,
     Request,
     Restarted,
+    SoftTimeoutPassed,
     WaiterLeft,
 )
 from herdless_core._held import value_in
@@ -144,6 +145,7 @@ __all__ = [
     "Settle",
     "ShowKey",
     "Shown",
+    "SoftTimeoutPassed",
     "Stale",
     "StartLoad",
     "Stats",

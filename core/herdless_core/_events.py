@@ -1,4 +1,4 @@
-"""What can happen to an entry: six requests by callers and five reports of what came of a flight.
+"""What can happen to an entry: six requests by callers and six reports of what came of a flight.
 
 Events are facts. A report names the generation of its flight; one that is not the entry's own changes nothing.
 """
@@ -105,6 +105,16 @@ class WaiterLeft:
 
 @final
 @dataclass(slots=True)
+class SoftTimeoutPassed:
+    """A caller has waited for `soft_timeout`. Where a value is kept meanwhile it is answered with that, and waits no
+    more; where none is, it waits on.
+    """
+
+    generation: Final[int]
+
+
+@final
+@dataclass(slots=True)
 class Restarted:
     """Whoever ran the flights is gone (a process, a forked parent, a closed event loop), and their waiters with it."""
 
@@ -124,5 +134,5 @@ def success_of(generation: int, value: object, lifetime: Lifetime | None) -> Loa
 
 
 Request: TypeAlias = Get | Put | Invalidate | Expire | Refresh | Evict
-Report: TypeAlias = LoadSucceeded | LoadFailed | DeadlinePassed | WaiterLeft
+Report: TypeAlias = LoadSucceeded | LoadFailed | DeadlinePassed | WaiterLeft | SoftTimeoutPassed
 Event: TypeAlias = Request | Report | Restarted

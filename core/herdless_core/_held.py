@@ -165,6 +165,7 @@ class Held(TaggedSteps[K]):
             load_timeouts=self._counters.load_timeouts,
             load_cancellations=self._counters.load_cancellations,
             refusals=self._counters.refusals,
+            soft_answers=self._counters.soft_answers,
             evictions=self._counters.evictions,
             size=self._store.size,
             maxsize=self._store.maxsize,

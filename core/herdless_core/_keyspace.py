@@ -5,8 +5,8 @@ come in three kinds, and an adapter calls all of them inside one critical sectio
 
 1. requests of callers: `get`, `put`, `touch`, `invalidate`, `expire`, `refresh`, `clear`, `peek`, `ttl_of`; for many
    keys `invalidate_tags`, `invalidate_these`, `expire_all`, `restore_all`;
-2. reports about flights, by generation: `load_succeeded`, `load_failed`, `deadline_passed`, `waiter_left`, `restarted`,
-   and about what an earlier process left: `restore`, `skip_to`;
+2. reports about flights, by generation: `load_succeeded`, `load_failed`, `deadline_passed`, `waiter_left`,
+   `soft_timeout_passed`, `restarted`, and about what an earlier process left: `restore`, `skip_to`;
 3. questions: `flights`, `stats`, `entry`, `snapshot`. They are in `_held.py`, with the requests that load nothing.
 
 `enter` and `fill` are short cuts before `get` and `load_succeeded`: the same steps where these are of the kinds that a
@@ -49,6 +49,7 @@ from herdless_core._events import (
     LoadSucceeded,
     Refresh,
     Restarted,
+    SoftTimeoutPassed,
     WaiterLeft,
     put_of,
     success_of,
@@ -159,6 +160,8 @@ class Keyspace(Doors[K]):
             self._is_torn = False
         if not reloads:
             self._counters.count_lookup(reply)
+            if self._covers and isinstance(reply, Join) and after.holds_value:
+                self.flights[reply.generation].is_covered = True
         elif isinstance(reply, Join):
             self.flights[reply.generation].is_reloaded = True
         if self._is_passed_by:
@@ -348,6 +351,22 @@ class Keyspace(Doors[K]):
         if loading is not None and running is not None:
             end_wait(loading, running)
         return self._report(generation, WaiterLeft(generation, can_cancel), now)
+
+    def soft_timeout_passed(self, generation: int, now: int, loading: RunningLoad | None = None) -> Outcome | None:
+        """A caller has waited for the policy's `soft_timeout`: what is kept, with which it is answered, and waits no
+        more; None where it waits on.
+
+        generation: of the flight that it waits for; now: the instant, in nanoseconds; loading: the load inside which
+        the caller is, if any.
+        """
+        effects = self._report(generation, SoftTimeoutPassed(generation), now)
+        if not effects:
+            return None
+        self._counters.soft_answers += 1
+        if loading is not None:
+            end_wait(loading, self.flights[generation])
+        answer = reply_of(effects)
+        return answer.outcome if isinstance(answer, Answer) else None
 
     def restarted(self, generation: int, now: int) -> Effects:
         """Whoever ran this flight is gone, and its waiters with it, or they ask again."""

@@ -43,6 +43,7 @@ from herdless_core._events import (
     Put,
     Refresh,
     Restarted,
+    SoftTimeoutPassed,
     WaiterLeft,
 )
 from herdless_core._policy import LONG_AGO, NANOSECONDS_PER_SECOND, Lifetime, Policy, after
@@ -73,7 +74,9 @@ class Step:
     effects: Final[Effects]
 
 
-def transition(entry: Entry, event: Event, now: int, policy: Policy) -> Next:
+def transition(  # noqa: PLR0912  # a branch for each event
+    entry: Entry, event: Event, now: int, policy: Policy
+) -> Next:
     """The next entry, and the effects that the caller MUST carry out in their order once the entry is committed.
 
     entry: the key's, as it was committed, not aged; event: what happened; now: the instant, in nanoseconds, from the
@@ -90,6 +93,8 @@ def transition(entry: Entry, event: Event, now: int, policy: Policy) -> Next:
             return _load_failed(entry, event, now, policy)
         case WaiterLeft():
             return _waiter_left(entry, event)
+        case SoftTimeoutPassed():
+            return _soft_timeout_passed(entry, event.generation)
         case Put():
             return _put(entry, event, now)
         case Invalidate():
@@ -364,6 +369,13 @@ def _waiter_left(entry: Entry, event: WaiterLeft) -> Next:
     if is_last and isinstance(entry, Evicted):
         return Evicted(entry.cause, None), (CancelLoad(flight.generation),)
     return _with_waiters(entry, flight, flight.waiters - 1), NOTHING
+
+
+def _soft_timeout_passed(entry: Entry, generation: int) -> Next:
+    flight = entry.flight
+    if not isinstance(entry, (Fresh, Stale)) or flight is None or flight.generation != generation or not flight.waiters:
+        return entry, NOTHING
+    return _with_waiters(entry, flight, flight.waiters - 1), (Answer(_outcome(entry)),)
 
 
 # Building the next entry

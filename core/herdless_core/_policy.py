@@ -71,6 +71,7 @@ class PolicyOptions(TypedDict, total=False):
     early_refresh: float | None
     jitter: float
     load_timeout: Duration | None
+    soft_timeout: Duration | None
     refresh_backoff: Duration
     max_waiters: int | None
 
@@ -97,6 +98,8 @@ class Policy:
     jitter: fraction of the ttl, 0 <= jitter < 1, by which a value's ttl is shortened at random, so that keys loaded
         together do not expire together. Never lengthened: a hit stays younger than `ttl`.
     load_timeout: how long a load may take before its callers get `LoadTimeout`; None: as long as it takes.
+    soft_timeout: how long a caller waits for a load while a value is kept, past the window in which it is answered at
+        once: then the caller is answered with that, and the load goes on. None: until the load ends.
     refresh_backoff: how long after a failed refresh the next one may start.
     max_waiters: how many callers may wait for one load; the next one gets `TooManyWaiters`. None: any number.
 
@@ -114,6 +117,7 @@ class Policy:
         "refresh_backoff",
         "remember_timeouts",
         "remembers_failures",
+        "soft_timeout",
     )
 
     def __init__(
@@ -128,6 +132,7 @@ class Policy:
         early_refresh: float | None = None,
         jitter: float = 0.0,
         load_timeout: Duration | None = None,
+        soft_timeout: Duration | None = None,
         refresh_backoff: Duration = 1,
         max_waiters: int | None = None,
     ) -> None:
@@ -146,7 +151,8 @@ class Policy:
         self.remembers_failures: Final = answers is None
         """Whether what says nothing of the key but that its load failed is remembered too."""
         self.remember_timeouts: Final = _remember_timeouts(remember_timeouts, negative_ttl_ns)
-        self.load_timeout: Final = NEVER if load_timeout is None else _load_timeout(load_timeout)
+        self.load_timeout: Final = NEVER if load_timeout is None else _timeout("load_timeout", load_timeout)
+        self.soft_timeout: Final = NEVER if soft_timeout is None else _timeout("soft_timeout", soft_timeout)
         self.refresh_backoff: Final = _nanoseconds("refresh_backoff", refresh_backoff)
         self.max_waiters: Final = NEVER if max_waiters is None else check_count("max_waiters", max_waiters, least=1)
         if ttl is None:
@@ -154,6 +160,7 @@ class Policy:
             _refuse_without_ttl("stale_if_error", stale_if_error, self.lifetime.stale_if_error)
             _refuse_without_ttl("early_refresh", early_refresh, early_refresh)
             _refuse_without_ttl("jitter", jitter, jitter)
+            _refuse_without_ttl("soft_timeout", soft_timeout, soft_timeout)
 
     def __reduce__(self) -> tuple[object, ...]:
         """By its arguments, for pickle and copy: a compiled object has no other state that they could see."""
@@ -167,6 +174,7 @@ class Policy:
             "early_refresh": self._early_refresh,
             "jitter": self.jitter,
             "load_timeout": None if self.load_timeout == NEVER else _seconds(self.load_timeout),
+            "soft_timeout": None if self.soft_timeout == NEVER else _seconds(self.soft_timeout),
             "refresh_backoff": _seconds(self.refresh_backoff),
             "max_waiters": None if self.max_waiters == NEVER else self.max_waiters,
         }
@@ -412,11 +420,11 @@ def _age(duration: object) -> int:
     return nanoseconds
 
 
-def _load_timeout(duration: object) -> int:
+def _timeout(argument: str, duration: object) -> int:
     accepted = "None, a number of seconds > 0 or a timedelta > 0"
-    nanoseconds = _nanoseconds("load_timeout", duration, accepted)
+    nanoseconds = _nanoseconds(argument, duration, accepted)
     if not nanoseconds:
-        raise PolicyError(f"load_timeout={duration!r} is not accepted, no load can end in no time: give {accepted}")
+        raise PolicyError(f"{argument}={duration!r} is not accepted, no load can end in no time: give {accepted}")
     return nanoseconds
 
 

@@ -33,6 +33,8 @@ class RunningLoad:
     """Whether it ended by an error that is an answer."""
     is_reloaded: bool = False
     """Whether somebody has joined it who is to be told of its own end, and not of a value that is kept."""
+    is_covered: bool = False
+    """Whether a value was kept when somebody joined it who is to be answered with that after `soft_timeout`."""
     failure: Failure | None = None
     """What they are told, where the others are told a value that is kept. Not noted for anybody else: the traceback
     refers to the load's frames, and so to this record."""

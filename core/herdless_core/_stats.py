@@ -33,6 +33,9 @@ class Stats:
     """Loads given up before their end: the last waiter left, or a put, a removal or a closing came first."""
     refusals: Final[int]
     """Lookups refused because `max_waiters` waited already."""
+    soft_answers: Final[int]
+    """Lookups, among the joins and misses, that were answered with a value that is kept since `soft_timeout` was over.
+    """
     evictions: Final[int]
     """Entries removed by capacity."""
     size: Final[int]
@@ -59,6 +62,7 @@ class Counters:
         "load_timeouts",
         "misses",
         "refusals",
+        "soft_answers",
         "stale_hits",
     )
 
@@ -68,6 +72,7 @@ class Counters:
     def reset(self) -> None:
         """Count from 0 again."""
         self.hits = self.stale_hits = self.joins = self.misses = self.refusals = 0
+        self.soft_answers = 0
         self.load_failures = self.load_timeouts = self.load_cancellations = self.evictions = 0
 
     def count_lookup(self, reply: Reply) -> None:

@@ -15,7 +15,7 @@ from herdless_core._errors import CacheClosed, TooManyLoads
 from herdless_core._events import DeadlinePassed, Event, Evict, Get, Invalidate, LoadFailed, Restarted
 from herdless_core._holdings import Holding, Holdings, RemovalCause
 from herdless_core._machine import NO_ANSWER, NOTHING, Step, age, too_late, transition
-from herdless_core._policy import LONG_AGO, NANOSECONDS_PER_SECOND, Lifetime, Policy, bare_of, is_kept
+from herdless_core._policy import LONG_AGO, NANOSECONDS_PER_SECOND, NEVER, Lifetime, Policy, bare_of, is_kept
 from herdless_core._previous import Kept, is_not_modified, previous_of
 from herdless_core._running import RunningLoad
 from herdless_core._shown import Shown
@@ -36,6 +36,7 @@ class Steps(Generic[K]):
     __slots__ = (
         "_closed",
         "_counters",
+        "_covers",
         "_fills_at_length",
         "_gives_previous",
         "_holdings",
@@ -71,6 +72,8 @@ class Steps(Generic[K]):
         """
         self._gives_previous: Final = gives_previous
         self.policy: Final = policy
+        self._covers: Final = policy.soft_timeout != NEVER
+        """Whether a caller may be answered with what is kept while the load goes on."""
         self._store: Final = store
         self._holdings: Final = store.holdings
         self._fills_at_length: Final = bool(policy.jitter) or store.holdings is not None

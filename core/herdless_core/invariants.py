@@ -51,6 +51,7 @@ from herdless_core._events import (
     Put,
     Refresh,
     Restarted,
+    SoftTimeoutPassed,
     WaiterLeft,
 )
 from herdless_core._machine import Step, age, transition
@@ -121,10 +122,11 @@ def answered_once(step: Step) -> bool:
     """A lookup gets exactly one reply; a flight that leaves the entry with waiters settles them, or stays with the
     Evicted one.
 
-    And it settles them once.
+    And it settles them once. Whoever is answered since `soft_timeout` is over waits no more.
     """
     replies = [effect for effect in step.effects if isinstance(effect, Answer | Join | Refuse)]
-    expected = isinstance(step.event, Get) and not isinstance(step.before, Evicted)
+    is_soft = isinstance(step.event, SoftTimeoutPassed) and _soft_answer(step) is not _NO_VALUE
+    expected = is_soft or (isinstance(step.event, Get) and not isinstance(step.before, Evicted))
     if len(replies) != expected:
         return False
     settled = _settled(step)
@@ -164,7 +166,7 @@ def hit_age(step: Step) -> bool:
     """A hit is younger than its ttl, counted from the start of the load, or from so long before as its loader says.
 
     A stale hit is younger than ttl + stale_while_revalidate, or than the longer window while a failed refresh backs
-    off; and a refresh is in flight or backing off.
+    off, or where its caller has waited for `soft_timeout`; and a refresh is in flight or backing off.
     """
     before = _before(step)
     if _stores(step) and isinstance(step.event, LoadSucceeded | Put):
@@ -222,6 +224,20 @@ def reload_is_new(step: Step) -> bool:
     return not any(isinstance(effect, Answer) for effect in step.effects)
 
 
+def soft_answer(step: Step) -> bool:
+    """Whoever has waited for `soft_timeout` while a value is kept is answered with that, and nobody else; the load goes
+    on, and the entry is what it was.
+    """
+    if not isinstance(step.event, SoftTimeoutPassed):
+        return True
+    before, entry, kept = _before(step), step.after, _soft_answer(step)
+    if kept is _NO_VALUE:
+        return not step.effects and entry == before
+    given = [_given(effect.outcome) for effect in step.effects if isinstance(effect, Answer)]
+    goes_on = entry.flight is not None and entry.flight.generation == step.event.generation
+    return goes_on and len(step.effects) == 1 and given == [kept] and _value_of(entry) is kept
+
+
 def backs_off(step: Step) -> bool:
     """After a failed refresh no lookup starts another before `refresh_backoff` is over."""
     before = _before(step)
@@ -271,7 +287,8 @@ def waiter_count(step: Step) -> bool:
     old = _before(step).flight
     before = old.waiters if old is not None and old.generation == flight.generation else 0
     joined = sum(isinstance(effect, Join) for effect in step.effects)
-    left = isinstance(step.event, WaiterLeft) and step.event.generation == flight.generation and before > 0
+    leaves = isinstance(step.event, WaiterLeft) and step.event.generation == flight.generation
+    left = before > 0 and (leaves or _soft_answer(step) is not _NO_VALUE)
     return flight.waiters == before + joined - left
 
 
@@ -316,6 +333,7 @@ INVARIANTS: Final[Mapping[str, Invariant]] = {
     "AnswersReplace": answers_replace,
     "NotKept": not_kept,
     "ReloadIsNew": reload_is_new,
+    "SoftAnswer": soft_answer,
     "BacksOff": backs_off,
     "GenerationMonotone": generation_monotone,
     "EvictedIsFinal": evicted_is_final,
@@ -353,6 +371,16 @@ def _is_answer(step: Step) -> bool:
 
 def _given(outcome: Outcome) -> object:
     return outcome.value if isinstance(outcome, Value) else outcome
+
+
+def _soft_answer(step: Step) -> object:
+    """What a caller is answered with by this event; `_NO_VALUE` where it waits on, or the event is another."""
+    entry = _before(step)
+    if not isinstance(step.event, SoftTimeoutPassed) or not isinstance(entry, Fresh | Stale):
+        return _NO_VALUE
+    flight = entry.flight
+    is_awaited = flight is not None and flight.generation == step.event.generation and flight.waiters > 0
+    return entry.value if is_awaited else _NO_VALUE
 
 
 def _settles(step: Step) -> list[Settle]:
@@ -437,6 +465,8 @@ def _is_stale_hit_allowed(step: Step) -> bool:
     before, entry = _before(step), step.after
     if not isinstance(before, Stale) or not isinstance(entry, Stale) or step.now >= before.kept_until:
         return False
+    if isinstance(step.event, SoftTimeoutPassed):
+        return entry.flight is not None
     backing_off = step.now < entry.retry_at
     return (step.now < before.stale_until or backing_off) and (entry.flight is not None or backing_off)
 

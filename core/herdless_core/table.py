@@ -30,6 +30,7 @@ from herdless_core._events import (
     Put,
     Refresh,
     Restarted,
+    SoftTimeoutPassed,
     WaiterLeft,
 )
 from herdless_core._states import Absent, Entry, Evicted, Fresh, Pending, Stale
@@ -61,6 +62,7 @@ TABLE: Final[Mapping[State, Mapping[type[Event], Next]]] = {
         LoadFailed: _to(Absent),
         DeadlinePassed: _to(Absent),
         WaiterLeft: _to(Absent),
+        SoftTimeoutPassed: _to(Absent),
         Restarted: _to(Absent),
     },
     Pending: {
@@ -74,6 +76,7 @@ TABLE: Final[Mapping[State, Mapping[type[Event], Next]]] = {
         LoadFailed: _to(Pending, Absent, Fresh),
         DeadlinePassed: _to(Pending, Absent, Fresh),
         WaiterLeft: _to(Pending, Absent),
+        SoftTimeoutPassed: _to(Pending),
         Restarted: _to(Absent),
     },
     Fresh: {
@@ -87,6 +90,7 @@ TABLE: Final[Mapping[State, Mapping[type[Event], Next]]] = {
         LoadFailed: _to(Fresh, Absent),
         DeadlinePassed: _to(Fresh),
         WaiterLeft: _to(Fresh),
+        SoftTimeoutPassed: _to(Fresh),
         Restarted: _to(Fresh),
     },
     Stale: {
@@ -100,6 +104,7 @@ TABLE: Final[Mapping[State, Mapping[type[Event], Next]]] = {
         LoadFailed: _to(Stale, Absent, Fresh),
         DeadlinePassed: _to(Stale),
         WaiterLeft: _to(Stale),
+        SoftTimeoutPassed: _to(Stale),
         Restarted: _to(Stale),
     },
     Evicted: {
@@ -113,6 +118,7 @@ TABLE: Final[Mapping[State, Mapping[type[Event], Next]]] = {
         LoadFailed: _to(Evicted),
         DeadlinePassed: _to(Evicted),
         WaiterLeft: _to(Evicted),
+        SoftTimeoutPassed: _to(Evicted),
         Restarted: _to(Evicted),
     },
 }

@@ -89,6 +89,9 @@ WaiterLeft     | Pending                  | its own, the last one, can be cancel
 WaiterLeft     | Absent, Pending          |                               | same
 WaiterLeft     | Fresh, Stale             |                               | same
 
+SoftTimeoutPassed | Absent, Pending       |                               | same
+SoftTimeoutPassed | Fresh, Stale          |                               | same
+
 Restarted      | Absent, Pending          |                               | Absent
 Restarted      | Fresh, Stale             |                               | same
 """

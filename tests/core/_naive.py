@@ -193,6 +193,15 @@ class NaiveEntry:
             self.held = Held(error, True, end, end, end, end)
         self.settle(Said(error))
 
+    def answer_softly(self, now: int, waiter: Waiter) -> Said | None:
+        """What is held, if anything, is told to one who has waited long; the load goes on."""
+        self.age(now)
+        assert self.load is not None
+        if self.held is None:
+            return None
+        self.load.waiters.remove(waiter)
+        return Said(self.held.value, is_stale=now >= self.held.fresh_until)
+
     def leave(self, now: int, waiter: Waiter, *, can_cancel: bool) -> None:
         """One waiter less; the last one takes the load along where nothing is held."""
         self.age(now)

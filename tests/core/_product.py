@@ -35,6 +35,7 @@ from herdless_core import (
     Put,
     Refresh,
     Restarted,
+    SoftTimeoutPassed,
     Stale,
     Step,
     WaiterLeft,
@@ -100,6 +101,7 @@ def events() -> Iterator[Event]:
         yield LoadFailed(generation, LookupError("answers"), is_answer=True)
         yield LoadFailed(generation, LoadTimeout("seldom remembered"), is_answer=False)
         yield DeadlinePassed(generation)
+        yield SoftTimeoutPassed(generation)
         yield from (WaiterLeft(generation, can_cancel=can_cancel) for can_cancel in (True, False))
 
 

@@ -40,6 +40,7 @@ from herdless_core import (
     Restarted,
     Save,
     Settle,
+    SoftTimeoutPassed,
     Stale,
     StartLoad,
     Step,
@@ -294,6 +295,20 @@ BROKEN: Final[dict[str, Broken]] = {
         Get(4, reloads=True),
         _fresh("old"),
         (Answer(_given("old")),),
+    ),
+    "a soft timeout that answers nobody": (
+        "SoftAnswer",
+        _stale("old", FLIGHT),
+        SoftTimeoutPassed(3),
+        _stale("old", FLIGHT),
+        (),
+    ),
+    "a soft timeout that answers where nothing is kept": (
+        "SoftAnswer",
+        Pending(FLIGHT),
+        SoftTimeoutPassed(3),
+        Pending(FLIGHT),
+        (Answer(_given("new")),),
     ),
     "no rest after a failed refresh": (
         "BacksOff",

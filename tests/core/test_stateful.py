@@ -188,6 +188,19 @@ class Life(RuleBasedStateMachine):
             self.naive[self.began[generation][0]].leave(self.now, waiter, can_cancel=can_cancel)
         self.carry_out(None, self.cache.waiter_left(generation, self.now, can_cancel=can_cancel))
 
+    @precondition(lambda self: any(self.waiting.values()))
+    @rule(index=indices)
+    def wait_long(self, index: int) -> None:
+        """One caller has waited for soft_timeout."""
+        waiters = [(generation, waiter) for generation, group in self.waiting.items() for waiter in group]
+        generation, waiter = waiters[index % len(waiters)]
+        key = self.began[generation][0]
+        expected = self.naive[key].answer_softly(self.now, waiter) if self.is_attached(generation) else None
+        outcome = self.cache.soft_timeout_passed(generation, self.now)
+        assert (outcome is None) == (expected is None)
+        if outcome is not None and expected is not None:
+            self.check_outcome(key, outcome, expected, self.waiting[generation].pop(waiter))
+
     # What loads do
 
     @precondition(lambda self: self.running)

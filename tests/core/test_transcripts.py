@@ -30,6 +30,7 @@ from herdless_core import (
     Put,
     Refresh,
     Restarted,
+    SoftTimeoutPassed,
     Step,
     WaiterLeft,
     transition,
@@ -91,6 +92,8 @@ class Player:
                 return DeadlinePassed(int(generation))
             case "left", [generation]:
                 return WaiterLeft(int(generation), can_cancel=True)
+            case "waited", [generation]:
+                return SoftTimeoutPassed(int(generation))
             case "left-in-a-thread", [generation]:
                 return WaiterLeft(int(generation), can_cancel=False)
             case _:
@@ -124,5 +127,17 @@ def test_transcript(path: Path, pytestconfig: pytest.Config) -> None:
 def test_every_input_has_a_transcript() -> None:
     """An input without one would have no example."""
     inputs = {word for path in TRANSCRIPTS for line in path.read_text().splitlines() for word in line.split()[1:2]}
-    needed = {"get", "put", "invalidate", "expire", "refresh", "evict", "succeeded", "failed", "deadline", "left"}
-    assert needed | {"left-in-a-thread", "restarted"} <= inputs
+    needed = {
+        "get",
+        "put",
+        "invalidate",
+        "expire",
+        "refresh",
+        "evict",
+        "succeeded",
+        "failed",
+        "deadline",
+        "left",
+        "waited",
+    }
+    assert needed | {"left", "left-in-a-thread", "restarted"} <= inputs

@@ -29,6 +29,7 @@ EXEMPT: Final[Mapping[str, str]] = {
     "test_all_waiters_leave_an_invalidated_load": _NOT_SEEN,
     "test_reload_that_leaves_while_an_older_load_runs_orders_none": _NOT_SEEN,
     "test_04_cancelled_load_that_unwinds_is_not_joined": _NOT_SEEN,
+    "test_get_many_waits_for_one_soft_timeout": _ONE_KEY,
     "test_no_stale_set_after_eviction": _ONE_KEY,
     "test_no_stale_set_after_clear": _ONE_KEY,
     "test_generation_monotone": _ONE_KEY,

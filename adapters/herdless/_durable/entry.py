@@ -182,7 +182,21 @@ class DurableEntry:
         left = self._keyspace.waiter_left(generation, now, can_cancel=False, loading=loading)
         return self._written(left, now)
 
+    def soft_timeout_passed(self, generation: int, now: int, loading: RunningLoad | None) -> Outcome | None:
+        """A caller within the object, inside the load `loading` if any, has waited for `soft_timeout`: what is kept,
+        with which it is answered; None where it waits on.
+        """
+        self._catch_up(now)
+        kept = self._keyspace.soft_timeout_passed(generation, now, loading)
+        self._written((), now)
+        return kept
+
     # Questions
+
+    @property
+    def soft_timeout(self) -> int:
+        """For how long a caller waits while a value is kept; in nanoseconds."""
+        return self._keyspace.policy.soft_timeout
 
     @property
     def generation(self) -> int:

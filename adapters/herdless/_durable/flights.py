@@ -41,11 +41,16 @@ class Flights(Orders[DurableLoad]):
         self._tasks: Final[dict[int, asyncio.Task[None]]] = {}
         """Every load that still runs, by generation."""
 
-    def join(self, generation: int) -> tuple[DurableLoad, Waiter]:
-        """Register one more waiter, BEFORE the effects of the step that says so are carried out."""
+    def join(self, generation: int, *, takes_kept: bool = False) -> tuple[DurableLoad, Waiter]:
+        """Register one more waiter, BEFORE the effects of the step that says so are carried out.
+
+        takes_kept: whether a value that is kept answers it after `soft_timeout`.
+        """
         waiter: Waiter = asyncio.get_running_loop().create_future()
         load = self._flights.get(generation) or self._ended[generation]
         load.waiters.append(waiter)
+        if takes_kept and load.is_covered:
+            self._arm_softly(load, waiter)
         return load, waiter
 
     def carry_out(self, effects: Effects) -> None:
@@ -62,7 +67,7 @@ class Flights(Orders[DurableLoad]):
         try:
             return await waiter
         except BaseException:
-            if not load.is_settled:  # otherwise it did not leave, it was answered
+            if not load.is_settled and waiter in load.waiters:  # otherwise it did not leave, it was answered
                 load.waiters.remove(waiter)
                 self.carry_out(self._entry.waiter_left(load.generation, self._clock(), LOADING.get()))
             raise
@@ -131,6 +136,20 @@ class Flights(Orders[DurableLoad]):
     def _arm(self, flight: DurableLoad) -> None:
         seconds = max(flight.due_at - self._clock(), 0) / NANOSECONDS_PER_SECOND
         flight.timer = asyncio.get_running_loop().call_later(seconds, self._deadline_passed, flight)
+
+    def _arm_softly(self, flight: DurableLoad, waiter: Waiter) -> None:
+        seconds = self._entry.soft_timeout / NANOSECONDS_PER_SECOND
+        timer = asyncio.get_running_loop().call_later(seconds, self._soft_timeout_passed, flight, waiter)
+        waiter.add_done_callback(lambda _: timer.cancel())
+
+    def _soft_timeout_passed(self, flight: DurableLoad, waiter: Waiter) -> None:
+        """Whatever the clock says: the waiter has waited for so long."""
+        if waiter.done():
+            return
+        kept = self._entry.soft_timeout_passed(flight.generation, self._clock(), LOADING.get())
+        if kept is not None:
+            flight.waiters.remove(waiter)
+            waiter.set_result(kept)
 
     def _deadline_passed(self, flight: DurableLoad) -> None:
         """The time is up, whatever the clock says now: it may have been set back since the load began."""

@@ -66,7 +66,7 @@ class Requests:
                 self._flights.carry_out(effects)
                 return self._reply(answer.outcome, "hit", now)
             case Join() as join:
-                load, waiter = self._flights.join(join.generation)
+                load, waiter = self._flights.join(join.generation, takes_kept=True)
                 self._flights.carry_out(effects)
                 outcome = await self._flights.outcome(load, waiter)
                 return self._reply(outcome, "loaded" if join.leads else "joined", self._clock())

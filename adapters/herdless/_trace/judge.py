@@ -37,6 +37,7 @@ from herdless_core import (
     Restarted,
     Save,
     Settle,
+    SoftTimeoutPassed,
     Stale,
     StartLoad,
     Step,
@@ -256,7 +257,7 @@ class Judge:
 
     def _of_flights(self, step: Step) -> str | None:
         event = step.event
-        if isinstance(event, WaiterLeft):
+        if isinstance(event, WaiterLeft) or (isinstance(event, SoftTimeoutPassed) and step.effects):
             if self._waiters.get(event.generation, 0) == 0:
                 return "a caller leaves a flight for which nobody waits"
             self._waiters[event.generation] -= 1

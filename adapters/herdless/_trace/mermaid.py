@@ -31,6 +31,7 @@ from herdless_core import (
     Restarted,
     Save,
     Settle,
+    SoftTimeoutPassed,
     StartLoad,
     WaiterLeft,
 )
@@ -102,7 +103,7 @@ class _Drawing:
                 return f"{self._load(entry)}-x{entry}: {said}"
             case Evict() | DeadlinePassed() | Restarted():
                 return f"Note over {entry}: {said}"
-            case Get() | Put() | Invalidate() | Expire() | Refresh() | WaiterLeft():
+            case Get() | Put() | Invalidate() | Expire() | Refresh() | WaiterLeft() | SoftTimeoutPassed():
                 return f"{self._caller(line, line.by)}->>{entry}: {said}"
         assert_never(event)
 

@@ -136,6 +136,7 @@ def policy_to_plain(policy: Policy) -> Plain:
         "early_refresh": integer_to_plain(lifetime.early_refresh) if is_early else None,
         "jitter": policy.jitter,
         "load_timeout": _or_null(policy.load_timeout),
+        "soft_timeout": _or_null(policy.soft_timeout),
         "refresh_backoff": _or_null(policy.refresh_backoff),
         "max_waiters": _or_null(policy.max_waiters),
     }
@@ -285,6 +286,7 @@ def policy_from_plain(plain: Mapping[str, Any]) -> Policy:
         early_refresh=(early + 0.5) / ttl if early < ttl < NEVER else None,
         jitter=plain["jitter"],
         load_timeout=_seconds_or_none(_or_never(plain["load_timeout"])),
+        soft_timeout=_seconds_or_none(_or_never(plain.get("soft_timeout"))),
         refresh_backoff=_seconds(_or_never(plain["refresh_backoff"])),
         max_waiters=None if max_waiters >= NEVER else max_waiters,
     )

@@ -162,6 +162,7 @@ KINDS: Final[Mapping[str, Callable[[str, Any], object]]] = {
             "stale_if_error",
             "negative_ttl",
             "load_timeout",
+            "soft_timeout",
             "refresh_backoff",
             "max_waiters",
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, TypeAlias, final
 
 from herdless._trace.reader import Recorded, Section
-from herdless_core import CancelLoad, Join, Restarted, Settle, WaiterLeft
+from herdless_core import CancelLoad, Join, Restarted, Settle, SoftTimeoutPassed, WaiterLeft
 
 FlightId: TypeAlias = tuple[Section, int]
 
@@ -24,7 +24,7 @@ class Waiting:
     def follow(self, line: Recorded) -> None:
         """Take note of a step, AFTER it was drawn."""
         event = line.step.event
-        if isinstance(event, WaiterLeft):
+        if isinstance(event, WaiterLeft) or (isinstance(event, SoftTimeoutPassed) and line.step.effects):
             names = self.of(line, event.generation)
             if names:
                 names.remove(line.by if line.by in names else names[0])

@@ -42,6 +42,7 @@ from herdless_core import (
     Restarted,
     Save,
     Settle,
+    SoftTimeoutPassed,
     Stale,
     StartLoad,
     Step,
@@ -141,6 +142,8 @@ def event_as_story(event: Event) -> str:
             return f"the timer of load {event.generation} goes off"
         case WaiterLeft():
             return f"leaves, waits no longer for load {event.generation}"
+        case SoftTimeoutPassed():
+            return f"has waited for soft_timeout, for load {event.generation}"
         case Evict():
             return "evicted, for want of room or because it has expired"
         case Restarted():

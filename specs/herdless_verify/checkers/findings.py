@@ -20,8 +20,8 @@ UNFINISHED: Final = "not finished here"
 POLICIES: Final[Mapping[str, Policy]] = {
     "ttl=60": Policy(ttl=60),
     "ttl=60,stale_while_revalidate=300": Policy(ttl=60, stale_while_revalidate=300),
-    "ttl=60,stale_if_error=300,early_refresh=0.5,answers=LookupError": Policy(
-        ttl=60, stale_if_error=300, early_refresh=0.5, answers=LookupError
+    "ttl=60,stale_if_error=300,early_refresh=0.5,answers=LookupError,soft_timeout=1": Policy(
+        ttl=60, stale_if_error=300, early_refresh=0.5, answers=LookupError, soft_timeout=1
     ),
     "ttl=60,negative_ttl=5,load_timeout=10,max_waiters=1": Policy(
         ttl=60, negative_ttl=5, load_timeout=10, max_waiters=1

@@ -222,3 +222,15 @@ async def test_many_keys_of_a_closed_cache_are_refused(w: World) -> None:
     assert [caller.error for caller in closing] == [None, None]
     assert [type(caller.error) for caller in refused] == [CacheClosed, CacheClosed]
     assert bulk.stats().in_flight == single.stats().in_flight == 0
+
+
+async def test_get_many_waits_for_one_soft_timeout(w: World) -> None:
+    """And not for one for each of its keys."""
+    await open_bulk(w, ttl=10, stale_if_error=100, soft_timeout=2)
+    for key in ("a", "b"):
+        w.cache.put(key, key)
+    await w.advance(20)
+    caller = get_many(w, "a", "b")
+    await w.advance(2)
+    assert caller.value == {"a": "a", "b": "b"}
+    assert w.cache.stats().soft_answers == 2

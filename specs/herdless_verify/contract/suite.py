@@ -15,6 +15,7 @@ from herdless_verify.contract import (
     decisions_on_loads,
     decisions_on_previous,
     decisions_on_reloads,
+    decisions_on_soft_timeouts,
     decisions_on_values,
     foreign,
     interleavings_of_flights,
@@ -38,7 +39,12 @@ def _scenarios(*modules: ModuleType) -> tuple[Scenario, ...]:
 PARTS: Final[dict[str, tuple[Scenario, ...]]] = {
     "Promises": _scenarios(promises),
     "Decisions": _scenarios(
-        decisions_on_loads, decisions_on_previous, decisions_on_reloads, decisions_on_values, decisions_on_contents
+        decisions_on_loads,
+        decisions_on_previous,
+        decisions_on_reloads,
+        decisions_on_soft_timeouts,
+        decisions_on_values,
+        decisions_on_contents,
     ),
     "Loaders that callers bring": _scenarios(loaders),
     "Many keys at once": _scenarios(bulk),

@@ -45,6 +45,7 @@ from herdless_core import (
     Refresh,
     Restarted,
     Settle,
+    SoftTimeoutPassed,
     Stale,
     StartLoad,
     Step,
@@ -77,6 +78,7 @@ DUTIES: Final[Mapping[type[Event], tuple[str, ...]]] = {
     Evict: ("UnwantedIsCancelled",),
     DeadlinePassed: ("UnwantedIsCancelled",),
     WaiterLeft: ("UnwantedIsCancelled",),
+    SoftTimeoutPassed: ("UnwantedIsCancelled",),
 }
 """What a step must not leave undone, by the events that could. With all the others it would be as many paths again."""
 OTHERS: Final = tuple(name for name in INVARIANTS if name not in {TIME_SHIFT, *chain(*DUTIES.values())})
@@ -236,6 +238,7 @@ def event_of(kind: type[Event], n: Numbers) -> Event:
         LoadFailed: lambda: LoadFailed(n.other_generation, RAISED, n.is_answer),
         DeadlinePassed: lambda: DeadlinePassed(n.other_generation),
         WaiterLeft: lambda: WaiterLeft(n.other_generation, n.can_cancel),
+        SoftTimeoutPassed: lambda: SoftTimeoutPassed(n.other_generation),
         Restarted: Restarted,
     }
     return makers[kind]()

@@ -28,6 +28,7 @@ from herdless_core import (
     Policy,
     Put,
     Settle,
+    SoftTimeoutPassed,
     Stale,
     Step,
     Value,
@@ -124,11 +125,19 @@ class Exploration:
 def bounds_of(policy: Policy) -> Bounds:
     """The world in which a user's policy is explored: so many callers that one may be refused and two may wait, two
     values of the truth, a runtime that can cancel loads or cannot, and a loader that may say of its value that it is
-    not to be kept, or has been true for a tick already; and callers who may ask for a load whatever is held.
+    not to be kept, or has been true for a tick already; callers who may ask for a load whatever is held, and, where
+    the policy has a soft_timeout, may have waited for so long.
     """
     clients = 3 if 1 < policy.max_waiters < NEVER else 2
     return Bounds(
-        clients=clients, generations=2, truths=2, can_cancel=None, may_not_keep=True, may_reload=True, oldest=1
+        clients=clients,
+        generations=2,
+        truths=2,
+        can_cancel=None,
+        may_not_keep=True,
+        may_reload=True,
+        has_soft_timeout=policy.soft_timeout < NEVER,
+        oldest=1,
     )
 
 
@@ -300,7 +309,7 @@ def _subject(event: Event) -> object:
             return (event.generation, event.can_cancel)
         case LoadSucceeded():
             return (event.generation, event.value)
-        case LoadFailed() | DeadlinePassed():
+        case LoadFailed() | DeadlinePassed() | SoftTimeoutPassed():
             return event.generation
         case _:
             return 0

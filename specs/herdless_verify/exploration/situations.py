@@ -32,6 +32,7 @@ from herdless_core import (
     Restarted,
     Save,
     Settle,
+    SoftTimeoutPassed,
     Stale,
     StartLoad,
     Step,
@@ -119,6 +120,11 @@ def value_is_reloaded(step: Step) -> bool:
     return isinstance(step.event, Get) and step.event.reloads and isinstance(_before(step), Fresh | Stale)
 
 
+def caller_has_waited(step: Step) -> bool:
+    """A caller has waited for `soft_timeout`, and something is kept."""
+    return isinstance(step.event, SoftTimeoutPassed) and isinstance(_before(step), Fresh | Stale) and _is_own(step)
+
+
 def refresh_backs_off(step: Step) -> bool:
     """The same, where the policy has a back-off."""
     return refresh_fails(step) and step.policy.refresh_backoff > 0
@@ -143,7 +149,7 @@ def victim_is_awaited(step: Step) -> bool:
 def waiters_come_or_go(step: Step) -> bool:
     """A caller joins, or leaves."""
     joins = any(isinstance(effect, Join) for effect in step.effects)
-    return joins or (isinstance(step.event, WaiterLeft) and _is_own(step))
+    return joins or (isinstance(step.event, WaiterLeft | SoftTimeoutPassed) and _is_own(step))
 
 
 def flight_is_full(step: Step) -> bool:
@@ -234,6 +240,7 @@ SITUATIONS: Final[Mapping[str, Situation]] = {
     "AnswersReplace": refresh_answers,
     "NotKept": refresh_is_not_kept,
     "ReloadIsNew": value_is_reloaded,
+    "SoftAnswer": caller_has_waited,
     "BacksOff": refresh_backs_off,
     "GenerationMonotone": load_starts,
     "EvictedIsFinal": was_evicted,
@@ -283,8 +290,10 @@ def is_possible(promise: str, policy: Policy) -> bool:
             return lifetime.ttl > 0 or lifetime.stale_while_revalidate > 0 or kept_while_backing_off
         case "StaleIfError" | "NotKept" | "ReloadIsNew":
             return keeps_values
-        case "AnswersReplace":
-            return keeps_values and policy.answers is not None
+        case "SoftAnswer" | "AnswersReplace":
+            return keeps_values and (
+                policy.soft_timeout < NEVER if promise == "SoftAnswer" else policy.answers is not None
+            )
         case "ExpireKeepsWindows":
             return lifetime.ttl > 0
         case "RefreshIsStarted":

@@ -93,6 +93,7 @@ def in_ticks(policy: Policy) -> Policy:
         answers=policy.answers is not None,
         remember_timeouts=policy.remember_timeouts,
         load_timeout=ticks.get(policy.load_timeout),
+        has_soft_timeout=policy.soft_timeout < NEVER,
         refresh_backoff=ticks.get(policy.refresh_backoff),
         max_waiters=None if policy.max_waiters >= NEVER else min(policy.max_waiters, MANY),
     )
@@ -110,10 +111,12 @@ def policy_of_ticks(
     load_timeout: int | None,
     refresh_backoff: int | None,
     max_waiters: int | None,
+    has_soft_timeout: bool = False,
 ) -> Policy:
     """A policy of so many ticks each; None: without end. `early_refresh` is the age itself, not a fraction.
 
-    answers: whether some errors of the loader's are answers.
+    answers: whether some errors of the loader's are answers; has_soft_timeout: whether there is one, however long: it
+    is over when the world says so.
     """
     fraction = None
     if early_refresh is not None and ttl is not None and early_refresh < ttl:
@@ -128,6 +131,7 @@ def policy_of_ticks(
         answers=LookupError if answers else None,
         remember_timeouts=remember_timeouts,
         load_timeout=load_timeout,
+        soft_timeout=1 if has_soft_timeout else None,
         refresh_backoff=_duration(refresh_backoff),
         max_waiters=max_waiters,
     )

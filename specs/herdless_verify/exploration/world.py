@@ -43,9 +43,11 @@ from herdless_core import (
     Rearm,
     Refresh,
     Refuse,
+    Report,
     Restarted,
     Save,
     Settle,
+    SoftTimeoutPassed,
     Stale,
     StartLoad,
     Value,
@@ -102,6 +104,8 @@ class Bounds:
     """Whether a loader may say of its value that it is not to be kept."""
     may_reload: bool = False
     """Whether a client may ask for a load, whatever is held."""
+    has_soft_timeout: bool = False
+    """Whether a client who waits may be answered with what is kept before the load ends."""
     oldest: int = 0
     """How old a value may be when its load begins, or when it is put; ticks."""
 
@@ -186,6 +190,8 @@ def moves(world: World, policy: Policy, bounds: Bounds) -> Iterator[Move]:
         else:
             for can_cancel in bounds.cancellations:
                 yield Move("WaiterLeft", WaiterLeft(state.waits_for, can_cancel), leaver=client)
+            if bounds.has_soft_timeout:
+                yield Move("SoftTimeoutPassed", SoftTimeoutPassed(state.waits_for), caller=client)
     for age in bounds.ages:
         yield Move("Put", Put(world.truth, policy.lifetime, age))
     yield Move("Invalidate", Invalidate())
@@ -219,7 +225,7 @@ def _moves_of(load: Load, world: World, policy: Policy, bounds: Bounds) -> Itera
 
 def target(world: World, event: Event) -> Entry:
     """The entry whose event it is: a report is for the one that has the flight, and else for the key's own."""
-    if not isinstance(event, LoadSucceeded | LoadFailed | DeadlinePassed | WaiterLeft):
+    if not isinstance(event, Report):
         return world.entry
     for entry in world.detached:
         if entry.flight is not None and entry.flight.generation == event.generation:
@@ -262,6 +268,8 @@ def _clients(world: World, move: Move, effects: Effects) -> tuple[Client, ...]:
             clients = [IDLE if client.waits_for == effect.generation else client for client in clients]
         elif isinstance(effect, Join) and move.caller is not None:
             clients[move.caller] = Client(effect.generation, world.floor)
+        elif isinstance(effect, Answer) and move.caller is not None:
+            clients[move.caller] = IDLE
     if move.leaver is not None:
         clients[move.leaver] = IDLE
     return tuple(clients)

@@ -137,6 +137,7 @@ def plan_round(
         "early_refresh": dice.choice([None, 0.5]),
         "jitter": dice.choice([0.0, 0.2]),
         "load_timeout": dice.choice([None, LOAD_TIMEOUT_SECONDS]),
+        "soft_timeout": dice.choice([None, None, 0.005]),
         "refresh_backoff": dice.choice([0.0, 0.005]),
         "max_waiters": dice.choice([None, None, 3]),
     }

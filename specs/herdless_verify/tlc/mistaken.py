@@ -47,6 +47,7 @@ WORLD: Final = {
     "can_cancel": True,
     "may_not_keep": True,
     "may_reload": True,
+    "has_soft_timeout": True,
     "oldest": 1,
 }
 

@@ -12,7 +12,6 @@ from herdless_core import (
     Absent,
     Answer,
     CancelLoad,
-    DeadlinePassed,
     Effect,
     Entry,
     Evicted,
@@ -30,13 +29,13 @@ from herdless_core import (
     Put,
     Rearm,
     Refuse,
+    Report,
     Restarted,
     Save,
     Settle,
     Stale,
     StartLoad,
     Step,
-    WaiterLeft,
 )
 from herdless_core._errors import is_memorable
 from herdless_verify.tlc.scale import OutsideOfSpecification, Scale
@@ -154,7 +153,7 @@ class Moves:
     def _write_move(self, line: Recorded) -> None:
         step, event = line.step, line.step.event
         kind, generation = type(event).__name__, 0
-        if isinstance(event, LoadSucceeded | LoadFailed | DeadlinePassed | WaiterLeft):
+        if isinstance(event, Report):
             generation = self._generation(event.generation)
         if isinstance(event, Restarted) and not (self._is_durable and line is self._first):
             kind = "FlightIsGone"

@@ -260,6 +260,7 @@ def _cfg(setting: _Setting, batch: Sequence[Moves]) -> str:
         "Answers": str(setting.has_answers).upper(),
         "MayNotKeep": "TRUE",
         "MayReload": "TRUE",
+        "HasSoftTimeout": "TRUE",
         "Ages": f"{{{', '.join(map(str, sorted({0, *(age for moves in batch for age in moves.ages)})))}}}",
         "RememberTimeouts": str(setting.remember_timeouts).upper(),
         "CanCancel": f"{{{str(setting.can_cancel).upper()}}}",

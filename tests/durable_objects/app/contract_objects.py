@@ -64,17 +64,23 @@ class Contract(CacheObject):
         self.joined = self._flights.join
         self.timers: dict[DurableLoad, int] = {}
         """When each load is due: the scenario's time is not the event loop's."""
-        vars(self._flights).update(join=self.join, _arm=self.arm)
+        self.soft_timers: list[tuple[int, DurableLoad, asyncio.Future[Any]]] = []
+        """When each caller has waited for `soft_timeout`."""
+        vars(self._flights).update(join=self.join, _arm=self.arm, _arm_softly=self.arm_softly)
 
-    def join(self, generation: int) -> tuple[DurableLoad, asyncio.Future[Any]]:
+    def join(self, generation: int, *, takes_kept: bool = False) -> tuple[DurableLoad, asyncio.Future[Any]]:
         """The load and the waiter's future, of which the desk is to know."""
-        load, waiter = self.joined(generation)
+        load, waiter = self.joined(generation, takes_kept=takes_kept)
         self.stage.waiting[CALLER.get()] = waiter
         return load, waiter
 
     def arm(self, load: DurableLoad) -> None:
         """Set a timer of the scenario's."""
         self.timers[load] = load.due_at
+
+    def arm_softly(self, load: DurableLoad, waiter: asyncio.Future[Any]) -> None:
+        """The same, of a caller."""
+        self.soft_timers.append((self.clock() + self._entry.soft_timeout, load, waiter))
 
     def clock(self) -> int:
         """The scenario's time."""
@@ -124,6 +130,9 @@ class Contract(CacheObject):
             if due_at <= self.clock():
                 del self.timers[load]
                 self._flights._deadline_passed(load)
+        for timer in [timer for timer in self.soft_timers if timer[0] <= self.clock()]:
+            self.soft_timers.remove(timer)
+            self._flights._soft_timeout_passed(*timer[1:])
         at = await self.ctx.storage.getAlarm()
         if at is not None and at * 1_000_000 <= self.clock():
             await self.ctx.storage.deleteAlarm()
