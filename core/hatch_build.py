@@ -90,12 +90,12 @@ all their bases, as mypyc looks at each for itself. And those whose constructor 
 other class mypyc 2.4 makes one that does nothing when it is called so.
 """
 
-SERIALIZABLE: Final = {"_policy.Policy", "_policy.Loaded"}
+SERIALIZABLE: Final = {"_policy.Policy", "_loaded.Loaded"}
 """The classes, beside the dataclasses, whose objects users may copy or send to another process."""
 
 JUDGED: Final = {
     "_policy.Policy": {"early_refresh", "jitter", "max_waiters"},
-    "_policy.Loaded": {"keep", "weight"},
+    "_loaded.Loaded": {"keep", "weight"},
     "_keyspace.Keyspace": {"maxsize", "maxweight"},
     "adapter.BaseCache": {"finish_unwatched", "maxsize", "maxweight", "name", "previous", "tag"},
     "asyncio.Cache": {"batch_size"},

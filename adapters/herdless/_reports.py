@@ -123,7 +123,7 @@ class Reports(Section[K, F], Generic[K, F]):
 
     def _fail(self, flight: F, error: BaseException, now: int) -> Effects:
         waiters = self._keyspace.waiters(flight.generation)
-        effects = self._keyspace.load_failed(flight.generation, error, now)
+        effects = self._keyspace.load_failed(flight.generation, error, now, random.random())
         flight.failed_unseen = not flight.is_answer and is_unseen(waiters, effects)
         return effects + self._keyspace.load_over(flight, now) if self._has_turns else effects
 
@@ -158,7 +158,7 @@ class Reports(Section[K, F], Generic[K, F]):
 
     def _expire_flight(self, flight: F, now: int) -> Effects:
         waiters = self._keyspace.waiters(flight.generation)
-        effects = self._keyspace.deadline_passed(flight.generation, now)
+        effects = self._keyspace.deadline_passed(flight.generation, now, random.random())
         flight.failed_unseen = flight.failed_unseen or is_unseen(waiters, effects)
         return effects
 

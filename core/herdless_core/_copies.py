@@ -67,7 +67,7 @@ def kept_of(error: BaseException, policy: Policy, outside: BaseException | None 
 
     Where the policy lets it be remembered, its traceback has no frames: see `_frames`. `outside` as for `copy_of`.
     """
-    if policy.negative_lifetime.ttl > 0:
+    if policy.may_remember:
         return copy_of(error, outside=outside, frames=standing_in)
     return copy_of(error, outside=outside)
 

@@ -66,6 +66,7 @@ from herdless_core._machine import (
     on_start,
     peek,
     start,
+    too_late,
     transition,
 )
 from herdless_core._policy import LONG_AGO, Loaded, Policy, check_count, is_kept
@@ -141,6 +142,8 @@ class Keyspace(Doors[K]):
         if self._is_passed_by:
             self._check_passing(key, loading)
         missed = self._give_up_turn_of(before, now)
+        if self.policy.rests_differ:
+            missed += self._give_up_overdue(before, now)
         if missed:
             before = self._store.entry(key)
         event = Get(self.generation + 1, reloads)
@@ -321,23 +324,29 @@ class Keyspace(Doors[K]):
         self._is_torn = False
         return outcome
 
-    def load_failed(self, generation: int, error: BaseException, now: int) -> Effects:
-        """The loader ended by an exception. generation: the flight's; error: of whatever kind; now: the instant, in
-        nanoseconds.
+    def load_failed(self, generation: int, error: BaseException, now: int, luck: float = 0.0) -> Effects:
+        """The loader ended by an exception.
+
+        generation: the flight's; error: of whatever kind; now: the instant, in nanoseconds; luck: the random number for
+        a back-off that grows, 0 <= luck < 1.
         """
         running, is_answer = self.flights.get(generation), self.policy.is_answer(error)
         if running is not None:
             running.is_answer = is_answer
             self._counters.load_failures += not (is_answer or isinstance(error, LoadCancelled))
-        return self._report(generation, LoadFailed(generation, error, is_answer), now)
+        policy = self._policy_of_failure(generation, error, luck)
+        return self._report(generation, LoadFailed(generation, error, is_answer), now, policy)
 
-    def deadline_passed(self, generation: int, now: int) -> Effects:
-        """The timer of this flight went off."""
+    def deadline_passed(self, generation: int, now: int, luck: float = 0.0) -> Effects:
+        """The timer of this flight went off. now: the instant, in nanoseconds; luck: as for `load_failed`."""
         turns = self._turns
         waiting = None if turns is None else turns.waiting(generation)
         if turns is not None and waiting is not None and now >= waiting.due_at:
             return self._give_up_turn(turns, generation, now)
-        return self._report(generation, DeadlinePassed(generation), now)
+        if not self.policy.rests_differ:
+            return self._report(generation, DeadlinePassed(generation), now)
+        policy = self._policy_of_failure(generation, too_late(self.policy), luck)
+        return self._report(generation, DeadlinePassed(generation), now, policy)
 
     def waiter_left(
         self, generation: int, now: int, *, can_cancel: bool, loading: RunningLoad | None = None
@@ -465,6 +474,13 @@ class Keyspace(Doors[K]):
         self._store.visit(key)
         self._counters.count_lookup(reply)
         return (reply,)
+
+    def _give_up_overdue(self, entry: Entry, now: int) -> Effects:
+        """The entry's flight is past its deadline: a step of its own, since by another policy than the lookup's."""
+        flight = entry.flight
+        if flight is None or now < flight.due_at:
+            return NOTHING
+        return self.deadline_passed(flight.generation, now)
 
     def _request(self, key: K, event: Event, now: int) -> Effects:
         self._check_open()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from herdless_core._policy import LONG_AGO, NEVER
-from herdless_core._states import Absent, Entry, Evicted, Flight, Fresh, Pending, Stale
+from herdless_core._durations import LONG_AGO, NEVER
+from herdless_core._effects import Answer, Effect, Settle, Value
+from herdless_core._states import Absent, Entry, Evicted, Failure, Flight, Fresh, Pending, Stale
 
 
 def shift(entry: Entry, by: int) -> Entry:
@@ -34,3 +35,24 @@ def _shifted(instant: int, by: int) -> int:
 
 def _shifted_flight(flight: Flight, by: int) -> Flight:
     return Flight(flight.generation, _shifted(flight.started_at, by), _shifted(flight.due_at, by), flight.waiters)
+
+
+def shape(entry: Entry) -> Entry:
+    """The entry with the class of a remembered error, which may have been made on the way."""
+    if not isinstance(entry, Fresh) or not isinstance(entry.value, Failure):
+        return entry
+    kind = type(entry.value.error)
+    return Fresh(kind, entry.loaded_at, entry.lifetime, entry.refresh_at, entry.flight, entry.hit_until)
+
+
+def shapes(effects: tuple[Effect, ...]) -> list[object]:
+    """The effects without what differs from one step to the next like it: instants, and exceptions made on the way."""
+    found: list[object] = []
+    for effect in effects:
+        given = effect.outcome if isinstance(effect, Answer | Settle) else None
+        if isinstance(given, Value):
+            given = given.value
+        found.append(
+            (type(effect), getattr(effect, "generation", None), type(given) if isinstance(given, Failure) else given)
+        )
+    return found

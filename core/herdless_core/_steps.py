@@ -22,6 +22,7 @@ from herdless_core._shown import Shown
 from herdless_core._states import ABSENT, Entry, Evicted, Failure
 from herdless_core._stats import Counters
 from herdless_core._store import Store
+from herdless_core._streaks import Streaks
 from herdless_core._turns import Turns
 
 K = TypeVar("K")
@@ -45,6 +46,7 @@ class Steps(Generic[K]):
         "_shown",
         "_skipped",
         "_store",
+        "_streaks",
         "_turns",
         "ended",
         "flights",
@@ -76,7 +78,9 @@ class Steps(Generic[K]):
         """Whether a caller may be answered with what is kept while the load goes on."""
         self._store: Final = store
         self._holdings: Final = store.holdings
-        self._fills_at_length: Final = bool(policy.jitter) or store.holdings is not None
+        self._streaks: Final = Streaks[K]() if policy.rests_differ else None
+        """The failures in a row by key, where a back-off may grow by them."""
+        self._fills_at_length: Final = bool(policy.jitter) or store.holdings is not None or policy.rests_differ
         """Whether there is more to do for each value than its short cut does."""
         self.hot: Final = store.hot
         self.leaving: Final = store.leaving
@@ -132,14 +136,18 @@ class Steps(Generic[K]):
 
     # Steps
 
-    def _step(self, key: K, before: Entry, event: Event, now: int) -> Effects:
-        after, effects = transition(before, event, now, self.policy)
-        more = self._commit(key, before, event, now, after, effects)
+    def _step(self, key: K, before: Entry, event: Event, now: int, policy: Policy | None = None) -> Effects:
+        """One step. policy: where it is taken by another than the keyspace's."""
+        taken_by = self.policy if policy is None else policy
+        after, effects = transition(before, event, now, taken_by)
+        more = self._commit(key, before, event, now, after, effects, taken_by)
         return effects + more if more else effects
 
-    def _report(self, generation: int, event: Event, now: int) -> Effects:
+    def _report(self, generation: int, event: Event, now: int, policy: Policy | None = None) -> Effects:
         """One step of the entry whose flight this is; one that has no entry any more only answers who may still
         wait.
+
+        generation: the flight's; event: what is reported; now: the instant, in nanoseconds; policy: as for `_step`.
         """
         running = self.flights.get(generation)
         if running is None:
@@ -150,9 +158,15 @@ class Steps(Generic[K]):
         if before is None and not self._stray(generation).is_reachable:
             before = self._store.entry_of(running.key, generation)  # the key failed once, and is as it was
         if before is not None:
-            return self._step(running.key, before, event, now)
+            return self._step(running.key, before, event, now, policy)
         self._detach(running, now)
-        return self._report(generation, event, now)
+        return self._report(generation, event, now, policy)
+
+    def _policy_of_failure(self, generation: int, error: BaseException, luck: float) -> Policy:
+        """By which the failure of this flight is to be reported. luck: as for `Policy.after_failure`."""
+        running = self.flights.get(generation)
+        failures = 0 if self._streaks is None or running is None else self._streaks.of(running.key)
+        return self.policy.after_failure(error, failures, luck)
 
     def _step_evicted(self, running: RunningLoad, before: Evicted, event: Event, now: int) -> Effects:
         after, effects = transition(before, event, now, self.policy)
@@ -173,17 +187,39 @@ class Steps(Generic[K]):
         self._follow_flight(key, before, event, after)
         return effects
 
-    def _tell(self, key: K, before: Entry, event: Event, now: int, after: Entry, effects: Effects) -> None:
+    def _tell(
+        self,
+        key: K,
+        before: Entry,
+        event: Event,
+        now: int,
+        after: Entry,
+        effects: Effects,
+        policy: Policy | None = None,
+    ) -> None:
         if self.observe is not None:
-            self.observe(key, Step(before, event, now, self.policy, after, effects))
+            self.observe(key, Step(before, event, now, self.policy if policy is None else policy, after, effects))
 
     # Committing
 
-    def _commit(self, key: K, before: Entry, event: Event, now: int, after: Entry, effects: Effects) -> Effects:
-        """The next entry takes its place; returns the cancellations of what had to go for it."""
-        self._tell(key, before, event, now, after, effects)
+    def _commit(
+        self,
+        key: K,
+        before: Entry,
+        event: Event,
+        now: int,
+        after: Entry,
+        effects: Effects,
+        policy: Policy | None = None,
+    ) -> Effects:
+        """The next entry takes its place; returns the cancellations of what had to go for it. policy: by which the step
+        was taken; all else as in `Step`, whose key this is.
+        """
+        self._tell(key, before, event, now, after, effects, policy)
         if after is before:
             return NOTHING
+        if self._streaks is not None:
+            self._streaks.follow(key, age(before, now), after, failed=is_failure(event) and after.flight is None)
         was_torn, self._is_torn = self._is_torn, True  # an eviction is a step within another one
         cancellations = self._place(key, before, event, now, after)
         self._is_torn = was_torn
@@ -271,7 +307,8 @@ class Steps(Generic[K]):
             f"max_loads={turns.max_loads} loads ran all the while: the load did not begin within "
             f"load_timeout={seconds:g} seconds"
         )
-        return self._report(generation, LoadFailed(generation, late, NO_ANSWER), now)
+        policy = self._policy_of_failure(generation, late, 0.0)
+        return self._report(generation, LoadFailed(generation, late, NO_ANSWER), now, policy)
 
     # Room
 
@@ -358,6 +395,8 @@ class Steps(Generic[K]):
         effects: list[CancelLoad] = []
         event = Invalidate()
         self._is_torn = True
+        if self._streaks is not None:
+            self._streaks.clear()
         for key, before in self._store.take_all(now, cause):
             effects += cancellations_in(self._take_out(key, before, event, now))
         self._is_torn = False
@@ -382,6 +421,11 @@ class Steps(Generic[K]):
             self._end(running.generation)
         self._store.forget_stray(running.generation)
         self._is_torn = was_torn
+
+
+def is_failure(event: Event) -> bool:
+    """Whether a load fails by it, if by anything."""
+    return isinstance(event, DeadlinePassed) or (isinstance(event, LoadFailed) and not event.is_answer)
 
 
 def cancellations_in(effects: Effects) -> tuple[CancelLoad, ...]:

@@ -30,7 +30,6 @@ from herdless_core._duties import DUTIES
 from herdless_core._effects import (
     Answer,
     CancelLoad,
-    Effect,
     Forget,
     Join,
     Outcome,
@@ -56,7 +55,7 @@ from herdless_core._events import (
 )
 from herdless_core._machine import Step, age, transition
 from herdless_core._policy import LONG_AGO, Policy, after
-from herdless_core._shift import shift
+from herdless_core._shift import shape, shapes, shift
 from herdless_core._states import Entry, Evicted, Failure, Flight, Fresh, Pending, Stale
 
 __all__ = ["INVARIANTS", "Invariant", "shift", "violated"]
@@ -317,7 +316,7 @@ def time_shift(step: Step) -> bool:
     by = 3_600_000_000_000
     shifted, effects = transition(shift(step.before, by), step.event, step.now + by, step.policy)
     after = shift(step.after, by)
-    return _shape(shifted) == _shape(after) and _shapes(effects) == _shapes(step.effects)
+    return shape(shifted) == shape(after) and shapes(effects) == shapes(step.effects)
 
 
 INVARIANTS: Final[Mapping[str, Invariant]] = {
@@ -486,22 +485,3 @@ def _is_well_formed(entry: Entry, policy: Policy) -> bool:
             return entry.stale_until <= entry.kept_until
         case _:
             return True
-
-
-def _shape(entry: Entry) -> Entry:
-    """The entry with the class of a remembered error, which may have been made on the way."""
-    if not isinstance(entry, Fresh) or not isinstance(entry.value, Failure):
-        return entry
-    kind = type(entry.value.error)
-    return Fresh(kind, entry.loaded_at, entry.lifetime, entry.refresh_at, entry.flight, entry.hit_until)
-
-
-def _shapes(effects: tuple[Effect, ...]) -> list[object]:
-    """The effects without what differs from one step to the next like it: instants, and exceptions made on the way."""
-    shapes: list[object] = []
-    for effect in effects:
-        given = _given(effect.outcome) if isinstance(effect, Answer | Settle) else None
-        shapes.append(
-            (type(effect), getattr(effect, "generation", None), type(given) if isinstance(given, Failure) else given)
-        )
-    return shapes

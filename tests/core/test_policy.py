@@ -34,6 +34,10 @@ DURATIONS: Final = (
     "load_timeout",
     "refresh_backoff",
 )
+OR_ELSE = {
+    "negative_ttl": ", or a function of the exception",
+    "refresh_backoff": ", a tuple of two, the first and the longest, or a function of the exception",
+}
 OPTIONAL: Final = {"ttl", "load_timeout"}
 NOT_DURATIONS: Final = (-1, -1e-9, math.nan, -math.inf, "10", b"10", True, False, [10], 1j, timedelta(seconds=-1))
 NOT_EARLY: Final = (0, 1, 0.0, 1.0, -0.5, 1.5, math.nan, math.inf, True, "0.5", timedelta(seconds=1))
@@ -51,6 +55,7 @@ def test_what_is_no_duration_is_refused(argument: str, value: Any) -> None:
     accepted = f"a number of seconds {least} or a timedelta {least}"
     if argument in OPTIONAL:
         accepted = f"None, {accepted}"
+    accepted += OR_ELSE.get(argument, "")
     assert str(caught.value) == f"{argument}={value!r} is not accepted: give {accepted}"
 
 

@@ -19,6 +19,7 @@ _BY_RPC = (
     "a loader's way to another object is RPC, which says nothing of who waits; `self.lookup()` of the own key is told"
 )
 _CLASS = "loader, policy, clock and observer are members of the class, and not arguments"
+_RULES = "rules of a policy are functions, of another process than the scenario's (tests/durable_objects/test_entry.py)"
 _ELSEWHERE = "the log and chance are those of another process"
 
 EXEMPT: Final[Mapping[str, str]] = {
@@ -30,6 +31,10 @@ EXEMPT: Final[Mapping[str, str]] = {
     "test_reload_that_leaves_while_an_older_load_runs_orders_none": _NOT_SEEN,
     "test_04_cancelled_load_that_unwinds_is_not_joined": _NOT_SEEN,
     "test_get_many_waits_for_one_soft_timeout": _ONE_KEY,
+    "test_back_off_grows_with_failures_in_a_row": _RULES,
+    "test_back_off_depends_on_the_error": _RULES,
+    "test_negative_ttl_depends_on_the_error": _RULES,
+    "test_function_that_cannot_say_is_told_in_the_error": _RULES,
     "test_no_stale_set_after_eviction": _ONE_KEY,
     "test_no_stale_set_after_clear": _ONE_KEY,
     "test_generation_monotone": _ONE_KEY,

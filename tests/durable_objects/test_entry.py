@@ -156,3 +156,32 @@ class RefusingDisk(TwoInstances):
 
 TestTwoInstances = TwoInstances.TestCase
 TestRefusingDisk = RefusingDisk.TestCase
+
+
+def test_failures_of_an_object_rest_by_the_rules_of_its_policy() -> None:
+    """A back-off that grows, and what is remembered of which error, as in any cache."""
+    now, disk = 1_800_000_000 * NANOSECONDS_PER_SECOND, Disk()
+    policy = Policy(
+        ttl=10,
+        stale_while_revalidate=1_000,
+        negative_ttl=lambda error: 5 if isinstance(error, LookupError) else 0,
+        refresh_backoff=(2, 8),
+    )
+    entry = DurableEntry(EntryStorage(disk), "key", policy, now)
+
+    def fail(error: Exception) -> None:
+        generation = next(each.generation for each in entry.get(now) if isinstance(each, StartLoad))
+        entry.load_failed(generation, error, now)
+
+    fail(LookupError("no such row"))
+    assert not any(isinstance(each, StartLoad) for each in entry.get(now))
+    now += 5 * NANOSECONDS_PER_SECOND
+    fail(OSError("down"))
+    entry.put("1", now)
+    now += 20 * NANOSECONDS_PER_SECOND
+    for rest in (2, 4, 8, 8):
+        fail(OSError("down"))
+        now += rest * NANOSECONDS_PER_SECOND - 1
+        assert not any(isinstance(each, StartLoad) for each in entry.get(now))
+        now += 1
+    disk.close()

@@ -26,6 +26,13 @@ def test_what_is_left_out_is_said() -> None:
     )
 
 
+def test_rests_that_differ_are_said_to_be_left_out() -> None:
+    """The exploration knows one back-off, whatever the failure."""
+    line = "left out: that failures rest for different times; each time is looked at by itself"
+    assert line in limits(Policy(ttl=60, refresh_backoff=(1, 60)))
+    assert line not in limits(Policy(ttl=60, refresh_backoff=1))
+
+
 def test_as_many_refreshes_may_fail_before_the_ttl_as_in_ticks() -> None:
     """With these a refresh may be tried three times before the ttl is over: at 48, 53 and 58 seconds."""
     policy = Policy(ttl=60, early_refresh=0.8, refresh_backoff=5)

@@ -166,15 +166,15 @@ class DurableEntry:
         self._catch_up(now)
         return self._written(self._keyspace.load_succeeded(generation, value, now, luck), now)
 
-    def load_failed(self, generation: int, error: BaseException, now: int) -> Effects:
-        """The loader ended by an exception."""
+    def load_failed(self, generation: int, error: BaseException, now: int, luck: float = 0.0) -> Effects:
+        """The loader ended by an exception; `luck` as for `put`, of a back-off that grows."""
         self._catch_up(now)
-        return self._written(self._keyspace.load_failed(generation, error, now), now)
+        return self._written(self._keyspace.load_failed(generation, error, now, luck), now)
 
-    def deadline_passed(self, generation: int, now: int) -> Effects:
-        """The timer of this flight went off."""
+    def deadline_passed(self, generation: int, now: int, luck: float = 0.0) -> Effects:
+        """The timer of this flight went off; `luck` as for `load_failed`."""
         self._catch_up(now)
-        return self._written(self._keyspace.deadline_passed(generation, now), now)
+        return self._written(self._keyspace.deadline_passed(generation, now, luck), now)
 
     def waiter_left(self, generation: int, now: int, loading: RunningLoad | None) -> Effects:
         """A caller within the object, inside the load `loading` if any, waits no more. The load goes on."""

@@ -109,7 +109,7 @@ class Flights(Orders[DurableLoad]):
     def _failed(self, flight: DurableLoad, error: BaseException) -> None:
         told = error_told(error, flight.key, lambda _: self._name)
         is_refresh = not flight.is_settled and not flight.waiters
-        self.carry_out(self._entry.load_failed(flight.generation, told, self._clock()))
+        self.carry_out(self._entry.load_failed(flight.generation, told, self._clock(), random.random()))
         if is_refresh and not flight.is_answer:
             warn("the refresh of %s failed", self._name, error=told)
 
@@ -155,4 +155,4 @@ class Flights(Orders[DurableLoad]):
         """The time is up, whatever the clock says now: it may have been set back since the load began."""
         if not flight.is_settled:
             now = max(self._clock(), flight.due_at)
-            self.carry_out(self._entry.deadline_passed(flight.generation, now))
+            self.carry_out(self._entry.deadline_passed(flight.generation, now, random.random()))

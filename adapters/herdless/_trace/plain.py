@@ -113,13 +113,21 @@ class RecordedLoadError(LoadError):
 
 def step_to_plain(step: Step, name: Callable[[Any], Name]) -> Plain:
     """The part of a line that the step is; `name` gives a value its stand-in."""
-    return {
+    return rest_to_plain(step.policy) | {
         "now": integer_to_plain(step.now),
         "event": _fields("event", step.event, name),
         "before": _entry(step.before, name),
         "after": _entry(step.after, name),
         "effects": [_fields("effect", effect, name) for effect in step.effects],
     }
+
+
+def rest_to_plain(policy: Policy) -> Plain:
+    """What the policy of a failure has of its own; nothing of the cache's."""
+    if policy.derived_from is None:
+        return {}
+    durations = (policy.negative_lifetime.ttl, policy.refresh_backoff)
+    return {"rest": dict(zip(("negative_ttl", "refresh_backoff"), map(_or_null, durations), strict=True))}
 
 
 def policy_to_plain(policy: Policy) -> Plain:
@@ -218,7 +226,7 @@ class Decoder:
             self._entry(plain["before"]),
             self._made(EVENTS[plain["event"]["event"]], plain["event"]),
             int(plain["now"]),
-            policy,
+            _policy_of_step(plain, policy),
             self._entry(plain["after"]),
             tuple(self._made(EFFECTS[effect["effect"]], effect) for effect in plain["effects"]),
         )
@@ -269,6 +277,13 @@ class Decoder:
         else:
             error = RecordedError(kind, message) if is_remembered else RecordedLoadError(kind, message)
         return self._failures.setdefault((kind, message, is_remembered), Failure(error, None))
+
+
+def _policy_of_step(plain: Mapping[str, Any], policy: Policy) -> Policy:
+    rest = plain.get("rest")
+    if rest is None:
+        return policy
+    return policy.with_rest(_or_never(rest["negative_ttl"]), _or_never(rest["refresh_backoff"]))
 
 
 def policy_from_plain(plain: Mapping[str, Any]) -> Policy:

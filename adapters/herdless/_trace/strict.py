@@ -186,7 +186,7 @@ KINDS: Final[Mapping[str, Callable[[str, Any], object]]] = {
     ),
     **dict.fromkeys(("key", "by", "state", "cause", "effect", "kind", "message"), _text),
     "owner": _text_or_null,
-    **dict.fromkeys(("policy", "before", "after", "outcome", "error"), _an_object),
+    **dict.fromkeys(("policy", "before", "after", "outcome", "error", "rest"), _an_object),
     **dict.fromkeys(("flight", "lifetime"), _an_object_or_null),
     "effects": _objects,
     "event": _event,

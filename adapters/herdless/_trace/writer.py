@@ -56,12 +56,13 @@ class TraceWriter:
 
     def __call__(self, key: Any, step: Step) -> None:
         """Write a step; before the first one the header. Raises ValueError for a step of another cache."""
-        if self._policy is not None and step.policy is not self._policy:
+        policy = step.policy.derived_from or step.policy
+        if self._policy is not None and policy is not self._policy:
             raise ValueError("a trace is of one cache: give every cache a recorder of its own")
         if self._has_ended:
             return
         with self._all_or_no_more():
-            self.open(step.policy)
+            self.open(policy)
             name = self._numbers.number if self._value is None else self._given_name
             line = {**self._owner, "key": short(self._key(key)), "by": short(self._by())}
             self._line(line | step_to_plain(step, name))

@@ -38,7 +38,7 @@ from herdless_core._events import (
     success_of,
 )
 from herdless_core._fleet.record import NANOSECONDS_PER_MILLISECOND, Record, Settled, outcome_of
-from herdless_core._machine import Step, transition
+from herdless_core._machine import Step, too_late, transition
 from herdless_core._policy import Loaded, Policy, is_kept
 from herdless_core._states import ABSENT, Cause, Entry, Evicted, Failure, Flight
 
@@ -210,12 +210,12 @@ def lead(terms: Terms, record: Record, flight: Flight) -> Session:
     record: as it was when the flight was claimed; flight: the one that is claimed.
     """
     ended: Ended = yield Load(record, flight)
-    event = _end_of(terms, flight, ended)
+    event, policy = _end_of(terms, flight, ended), _policy_of(terms, ended)
     not_before = flight.due_at if ended.result is None else ended.now  # the adapter's clock is not the store's
     record, now = ended.record, max(ended.now, not_before)
     while record.generation == flight.generation:
         move = _Move(terms, record, now, lease_counts=False)
-        effects = move.take(event)
+        effects = move.take(event, policy)
         swap = move.swap()
         try:
             seen: Seen = yield swap
@@ -329,10 +329,11 @@ class _Move:
         drawn = (self._now // NANOSECONDS_PER_MILLISECOND << GENERATION_BITS) + self._terms.draw(GENERATION_BITS)
         return max(drawn, self._record.last_generation + 1)
 
-    def take(self, event: Event) -> Effects:
+    def take(self, event: Event, policy: Policy | None = None) -> Effects:
         """One step of the machine."""
-        after, effects = transition(self._entry, event, self._now, self._terms.policy)
-        self._steps.append(Step(self._entry, event, self._now, self._terms.policy, after, effects))
+        policy = self._terms.policy if policy is None else policy
+        after, effects = transition(self._entry, event, self._now, policy)
+        self._steps.append(Step(self._entry, event, self._now, policy, after, effects))
         for effect in effects:
             if isinstance(effect, Settle):
                 self._settled = _settlement(effect, after)
@@ -365,6 +366,17 @@ def _end_of(terms: Terms, flight: Flight, ended: Ended) -> Event:
         return LoadFailed(flight.generation, result.error, ended.is_answer)
     lifetime = terms.policy.lifetime_for(result, ended.luck) if is_kept(result) else None
     return success_of(flight.generation, result, lifetime)
+
+
+def _policy_of(terms: Terms, ended: Ended) -> Policy:
+    """By which the end of a load is reported. How often it failed before, no record says: a back-off does not grow."""
+    if ended.result is None:
+        return terms.policy.after_failure(too_late(terms.policy), 0, ended.luck)
+    return (
+        terms.policy.after_failure(ended.result.error, 0, ended.luck)
+        if isinstance(ended.result, Failure)
+        else terms.policy
+    )
 
 
 def _settlement(settle: Settle, after: Entry) -> Settled:

@@ -12,6 +12,7 @@ import pytest
 from herdless_verify.contract import (
     bulk,
     decisions_on_contents,
+    decisions_on_failures,
     decisions_on_loads,
     decisions_on_previous,
     decisions_on_reloads,
@@ -40,6 +41,7 @@ PARTS: Final[dict[str, tuple[Scenario, ...]]] = {
     "Promises": _scenarios(promises),
     "Decisions": _scenarios(
         decisions_on_loads,
+        decisions_on_failures,
         decisions_on_previous,
         decisions_on_reloads,
         decisions_on_soft_timeouts,

@@ -14,6 +14,8 @@ def limits(policy: Policy) -> Iterator[str]:
         yield "assumed: every load ends, for without load_timeout nobody ends it"
     if policy.jitter:
         yield "left out: jitter, which makes a ttl shorter; each ttl is looked at by itself"
+    if policy.rests_differ:
+        yield "left out: that failures rest for different times; each time is looked at by itself"
     ours, theirs = _orders(policy), _orders(in_ticks(policy))
     lost = [name for name, order in ours.items() if theirs.get(name) != order]
     if lost:

@@ -244,6 +244,8 @@ class Moves:
 
 
 def _require_the_policys_lifetime(step: Step) -> None:
+    if step.policy.derived_from is not None:
+        raise OutsideOfSpecification("a failure rests for a time of its own")
     values = [step.event] if isinstance(step.event, Put | LoadSucceeded) and step.event.lifetime is not None else []
     found = [step.before] if isinstance(step.before, Fresh) and not isinstance(step.before.value, Failure) else []
     if any(each.lifetime != step.policy.lifetime for each in (*values, *found)):
