@@ -31,6 +31,43 @@ def test_eight_processes_and_800_callers_are_one_load(fleet: Fleet) -> None:
         assert fleet.origin.loads(key) == 1
 
 
+def test_a_herd_costs_the_store_few_commands(fleet: Fleet) -> None:
+    """Those inside scripts are counted too. Whatever is asked now and then, by who listens, is not the herd's."""
+    workers = fleet.start(*BOTH, *BOTH, ttl=60)
+    with fleet.server.client() as client:
+        for key in range(5):
+            client.config_resetstat()
+            herds = [worker.begin("get", key, times=100) for worker in workers]
+            assert [values_of(herd) for herd in herds] == [{f"{key} 1"}] * 8
+            calls = {name.removeprefix("cmdstat_"): said["calls"] for name, said in client.info("commandstats").items()}
+            assert sum(calls[name] for name in calls if name not in BESIDE_A_HERD) <= 60, calls
+
+
+BESIDE_A_HERD = {"config|resetstat", "ping", "time", "pubsub|numsub", "hello", "client|setinfo", "script|load"}
+"""Asked once for each connection, or again and again for as long as it takes."""
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_the_next_one_takes_over_where_the_first_that_waited_is_killed_too(fleet: Fleet, colour: str) -> None:
+    """The first that waits looks whether the holder lives, for all; it may be of the same host."""
+    holder, first, *others = fleet.start(colour, *BOTH[:3], ttl=60, lease=NEVER_BY_ITSELF)
+    fleet.origin.hold("key")
+    holder.begin("get", "key")
+    fleet.origin.wait_for("key", 1)
+    marks = calls_of(fleet, "setrange")
+    first.begin("get", "key")
+    wait_until(lambda: calls_of(fleet, "setrange") == marks + 1)
+    looks = calls_of(fleet, "get")
+    herds = [other.begin("get", "key", times=10) for other in others]
+    wait_until(lambda: calls_of(fleet, "get") == looks + 2)
+    for worker in (first, holder):
+        worker.signal(signal.SIGKILL)
+    fleet.origin.wait_for("key", 2)
+    fleet.origin.let_go("key", 2)
+    assert [values_of(herd) for herd in herds] == [{"key 1"}] * 2
+    assert fleet.origin.loads("key") == 2
+
+
 @pytest.mark.parametrize("colour", COLOURS)
 def test_who_waits_for_a_process_that_is_killed_is_served_by_one_load(fleet: Fleet, colour: str) -> None:
     """And need not wait for its lease, which is ten minutes here: its connection is gone."""
@@ -113,13 +150,14 @@ def test_an_invalidation_by_another_process_during_a_load_leaves_nothing_old(fle
 
 def test_a_failing_load_that_four_processes_wait_for_is_one_load(fleet: Fleet) -> None:
     """No serial retry: where it ran the exception itself is raised, elsewhere what is known of it."""
-    workers = fleet.start(*BOTH, ttl=60, lease=NEVER_BY_ITSELF)
+    holder, *others = fleet.start(*BOTH, ttl=60, lease=NEVER_BY_ITSELF)
     fleet.origin.set("key", "error: no such row")
     fleet.origin.hold("key")
-    marks = marks_of(fleet)
-    herds = [worker.begin("get", "key", times=5) for worker in workers]
+    herds = [holder.begin("get", "key", times=5)]
     fleet.origin.wait_for("key", 1)
-    wait_until(lambda: marks_of(fleet) == marks + 3)
+    looks = calls_of(fleet, "get")
+    herds += [other.begin("get", "key", times=5) for other in others]
+    wait_until(lambda: calls_of(fleet, "get") == looks + 3)
     fleet.origin.let_go("key")
     ends = [ends_of(herd) for herd in herds]
     kinds = sorted({(end["error"], str(end["kind"])) for end in each}.pop() for each in ends)
@@ -128,10 +166,10 @@ def test_a_failing_load_that_four_processes_wait_for_is_one_load(fleet: Fleet) -
     assert fleet.origin.loads("key") == 1
 
 
-def marks_of(fleet: Fleet) -> int:
-    """How often a record was marked as awaited; nothing else changes one in place while no lease is renewed."""
+def calls_of(fleet: Fleet, command: str) -> int:
+    """How often the server was asked for this: `get` is a look at a record, `setrange` changes one in place."""
     with fleet.server.client() as client:
-        return int(client.info("commandstats").get("cmdstat_setrange", {"calls": 0})["calls"])
+        return int(client.info("commandstats").get(f"cmdstat_{command}", {"calls": 0})["calls"])
 
 
 def wait_until(holds: Callable[[], bool]) -> None:

@@ -307,6 +307,35 @@ def test_what_was_read_before_a_process_could_hear_is_not_kept_when_it_can(loads
             assert began <= invalidated_at + staleness
 
 
+def test_what_is_told_between_a_look_and_the_wait_is_not_missed(loads: Loads) -> None:
+    """A record that is marked already needs no mark: the reply to the look may be older than what was told."""
+    memory = MemoryStore()
+    store = DeafStore(memory)
+    store.is_deaf = False
+    options = {"ttl": 600, "lease": 600}
+    with (
+        made("threads", loads, memory, **options) as holder,
+        made("threads", loads, memory, **options) as first,
+        made("threads", loads, store, **options) as late,
+    ):
+        assert late.get("b") == ["b", 1]
+        loads.gate.clear()
+        waiting = [holder.begin("get", "a")]
+        until_begun(loads, 2)
+        waiting.append(first.begin("get", "a"))
+        wait_until(lambda: parse(memory.read("a")).is_awaited)
+        store.has_read.clear()
+        store.holds_replies.clear()
+        waiting.append(late.begin("get", "a"))
+        assert store.has_read.wait(PATIENCE)
+        loads.gate.set()
+        assert [each.result(PATIENCE) for each in waiting[:2]] == [["a", 2]] * 2
+        first.do("put", "b", "told after it")
+        wait_until(lambda: late.cache.peek("b") is None)
+        store.holds_replies.set()
+        assert waiting[2].result(PATIENCE) == ["a", 2]
+
+
 @final
 class DeafStore(Store):
     """Its connections do all but listen, until that is allowed; and hold replies to reads back where it is said."""

@@ -20,11 +20,16 @@ LEAVES: Final = "herdless leaves a claim"
 
 @final
 class Place(BasePlace):
-    """Where one session waits for news of its key."""
+    """Where one session hears news of its key."""
 
-    def __init__(self, owner: str) -> None:
-        super().__init__(owner)
-        self.news: Final[asyncio.Future[Parked]] = asyncio.get_running_loop().create_future()
+    def __init__(self) -> None:
+        super().__init__()
+        self.news: asyncio.Future[Parked] = asyncio.get_running_loop().create_future()
+
+    def look_anew(self) -> None:
+        """See `BasePlace`."""
+        if self.news.done():
+            self.news = asyncio.get_running_loop().create_future()
 
     def wake(self, *, owner_is_gone: bool = False) -> None:
         """See `BasePlace`."""
@@ -46,6 +51,18 @@ class Link(BaseLink):
         self.places: Final[dict[str, list[Place]]] = {}
         self.listening: asyncio.Task[None] | None = None
         self.looking: asyncio.Task[None] | None = None
+
+    def attend(self, text: str) -> Place:
+        """Hear what is told of this key from now on."""
+        place = Place()
+        self.places.setdefault(text, []).append(place)
+        return place
+
+    def leave(self, text: str, place: Place) -> None:
+        """Hear no more."""
+        self.places[text].remove(place)
+        if not self.places[text]:
+            del self.places[text]
 
     def begin(self) -> None:
         """See `BaseLink`."""
@@ -143,9 +160,11 @@ class AsyncioLinks(Shared[K, V], Generic[K, V]):
     async def _wake_those_left(self, link: Link) -> None:
         while link.places:
             await asyncio.sleep(LIVING_EVERY)
-            places = [place for waiting in link.places.values() for place in waiting if place.owner]
+            places = [place for waiting in link.places.values() for place in waiting if place.is_due()]
+            if not places:
+                continue
             try:
-                living = await link.connection.alive({place.owner for place in places}) if places else set()
+                living = await link.connection.alive({place.owner for place in places})
             except StoreDown:
                 continue
             if living is None:

@@ -47,7 +47,11 @@ class AsyncioSessions(AsyncioLinks[K, V], Generic[K, V]):
             await self._ask_time(link)
         unreadable = b""
         while True:
-            got = await self._drive(link, key, text, sessions.ask(self._terms, unreadable))
+            place = link.attend(text)
+            try:
+                got = await self._drive(link, key, text, sessions.ask(self._terms, unreadable), place)
+            finally:
+                link.leave(text, place)
             if got.leads is not None:
                 self._spawn(link, self._lead(link, key, text, got.record, got.leads))
             try:
@@ -79,9 +83,11 @@ class AsyncioSessions(AsyncioLinks[K, V], Generic[K, V]):
 
     # Sessions
 
-    async def _drive(self, link: Link, key: K, text: str, session: Session, *, leaves: bool = False) -> Got:
-        """Carry out what the session asks for. Where that is broken off, what it has claimed is left to others;
-        leaves: unless that is what it does.
+    async def _drive(
+        self, link: Link, key: K, text: str, session: Session, place: Place | None = None, *, leaves: bool = False
+    ) -> Got:
+        """Carry out what the session asks for. place: where it hears of the key, if it may have to wait. Where that is
+        broken off, what it has claimed is left to others; leaves: unless that is what it does.
         """
         claimed: tuple[Record, Flight] | None = None
         is_over = False
@@ -90,7 +96,7 @@ class AsyncioSessions(AsyncioLinks[K, V], Generic[K, V]):
             while True:
                 claimed = claim_in(request, self._terms.owner) or claimed
                 try:
-                    reply = await self._carry_out(link, key, text, request)
+                    reply = await self._carry_out(link, key, text, request, place)
                 except StoreDown as down:
                     self._found_down()
                     request = session.throw(down)
@@ -106,7 +112,9 @@ class AsyncioSessions(AsyncioLinks[K, V], Generic[K, V]):
                 leaving = self._drive(link, key, text, sessions.leave(self._terms, *claimed), leaves=True)
                 self._spawn(link, leaving, name=LEAVES)
 
-    async def _carry_out(self, link: Link, key: K, text: str, request: Request) -> object:
+    async def _carry_out(self, link: Link, key: K, text: str, request: Request, place: Place | None) -> object:
+        if place is not None and not isinstance(request, Park):
+            place.look_anew()
         match request:
             case Read():
                 return self._seen(await link.connection.read(text))
@@ -117,17 +125,18 @@ class AsyncioSessions(AsyncioLinks[K, V], Generic[K, V]):
                 )
                 return self._seen_after(request, raw, won, there)
             case Park():
-                return await self._park(link, text, request)
+                assert place is not None  # noqa: S101  # only `ask` parks
+                return await self._park(link, text, request, place)
             case Load():
                 return await self._run(link, key, text, request)
         assert_never(request)
 
-    async def _park(self, link: Link, text: str, request: Park) -> Parked:
-        place = Place(request.record.owner)
-        link.places.setdefault(text, []).append(place)  # first: what is told from now on is not missed
+    async def _park(self, link: Link, text: str, request: Park, place: Place) -> Parked:
+        record = request.record
+        place.wait_for(record)
         try:
-            kept = milliseconds(request.record.keep(self._now()))
-            if not await link.connection.mark(text, request.record.version, kept):
+            kept = milliseconds(record.keep(self._now()))
+            if not record.is_awaited and not await link.connection.mark(text, record.version, kept):
                 return Parked()
             if link.looking is None and link.knows_the_living:
                 link.looking = self._spawn(link, self._look_for_the_living(link))
@@ -135,9 +144,7 @@ class AsyncioSessions(AsyncioLinks[K, V], Generic[K, V]):
             await asyncio.wait((place.news,), timeout=rest if link.is_heard else min(rest, POLL))
             return place.news.result() if place.news.done() else Parked()
         finally:
-            link.places[text].remove(place)
-            if not link.places[text]:
-                del link.places[text]
+            place.owner = ""
 
     async def _run(self, link: Link, key: K, text: str, request: Load) -> Ended:
         """Call the loader, and renew its lease until it has ended or is overdue."""

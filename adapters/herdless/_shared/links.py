@@ -6,8 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Container, Iterable
 from typing import Final
 
+from herdless_core._fleet.record import Record
+
 LIVING_EVERY: Final = 0.1
-"""Seconds between two looks at whether those still live for whose loads this process waits."""
+"""Seconds between two looks at whether those still live for whose loads this process waits, if it was the first to."""
+RESTS: Final = 10
+"""So many times as long are the pauses of a process that was not the first: it looks where the first one is gone too."""
 LOOKS_UNTIL_DEAD: Final = 2
 """So many looks in a row have to miss somebody: a connection may be lost for a moment."""
 POLL: Final = 0.05
@@ -19,12 +23,36 @@ BEATS_UNTIL_LOST: Final = 4
 
 
 class BasePlace(ABC):
-    """Where one session waits for news of its key."""
+    """Where one session hears news of its key."""
 
-    def __init__(self, owner: str) -> None:
-        self.owner: Final = owner
+    def __init__(self) -> None:
+        self.owner = ""
+        """For whose load it waits; empty while it does not."""
         self.missed = 0
         """How many looks in a row did not find the owner alive."""
+        self._pause = self._rests = 1
+        """How many turns there are between two looks, and until the next one."""
+
+    def wait_for(self, record: Record) -> None:
+        """It waits for the load of this record. Who finds it marked is not the first, and looks more seldom."""
+        self.owner, self.missed = record.owner, 0
+        self._pause = self._rests = RESTS if record.is_awaited else 1
+
+    def is_due(self) -> bool:
+        """Whether it looks in this turn."""
+        self._rests -= 1
+        return bool(self.owner) and self._rests <= 0
+
+    def found(self, *, is_alive: bool) -> None:
+        """What the look has shown. Whoever missed the owner once looks again in the next turn."""
+        self.missed = 0 if is_alive else self.missed + 1
+        self._rests = self._pause if is_alive else 1
+        if self.missed >= LOOKS_UNTIL_DEAD:
+            self.wake(owner_is_gone=True)
+
+    @abstractmethod
+    def look_anew(self) -> None:
+        """Whatever was told up to now is about to be seen in the store."""
 
     @abstractmethod
     def wake(self, *, owner_is_gone: bool = False) -> None:
@@ -34,9 +62,7 @@ class BasePlace(ABC):
 def wake_orphans(places: Iterable[BasePlace], living: Container[str]) -> None:
     """Those look again whose owners were not found among the living so many times in a row."""
     for place in places:
-        place.missed = 0 if place.owner in living else place.missed + 1
-        if place.missed >= LOOKS_UNTIL_DEAD:
-            place.wake(owner_is_gone=True)
+        place.found(is_alive=place.owner in living)
 
 
 class BaseLink(ABC):

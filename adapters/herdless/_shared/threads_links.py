@@ -24,12 +24,17 @@ ENDS_IN: Final = 10.0
 
 @final
 class Place(BasePlace):
-    """Where one session waits for news of its key."""
+    """Where one session hears news of its key."""
 
-    def __init__(self, owner: str) -> None:
-        super().__init__(owner)
+    def __init__(self) -> None:
+        super().__init__()
         self.news: Final = _primitives.Event()
         self.owner_is_gone = False
+
+    def look_anew(self) -> None:
+        """See `BasePlace`."""
+        self.owner_is_gone = False
+        self.news.clear()
 
     def wake(self, *, owner_is_gone: bool = False) -> None:
         """See `BasePlace`."""
@@ -77,16 +82,21 @@ class Link(BaseLink):
         self._places: Final[dict[str, list[Place]]] = {}
         self._leases: Final[set[Lease]] = set()
 
-    def park(self, text: str, owner: str) -> Place:
+    def attend(self, text: str) -> Place:
         """Hear what is told of this key from now on."""
-        place = Place(owner)
+        place = Place()
         with self._lock:
             self._places.setdefault(text, []).append(place)
-            self.is_wanted.set()
         return place
 
+    def park(self, place: Place, record: Record) -> None:
+        """It waits for the load of this record, and so the keeper looks for its owner."""
+        with self._lock:
+            place.wait_for(record)
+            self.is_wanted.set()
+
     def leave(self, text: str, place: Place) -> None:
-        """Nobody waits there any more."""
+        """Hear no more."""
         with self._lock:
             self._places[text].remove(place)
             if not self._places[text]:
@@ -232,8 +242,10 @@ class ThreadsLinks(Shared[K, V], Generic[K, V]):
             lease.record = later
 
     def _look_for_the_living(self, link: Link) -> None:
-        places = [place for place in link.places() if place.owner]
-        if not places or not link.knows_the_living:
+        if not link.knows_the_living:
+            return
+        places = [place for place in link.places() if place.is_due()]
+        if not places:
             return
         living = link.connection.alive({place.owner for place in places})
         if living is None:

@@ -11,7 +11,7 @@ from typing import Final, Generic, assert_never
 
 from herdless._shared.base import Held, Undecodable, milliseconds
 from herdless._shared.links import POLL
-from herdless._shared.threads_links import Job, Lease, Link, ThreadsLinks
+from herdless._shared.threads_links import Job, Lease, Link, Place, ThreadsLinks
 from herdless.adapter import K, V, not_awaitable
 from herdless.stores import StoreDown
 from herdless_core import (
@@ -53,7 +53,11 @@ class ThreadsSessions(ThreadsLinks[K, V], Generic[K, V]):
             self._ask_time(link)
         unreadable = b""
         while True:
-            got = self._drive(link, key, text, sessions.ask(self._terms, unreadable))
+            place = link.attend(text)
+            try:
+                got = self._drive(link, key, text, sessions.ask(self._terms, unreadable), place)
+            finally:
+                link.leave(text, place)
             if got.leads is not None:
                 self._spawn(link, functools.partial(self._lead, link, key, text, got.record, got.leads))
             try:
@@ -84,9 +88,11 @@ class ThreadsSessions(ThreadsLinks[K, V], Generic[K, V]):
 
     # Sessions
 
-    def _drive(self, link: Link, key: K, text: str, session: Session, *, leaves: bool = False) -> Got:
-        """Carry out what the session asks for. Where that is broken off, what it has claimed is left to others;
-        leaves: unless that is what it does.
+    def _drive(
+        self, link: Link, key: K, text: str, session: Session, place: Place | None = None, *, leaves: bool = False
+    ) -> Got:
+        """Carry out what the session asks for. place: where it hears of the key, if it may have to wait. Where that is
+        broken off, what it has claimed is left to others; leaves: unless that is what it does.
         """
         claimed: tuple[Record, Flight] | None = None
         is_over = False
@@ -97,7 +103,7 @@ class ThreadsSessions(ThreadsLinks[K, V], Generic[K, V]):
                 try:
                     if link.is_closed:
                         raise StoreDown("the cache was closed")
-                    reply = self._carry_out(link, key, text, request)
+                    reply = self._carry_out(link, key, text, request, place)
                 except StoreDown as down:
                     self._found_down()
                     request = session.throw(down)
@@ -113,7 +119,9 @@ class ThreadsSessions(ThreadsLinks[K, V], Generic[K, V]):
                 leaving = sessions.leave(self._terms, *claimed)
                 self._spawn(link, functools.partial(self._drive, link, key, text, leaving, leaves=True))
 
-    def _carry_out(self, link: Link, key: K, text: str, request: Request) -> object:
+    def _carry_out(self, link: Link, key: K, text: str, request: Request, place: Place | None) -> object:
+        if place is not None and not isinstance(request, Park):
+            place.look_anew()
         match request:
             case Read():
                 return self._seen(link.connection.read(text))
@@ -124,21 +132,23 @@ class ThreadsSessions(ThreadsLinks[K, V], Generic[K, V]):
                 )
                 return self._seen_after(request, raw, won, there)
             case Park():
-                return self._park_session(link, text, request)
+                assert place is not None  # noqa: S101  # only `ask` parks
+                return self._park_session(link, text, request, place)
             case Load():
                 return self._run(link, key, text, request)
         assert_never(request)
 
-    def _park_session(self, link: Link, text: str, request: Park) -> Parked:
-        place = link.park(text, request.record.owner)  # first: what is told from now on is not missed
+    def _park_session(self, link: Link, text: str, request: Park, place: Place) -> Parked:
+        record = request.record
+        link.park(place, record)
         try:
-            kept = milliseconds(request.record.keep(self._now()))
-            if link.connection.mark(text, request.record.version, kept):
+            kept = milliseconds(record.keep(self._now()))
+            if record.is_awaited or link.connection.mark(text, record.version, kept):
                 rest = max(request.until - self._now(), 0) / NANOSECONDS_PER_SECOND
                 place.news.wait(min(rest, LONGEST_WAIT) if link.is_heard else min(rest, POLL))
             return Parked(place.owner_is_gone)
         finally:
-            link.leave(text, place)
+            place.owner = ""
 
     def _run(self, link: Link, key: K, text: str, request: Load) -> Ended:
         """Call the loader, while the keeper renews its lease."""

@@ -1,7 +1,8 @@
 """The store on Redis or Valkey: four scripts, one channel, and the client of redis-py for both colours.
 
 SWAP is a compare-and-set, RENEW and MARK change a record in place, FORGET deletes it. None of them knows what a record
-says. What is told goes over one channel for each name; whoever listens also subscribes to a channel of its own, by
+says. Who expects nothing and finds something waits for it nearly always, so a SWAP that is lost in this way marks what
+is there, and a MARK of its own is spared. What is told goes over one channel for each name; whoever listens also subscribes to a channel of its own, by
 which `PUBSUB NUMSUB` shows that it is alive.
 """
 
@@ -27,9 +28,19 @@ from herdless_core import PolicyError, StoreDown
 from herdless_core._fleet.record import VERSION_BYTES
 
 SWAP: Final = """
-if redis.call('GETRANGE', KEYS[1], 0, 15) ~= ARGV[1] then return {0, redis.call('GET', KEYS[1])} end
+local head = ''
+if ARGV[1] == '' then
+  local there = redis.call('GET', KEYS[1])
+  if there and there ~= '' then
+    if string.sub(there, 17, 17) == '\\0' then redis.call('SETRANGE', KEYS[1], 16, '\\1') end
+    return {0, there}
+  end
+else
+  head = redis.call('GETRANGE', KEYS[1], 0, 16)
+  if string.sub(head, 1, 16) ~= ARGV[1] then return {0, redis.call('GET', KEYS[1])} end
+end
 local kind = ARGV[5]
-if kind == '' and redis.call('GETRANGE', KEYS[1], 16, 16) == '\\1' then kind = 'w' end
+if kind == '' and string.sub(head, 17, 17) == '\\1' then kind = 'w' end
 if ARGV[3] == '' then redis.call('SET', KEYS[1], ARGV[2]) else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
 if kind ~= '' then redis.call('PUBLISH', ARGV[4], kind .. string.sub(ARGV[2], 1, 8) .. ARGV[6]) end
 return {1}"""
@@ -43,8 +54,9 @@ elseif kept >= 0 and kept < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[1]
 return 1"""
 
 MARK: Final = """
-if redis.call('GETRANGE', KEYS[1], 0, 7) ~= ARGV[1] then return 0 end
-redis.call('SETRANGE', KEYS[1], 16, '\\1')
+local head = redis.call('GETRANGE', KEYS[1], 0, 16)
+if string.sub(head, 1, 8) ~= ARGV[1] then return 0 end
+if string.sub(head, 17, 17) ~= '\\1' then redis.call('SETRANGE', KEYS[1], 16, '\\1') end
 return 1"""
 
 FORGET: Final = """
