@@ -1,9 +1,9 @@
 """The store on Redis or Valkey: four scripts, one channel, and the client of redis-py for both colours.
 
 SWAP is a compare-and-set, RENEW and MARK change a record in place, FORGET deletes it. None of them knows what a record
-says. Who expects nothing and finds something waits for it nearly always, so a SWAP that is lost in this way marks what
-is there, and a MARK of its own is spared. What is told goes over one channel for each name; whoever listens also subscribes to a channel of its own, by
-which `PUBSUB NUMSUB` shows that it is alive.
+says. Who expects nothing and finds something will nearly always wait for it: so a SWAP that is lost in this way marks
+what is there, and a MARK of its own is spared. What is told goes over one channel for each name; whoever listens also
+subscribes to a channel of its own, by which `PUBSUB NUMSUB` shows that it is alive.
 """
 
 from __future__ import annotations

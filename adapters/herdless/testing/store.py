@@ -181,7 +181,7 @@ class StoreSuite:
         for one, two in self._pairs():
             first, second = record(1, lease=10), record(2)
             assert one.swap("key", b"", first)[0]
-            for wrong in (b"", second[:16], record(1, lease=11)[:16]):
+            for wrong in (second[:16], record(1, lease=11)[:16], b""):
                 assert two.swap("key", wrong, second) == (False, first)
             assert two.swap("key", first[:16], second)[0]
             assert one.swap("key", first[:16], record(3)) == (False, second)
@@ -292,7 +292,7 @@ class StoreSuite:
             listening = two.listen("two")
             assert one.swap("a", b"", record(1))[0]
             assert one.do("renew", "a", record(1)[:8], 5, LONG)
-            assert not one.swap("a", b"", record(9), drops=True)[0]
+            assert not one.swap("a", record(8)[:16], record(9), drops=True)[0]
             assert one.swap("a", record(1, lease=5)[:16], record(2))[0]
             assert listening.news() == []
 
