@@ -69,7 +69,8 @@ async def hand_written_lock(
     url: str, prefix: str, load: Load, _: Load, lock: float, *, ttl: float = TTL_SECONDS
 ) -> Get:
     """SET NX PX, and whoever does not get it looks again every 50 ms; its owner alone gives it back, and looks once
-    more when he has it."""
+    more when he has it.
+    """
     client = module("redis.asyncio").Redis.from_url(url)
     give_back = client.register_script(
         "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
@@ -117,7 +118,7 @@ async def dogpile(url: str, prefix: str, _: Load, load: Load, lock: float) -> Ge
     return on_threads(lambda key: region.get_or_create(f"{prefix}:{key}", functools.partial(load, key)))
 
 
-async def aiocache(url: str, prefix: str, load: Load, _: Load, lock: float) -> Get:
+async def aiocache(url: str, prefix: str, load: Load, on_thread: Load, lock: float) -> Get:
     """`cached_stampede`, whose lease is in Redis."""
     host, _, port = url.removeprefix("redis://").partition("/")[0].partition(":")
     decorate = module("aiocache").cached_stampede(

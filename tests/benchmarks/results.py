@@ -13,6 +13,7 @@ SECTIONS: Final = (
     "join",
     "parts",
     "herd",
+    "fleet",
     "writes",
     "decorator",
     "bulk",

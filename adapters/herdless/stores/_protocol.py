@@ -87,7 +87,7 @@ class SyncConnection(ABC):
     @abstractmethod
     def swap(self, key: str, expected: bytes, record: bytes, keep: int | None, *, drops: bool) -> Swapped:
         """Write the record if the token of what is there is `expected`, in one indivisible step; then tell. Where it is
-        lost though nothing was expected, the store may set byte 16 of what is there to 1, and return it as it was before.
+        lost though nothing was expected, the store may set byte 16 of what is there to 1, and returns it as it was.
 
         key: of any text; expected: the first sixteen bytes of what has to be there, empty for nothing; keep: for how
             many milliseconds at least the record is to be there, None for ever (a store may drop any at any time);
