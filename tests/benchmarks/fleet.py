@@ -115,10 +115,10 @@ def faults(server: Server, origin: Server, figures: dict[str, float]) -> Table:
         if subject == "herdless" and took is not None:
             figures["fleet takeover"] = took
     note = (
-        f"{FEW} processes. Killed: the one that loads, by kill -9, while 10 callers wait in each of the others; "
-        f"lock or lease {LOCK_SECONDS:g} s; the seconds until the next load begins ({PATIENCE_SECONDS:g} are waited), and the "
-        f"loads of those who were left. Slow: a load of {LONG_LOAD_SECONDS:g} s under a lock of "
-        f"{SHORT_LOCK_SECONDS:g} s; how many loads there were. The lock of cashews is held for as long as the value lives."
+        f"{FEW} processes. Killed: the one that loads, by kill -9, while 10 callers wait in each of the others. "
+        f"Lock or lease {LOCK_SECONDS:g} s; the seconds until the next load begins ({PATIENCE_SECONDS:g} are waited), "
+        f"and the loads of those who were left. Slow: a load of {LONG_LOAD_SECONDS:g} s under a lock of "
+        f"{SHORT_LOCK_SECONDS:g} s; how many loads there were. The lock of cashews is held as long as the value lives."
     )
     columns = ("subject", "killed: s to the next load", "killed: loads after", "slow: loads")
     return Table("Faults", columns, tuple(rows), note)

@@ -31,10 +31,10 @@ def table(server: Server, plan: Plan, figures: dict[str, float]) -> Table:
     figures["near hit"] = _near_hit(server, plan)
     rows += [("near hit, x a hit of a cache of one process (CPU)", None, figures["near hit"], None, None, None, None)]
     note = (
-        f"One process, one caller, {BATCH} of each kind in turns; wall time, as multiples of a GET of the same record "
-        "by the same client library in the same round. The server is on the same machine, so a round trip over a network "
-        "is missing in all of them. Cold: nothing is there, and the load takes no time. Warm: the record is there, and "
-        "nothing near."
+        f"One process, one caller, {BATCH} of each kind in turns; wall time, as multiples of a GET of the same "
+        "record by the same client library in the same round. The server is on the same machine, so a round trip over "
+        "a network is missing in all of them. Cold: nothing is there, and the load takes no time. Warm: the record is "
+        "there, and nothing near."
     )
     columns = ("operation", "us, best", "x GET, best", "x GET, median", "commands", "bytes in", "bytes out")
     return Table("Single operations", columns, tuple(rows), note)

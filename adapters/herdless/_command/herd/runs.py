@@ -18,6 +18,10 @@ from herdless_core import StartLoad, Step, shown
 
 PLAIN: Final = "plain ttl"
 CACHES: Final = (PLAIN, "herdless")
+ONE_EACH: Final = "one each"
+"""A cache of herdless in each process."""
+FLEET: Final = "fleet"
+"""One cache of herdless for all processes."""
 
 AsyncGet: TypeAlias = Callable[[str], Awaitable[object]]
 Pause: TypeAlias = Callable[[float], Awaitable[object]]
@@ -45,6 +49,12 @@ class Plan:
 def cold_herd(callers: int, key: str) -> Plan:
     """All callers at once, on one key that no cache knows."""
     return Plan("cold", f"Cold herd: {callers:,} callers at once on one key", COLD_TTL_SECONDS, ((0.0, key),) * callers)
+
+
+def fleet_herd(callers: int, processes: int, key: str) -> Plan:
+    """The same from several processes; each caller is of one of them."""
+    about = f"Cold herd: {callers:,} callers at once on one key, in {processes:,} processes"
+    return Plan("fleet", about, COLD_TTL_SECONDS, ((0.0, key),) * callers)
 
 
 def mix(callers: int, keys: Sequence[str], seed: int) -> Plan:
@@ -122,9 +132,11 @@ class Run:
         for key in sorted(seen | begun):
             if seen[key] != begun[key]:
                 yield f"{shown(key)}: the origin saw {seen[key]} loads, herdless began {begun[key]} generations"
+        if self.cache == ONE_EACH:
+            return
         # Nothing here supersedes a load, so none may begin before the last one of its key has ended.
         for key, loads in groupby(sorted(self.loads), lambda load: load[0]):
             if any(later[1] < earlier[2] for earlier, later in pairwise(loads)):
                 yield f"two loads of {shown(key)} ran at the same time"
-        if self.plan.phase == "cold" and len(self.loads) != 1:
+        if self.plan.phase != "mix" and len(self.loads) != 1:
             yield f"the herd on one cold key gave {len(self.loads)} origin queries instead of 1"
