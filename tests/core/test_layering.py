@@ -192,19 +192,6 @@ TABLE: Final[Mapping[str, Row]] = {
         },
         {"threading"},
     ),
-    "herdless._instrument": Row(
-        {
-            CORE,
-            ADAPTER,
-            "herdless._call",
-            "herdless._instances",
-            "herdless._known",
-            "herdless._log",
-            "herdless._section",
-        },
-        {"opentelemetry", "prometheus_client", "threading"},
-    ),
-    "herdless.instrument": Row({"herdless._instrument"}, {"opentelemetry", "prometheus_client"}),
     "herdless._django": Row(
         {CORE, ADAPTER, "herdless.asyncio", "herdless.threads"}, {"asyncio", "django", "threading"}
     ),
@@ -216,6 +203,7 @@ TABLE: Final[Mapping[str, Row]] = {
             CORE,
             ADAPTER,
             "herdless._fork",
+            "herdless._known",
             "herdless._log",
             "herdless._lookup",
             "herdless._primitives",
@@ -223,6 +211,20 @@ TABLE: Final[Mapping[str, Row]] = {
             "herdless.stores",
         }
     ),
+    "herdless._instrument": Row(
+        {
+            CORE,
+            ADAPTER,
+            "herdless._call",
+            "herdless._instances",
+            "herdless._known",
+            "herdless._log",
+            "herdless._section",
+            "herdless._shared",
+        },
+        {"opentelemetry", "prometheus_client", "threading"},
+    ),
+    "herdless.instrument": Row({"herdless._instrument"}, {"opentelemetry", "prometheus_client"}),
     "herdless._shared.asyncio_links": Row(SHARED, {"asyncio"}),
     "herdless._shared.asyncio_sessions": Row({*SHARED, "herdless._shared.asyncio_links"}, {"asyncio"}),
     "herdless._shared.on_asyncio": Row(
@@ -256,7 +258,7 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless._trace": Row({CORE}, {"asyncio", "threading", "trio"}),  # whose task it is, if they are there already
     "herdless.trace": Row({"herdless._trace"}),
     "herdless._testing": Row(
-        {CORE, "herdless", "herdless._daemons", "herdless._known", "herdless._trace", "herdless._primitives"},
+        {CORE, ADAPTER, "herdless", "herdless._daemons", "herdless._known", "herdless._trace", "herdless._primitives"},
         {"asyncio", "threading"},
     ),
     "herdless._testing._trio": Row({CORE, "herdless._testing"}, {"trio"}),

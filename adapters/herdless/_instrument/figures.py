@@ -5,9 +5,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias, final
+from typing import Any, Final, Literal, TypeAlias, assert_never, final
 
 from herdless._log import MOST_KINDS, OTHER_KINDS
+from herdless._shared.stats import SharedStats
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     DeadlinePassed,
@@ -61,19 +62,21 @@ class Histogram:
 @final
 @dataclass(slots=True)
 class Figures:
-    """All figures of one name. The first six only grow; those by a text are 0 where the text is missing."""
+    """All figures of one name. The first seven only grow; those by a text are 0 where the text is missing."""
 
     bounds: tuple[float, ...]
     lookups: Counter[str] = field(default_factory=Counter)
     """By outcome: `hit`, `stale`, `joined`, `loaded`, `refused`."""
     loads: Counter[str] = field(default_factory=Counter)
-    """By what they were for: `miss`, `refresh`."""
+    """By what they were for: `miss`, `refresh`; of shared caches `any`."""
     ends: Counter[str] = field(default_factory=Counter)
     """Loads that gave nothing, by kind: `failure`, `timeout`, `cancelled`."""
     errors: Counter[str] = field(default_factory=Counter)
     """Failures by the class of the error."""
     removals: Counter[str] = field(default_factory=Counter)
     """Values that were removed, by cause: `evicted`, `invalidated`, `expired`, `replaced`."""
+    fleet: Counter[str] = field(default_factory=Counter)
+    """Of shared caches: `fetched`, `takeovers`, `fenced`, `store_errors`, `blind`."""
     seconds: dict[str, Histogram] = field(default_factory=dict)
     """Load times by `Result`."""
     size: int = 0
@@ -90,42 +93,63 @@ class Figures:
             (self.ends, other.ends),
             (self.errors, other.errors),
             (self.removals, other.removals),
+            (self.fleet, other.fleet),
         ):
             own.update(more)
         for result, histogram in list(other.seconds.items()):
             self.seconds.setdefault(result, Histogram.empty(self.bounds)).add(histogram)
 
-    def add_present(self, stats: Stats, waiters: int) -> None:
+    def add_present(self, stats: Stats | SharedStats, waiters: int) -> None:
         """Add what a cache holds now."""
         self.size += stats.size
         self.maxsize = None if self.maxsize is None or stats.maxsize is None else self.maxsize + stats.maxsize
         self.in_flight += stats.in_flight
         self.waiters += waiters
 
-    def count(self, stats: Stats, less: Stats | None) -> None:
+    def count(self, stats: Stats | SharedStats, less: Stats | SharedStats | None) -> None:
         """Add what `stats` counts, and `less` did not yet."""
-        for word, now, before in zip(_WORDS, _counted(stats), _counted(less), strict=True):
-            getattr(self, word[0])[word[1]] += now - before
+        before = _counted(less)
+        for (of, word), now in _counted(stats).items():
+            getattr(self, of)[word] += now - before.get((of, word), 0)
 
 
-_WORDS: Final = (
-    *(("lookups", outcome) for outcome in ("hit", "stale", "joined", "loaded", "refused")),
-    *(("loads", purpose) for purpose in ("miss", "refresh")),
-    *(("ends", kind) for kind in ("failure", "timeout", "cancelled")),
-)
+def _counted(stats: Stats | SharedStats | None) -> dict[tuple[str, str], int]:
+    """By figure and word."""
+    match stats:
+        case None:
+            return {}
+        case Stats():
+            return {
+                ("lookups", "hit"): stats.hits,
+                ("lookups", "stale"): stats.stale_hits,
+                ("lookups", "joined"): stats.joins,
+                ("lookups", "loaded"): stats.misses,
+                ("lookups", "refused"): stats.refusals,
+                ("loads", "miss"): stats.misses,
+                ("loads", "refresh"): stats.loads - stats.misses,
+                ("ends", "failure"): stats.load_failures,
+                ("ends", "timeout"): stats.load_timeouts,
+                ("ends", "cancelled"): stats.load_cancellations,
+            }
+        case SharedStats():
+            return {
+                ("lookups", "hit"): stats.hits,
+                ("lookups", "joined"): stats.joins,
+                ("loads", "any"): stats.loads,
+                ("ends", "failure"): stats.load_failures,
+                ("fleet", "fetched"): stats.fetched,
+                ("fleet", "takeovers"): stats.takeovers,
+                ("fleet", "fenced"): stats.fenced,
+                ("fleet", "store_errors"): stats.store_errors,
+                ("fleet", "blind"): stats.blind,
+            }
+    assert_never(stats)
 
 
-def _counted(stats: Stats | None) -> tuple[int, ...]:
-    if stats is None:
-        return (0,) * len(_WORDS)
-    lookups = (stats.hits, stats.stale_hits, stats.joins, stats.misses, stats.refusals)
-    loads = (stats.misses, stats.loads - stats.misses)
-    return (*lookups, *loads, stats.load_failures, stats.load_timeouts, stats.load_cancellations)
-
-
-def fell(stats: Stats, before: Stats | None) -> bool:
+def fell(stats: Stats | SharedStats, before: Stats | SharedStats | None) -> bool:
     """Whether a counter is less than it was: `cache_clear` counts from 0 again."""
-    return any(now < then for now, then in zip(_counted(stats), _counted(before), strict=True))
+    now = _counted(stats)
+    return any(now[word] < then for word, then in _counted(before).items())
 
 
 @final

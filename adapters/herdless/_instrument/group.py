@@ -16,6 +16,8 @@ from weakref import ref
 
 from herdless._instrument.figures import Figures, LoadFigures, fell
 from herdless._known import Known, check_name, unwatch, watch
+from herdless._shared.base import Shared
+from herdless._shared.stats import SharedStats
 from herdless.adapter import BaseCache
 from herdless_core import PolicyError, Stats
 
@@ -27,7 +29,7 @@ class Source:
     def __init__(self, known: Known, bounds: tuple[float, ...]) -> None:
         self.known: Final = ref(known)
         self.observed: Final = LoadFigures(bounds)
-        self.seen: Stats | None = None
+        self.seen: Stats | SharedStats | None = None
 
     def cache(self) -> Any:
         """The cache, or None where it is gone."""
@@ -59,7 +61,7 @@ class Instrument:
         Raises PolicyError for what is no cache, or has no name.
         """
         cache = getattr(cache, "cache", cache)
-        if not isinstance(cache, BaseCache):
+        if not isinstance(cache, BaseCache | Shared):
             raise PolicyError(f"{cache!r} is not accepted: give a cache, or a function made by `cached`")
         name = check_name(name) or cache.name
         if name is None:
@@ -88,7 +90,7 @@ class Instrument:
             each()
         for source in sources:
             cache = source.cache()
-            if cache is not None:
+            if isinstance(cache, BaseCache):
                 cache._drop_observer(source.observed)
 
     def __enter__(self) -> Self:
@@ -115,8 +117,8 @@ class Instrument:
             source = Source(known, self.bounds)
             group.append(source)
         cache = known.cache()
-        if cache is None:
-            return
+        if not isinstance(cache, BaseCache):
+            return  # it is gone; or is a shared one, whose steps are those of the record and not of this process
         # Outside of the lock: who collects has this one and asks for the cache's.
         cache._add_observer(source.observed)
         undo = None if self._attach is None else self._attach(cache, name)
@@ -131,7 +133,8 @@ class Instrument:
             if cache is not None:
                 with suppress(Exception):  # a key's own __eq__, say: the others are shown all the same
                     self._see(name, source, cache.stats())
-                    present.add_present(cache.stats(), cache._look(_waiters_of(cache)))
+                    own = cache._near if isinstance(cache, Shared) else cache
+                    present.add_present(cache.stats(), own._look(_waiters_of(own)))
         self._forget_gone(name, group)
         shown = Figures(self.bounds)
         shown.add(self._totals[name])
@@ -141,7 +144,7 @@ class Instrument:
         shown.in_flight, shown.waiters = present.in_flight, present.waiters
         return shown
 
-    def _see(self, name: str, source: Source, stats: Stats) -> None:
+    def _see(self, name: str, source: Source, stats: Stats | SharedStats) -> None:
         self._totals[name].count(stats, None if fell(stats, source.seen) else source.seen)
         source.seen = stats
 

@@ -29,6 +29,7 @@ COUNTERS: Final = (
     ("ends", "herdless.failed_loads", "kind", "{load}", "Loads that gave nothing"),
     ("errors", "herdless.load_errors", "error", "{load}", "Loads that failed, by the class of the error"),
     ("removals", "herdless.removals", "cause", "{value}", "Values that were removed, by cause"),
+    ("fleet", "herdless.fleet_events", "event", "{event}", "What a shared cache met with at its store"),
 )
 GAUGES: Final = (
     ("size", "herdless.size", "{value}", "Values held"),

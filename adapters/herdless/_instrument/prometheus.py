@@ -26,6 +26,7 @@ COUNTERS: Final = (
     ("ends", "kind", "Loads that gave nothing: failures, timeouts, and those that were given up"),
     ("errors", "error", "Loads that failed, by the class of the error"),
     ("removals", "cause", "Values that were removed, by cause"),
+    ("fleet", "event", "What a shared cache met with at its store"),
 )
 GAUGES: Final = (
     ("size", "Values held"),
@@ -35,7 +36,7 @@ GAUGES: Final = (
 )
 _PRESENT: Final[WeakKeyDictionary[CollectorRegistry, Instrument]] = WeakKeyDictionary()
 """A registry has each metric once: further calls add to what is there."""
-NAMES: Final = {"ends": "failed_loads", "errors": "load_errors"}
+NAMES: Final = {"ends": "failed_loads", "errors": "load_errors", "fleet": "fleet_events"}
 
 
 @final

@@ -19,6 +19,7 @@ from typing import Any, Final, Generic, TypeVar, final
 
 from herdless import _primitives
 from herdless._fork import survive_forks
+from herdless._known import make_known
 from herdless._log import FailureLog, write
 from herdless._lookup import How, Lookup
 from herdless._shared.clock import StoreClock
@@ -108,11 +109,18 @@ class Shared(Generic[K, V]):
         self._keys_lock = _primitives.Lock()
         self._is_simple: Final = "store_key" not in options
         self._terms = self._terms_of_process()
+        name = getattr(store, "name", None)
+        self._known: Final = make_known(self, name if isinstance(name, str) and name else None)
         self._told_of_forks: Final = survive_forks(self._restart)
 
     def _ask(self, key: K) -> Any:
         """The near cache's loader."""
         raise NotImplementedError
+
+    @property
+    def name(self) -> str | None:
+        """The store's name, by which metrics know the cache; None where it has none."""
+        return self._known.name
 
     # Requests that never wait
 
@@ -278,7 +286,10 @@ class Shared(Generic[K, V]):
     def _seen_after(self, swap: Swap, record: bytes, won: bool, there: bytes | None) -> Seen:
         if won:
             self._counters.count_swap(swap)
-            return Seen(parse(record), self._now(), won=True)
+            after, entry = swap.after, swap.after.entry
+            # What is held and being loaded again is parsed: to the near cache it is another value than the one before.
+            is_read_anew = entry.holds_value and entry.flight is not None
+            return Seen(parse(record) if is_read_anew else after, self._now(), won=True)
         return Seen(parse(there), self._now())
 
     def _count(self, got: Got) -> None:

@@ -11,7 +11,7 @@ from herdless_core._fleet.record import Record
 LIVING_EVERY: Final = 0.1
 """Seconds between two looks of the first process that waits for a load: whether its holder still lives."""
 RESTS: Final = 10
-"""So many times as long are the pauses of a process that was not the first: it looks where the first one is gone too."""
+"""So many times as long are the pauses of a process that was not the first: the first one may be gone, too."""
 LOOKS_UNTIL_DEAD: Final = 2
 """So many looks in a row have to miss somebody: a connection may be lost for a moment."""
 POLL: Final = 0.05

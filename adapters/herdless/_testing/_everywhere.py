@@ -6,10 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Final, final
+from typing import Any, Final, final
 
 from herdless._known import Known, known, unwatch, watch
 from herdless._testing._clock import VirtualClock
+from herdless.adapter import BaseCache
 from herdless_core import CacheClosed
 
 
@@ -18,12 +19,10 @@ def clear_all() -> None:
 
     A load in flight goes on for those who wait for it, and nothing of it is stored. A closed cache is empty already.
     """
-    for each in known():
-        cache = each.cache()
-        if cache is not None:
-            with suppress(CacheClosed):
-                cache.clear()
-            cache._count_anew()
+    for cache in _caches():
+        with suppress(CacheClosed):
+            cache.clear()
+        cache._count_anew()
 
 
 @contextmanager
@@ -53,16 +52,19 @@ def _change_disabled(by: int) -> None:
             watch(_pass_by)
         elif _depth == 0:
             unwatch(_pass_by)
-            for each in known():
-                cache = each.cache()
-                if cache is not None:
-                    cache._pass_by(False)
+            for cache in _caches():
+                cache._pass_by(False)
 
 
 def _pass_by(met: Known) -> None:
     cache = met.cache()
-    if cache is not None:
+    if isinstance(cache, BaseCache):
         cache._pass_by(True)
+
+
+def _caches() -> list[BaseCache[Any, Any, Any]]:
+    """All that are alive. Of a shared cache it is the part of this process, which is a cache like any other."""
+    return [cache for each in known() if isinstance(cache := each.cache(), BaseCache)]
 
 
 @final
