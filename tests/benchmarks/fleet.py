@@ -39,6 +39,7 @@ def run(plan: Plan) -> Result:
             herds(server, origin, plan, figures),
             faults(server, origin, figures),
             fleet_operations.table(server, plan, figures),
+            fleet_operations.telling(server, plan),
             hot(server, origin, plan),
         )
     return Result(tables, figures)
@@ -111,14 +112,14 @@ def faults(server: Server, origin: Server, figures: dict[str, float]) -> Table:
             key = workers.key(LONG_LOAD_SECONDS)
             workers.herd(key, 10)
             slow = len(workers.loads(key))
-        rows.append((subject, "never" if took is None else took, loads, slow))
+        rows.append((subject, took, loads or None, slow))
         if subject == "herdless" and took is not None:
             figures["fleet takeover"] = took
     note = (
         f"{FEW} processes. Killed: the one that loads, by kill -9, while 10 callers wait in each of the others. "
         f"Lock or lease {LOCK_SECONDS:g} s; the seconds until the next load begins ({PATIENCE_SECONDS:g} are waited), "
-        f"and the loads of those who were left. Slow: a load of {LONG_LOAD_SECONDS:g} s under a lock of "
-        f"{SHORT_LOCK_SECONDS:g} s; how many loads there were. The lock of cashews is held as long as the value lives."
+        f"and the loads of those who were left. A dash: nobody goes on, or nobody waits for another process. Slow: a load "
+        f"of {LONG_LOAD_SECONDS:g} s under a lock of {SHORT_LOCK_SECONDS:g} s; how many loads there were. The lock of cashews is held as long as the value lives."
     )
     columns = ("subject", "killed: s to the next load", "killed: loads after", "slow: loads")
     return Table("Faults", columns, tuple(rows), note)
@@ -134,8 +135,8 @@ def _killed(workers: Crew) -> tuple[float | None, int]:
     before = len(workers.loads(key))
     workers.workers[0].kill()
     killed_at = time.time()
-    if not workers.wait_for_loads(key, before + 1, PATIENCE_SECONDS):
-        return None, 0
+    if before > 1 or not workers.wait_for_loads(key, before + 1, PATIENCE_SECONDS):
+        return None, 0  # each loads for itself, or nobody goes on
     for worker in range(1, FEW):
         workers.answer(worker)
     began = workers.loads(key)[before:]

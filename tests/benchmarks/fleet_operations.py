@@ -114,3 +114,30 @@ def _near_hit(server: Server, plan: Plan) -> float:
         runner.run(shared.close())
         runner.run(own.close())
     return costs["near"].best_ratio
+
+
+def telling(server: Server, plan: Plan) -> Table:
+    """What it costs the store that a change is told to so many processes."""
+    changes = plan.size(500, 100)
+    rows: list[tuple[Cell, ...]] = []
+    for listeners in (0, 1, 8, 64, 256):
+        store = RedisStore(server.url, name=f"telling{listeners}", timeout=10)
+        connections = [store.connect() for _ in range(listeners + 1)]
+        heard = [connection.listen(f"owner{number}") for number, connection in enumerate(connections[1:])]
+        connections[0].forget("first")
+        with billed(server) as bills:
+            for _ in range(changes):
+                connections[0].forget("key")
+        for listener in heard:
+            if listener is not None:
+                listener.close()
+        for connection in connections:
+            connection.close()
+        cpu = bills[0].cpu_seconds / changes
+        rows.append((listeners, cpu * MICROSECONDS, bills[0].bytes_out / changes, round(0.5 / cpu) if cpu else None))
+    note = (
+        f"{changes} times `invalidate`, each told to so many listeners over one channel. The CPU time is the "
+        "server's own, as it says. The last column is what half a processor would do."
+    )
+    columns = ("processes that listen", "store CPU us per change", "bytes out per change", "changes/s of half a CPU")
+    return Table("What is told", columns, tuple(rows), note)

