@@ -118,9 +118,9 @@ def faults(server: Server, origin: Server, figures: dict[str, float]) -> Table:
     note = (
         f"{FEW} processes. Killed: the one that loads, by kill -9, while 10 callers wait in each of the others. "
         f"Lock or lease {LOCK_SECONDS:g} s; the seconds until the next load begins ({PATIENCE_SECONDS:g} are waited), "
-        "and the loads of those who were left. A dash: nobody goes on, or nobody waits for another process. Slow: a "
-        f"load of {LONG_LOAD_SECONDS:g} s under a lock of {SHORT_LOCK_SECONDS:g} s; how many loads there were. The lock "
-        "of cashews is held as long as the value lives."
+        "and the loads of those who were left. A dash: nobody goes on, or nobody waits for another process. Slow: "
+        f"a load of {LONG_LOAD_SECONDS:g} s under a lock of {SHORT_LOCK_SECONDS:g} s; how many loads there were. The "
+        "lock of cashews is held as long as the value lives."
     )
     columns = ("subject", "killed: s to the next load", "killed: loads after", "slow: loads")
     return Table("Faults", columns, tuple(rows), note)
