@@ -28,6 +28,7 @@ class Place(BasePlace):
 
     def look_anew(self) -> None:
         """See `BasePlace`."""
+        super().look_anew()
         if self.news.done():
             self.news = asyncio.get_running_loop().create_future()
 

@@ -136,7 +136,7 @@ class AsyncioSessions(AsyncioLinks[K, V], Generic[K, V]):
         place.wait_for(record)
         try:
             kept = milliseconds(record.keep(self._now()))
-            if not record.is_awaited and not await link.connection.mark(text, record.version, kept):
+            if not place.is_sure_of(record) and not await link.connection.mark(text, record.version, kept):
                 return Parked()
             if link.looking is None and link.knows_the_living:
                 link.looking = self._spawn(link, self._look_for_the_living(link))

@@ -30,6 +30,8 @@ class BasePlace(ABC):
         """For whose load it waits; empty while it does not."""
         self.missed = 0
         """How many looks in a row did not find the owner alive."""
+        self.has_looked = False
+        """Whether it was there before the record was asked for: then nothing that was told since is missed."""
         self._pause = self._rests = 1
         """How many turns there are between two looks, and until the next one."""
 
@@ -50,9 +52,13 @@ class BasePlace(ABC):
         if self.missed >= LOOKS_UNTIL_DEAD:
             self.wake(owner_is_gone=True)
 
-    @abstractmethod
+    def is_sure_of(self, record: Record) -> bool:
+        """Whether what comes of this record will be heard, without marking it first."""
+        return record.is_awaited and self.has_looked
+
     def look_anew(self) -> None:
         """Whatever was told up to now is about to be seen in the store."""
+        self.has_looked = True
 
     @abstractmethod
     def wake(self, *, owner_is_gone: bool = False) -> None:

@@ -33,6 +33,7 @@ class Place(BasePlace):
 
     def look_anew(self) -> None:
         """See `BasePlace`."""
+        super().look_anew()
         self.owner_is_gone = False
         self.news.clear()
 
