@@ -312,7 +312,7 @@ def test_what_is_told_between_a_look_and_the_wait_is_not_missed(loads: Loads) ->
     memory = MemoryStore()
     store = DeafStore(memory)
     store.is_deaf = False
-    options = {"ttl": 600, "lease": 600}
+    options = {"ttl": 600, "lease": 1.5 * PATIENCE}  # whoever misses it waits for the end of the lease
     with (
         made("threads", loads, memory, **options) as holder,
         made("threads", loads, memory, **options) as first,
