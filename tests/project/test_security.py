@@ -16,6 +16,7 @@ MODULES: Final = {"pickle", "marshal", "shelve", "dbm", "socket", "ssl", "http",
 CALLS: Final = {"eval", "exec", "compile", "__import__"}
 
 EXCEPTIONS: Final = {
+    "adapters/herdless/_command/herd/fleet.py: socket": "a port on loopback that is free for the server it starts",
     "adapters/herdless/_django/backend.py: pickle": "copies of values of its own, in memory",
     "adapters/herdless/codecs.py: pickle": "the codec that says by its name that it is unsafe",
     "specs/herdless_verify/crosshair/samples.py: eval": "the numbers that CrossHair prints",
@@ -64,11 +65,11 @@ def called(tree: ast.AST) -> Iterator[str]:
 
 
 def test_a_cache_starts_no_process() -> None:
-    """Only the checkers do."""
+    """Only the checkers do, and `herdless herd`, to show several at once."""
     found = {
         path.relative_to(ROOT).as_posix()
         for room in ROOMS[:2]
         for path in modules(room)
         if set(imported(ast.parse(path.read_bytes()))) & PROCESSES
     }
-    assert found == set()
+    assert found == {"adapters/herdless/_command/herd/fleet.py"}
