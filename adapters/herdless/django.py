@@ -6,7 +6,8 @@
 the same for pages. How to use it, and what differs from Django's own backends: docs/how-to/django.md.
 """
 
-from herdless._django.backend import HerdlessCache, own_connections
+from herdless._django.backend import HerdlessCache
 from herdless._django.pages import cache_page
+from herdless._django.places import own_connections
 
 __all__ = ["HerdlessCache", "cache_page", "own_connections"]

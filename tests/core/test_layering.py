@@ -192,10 +192,6 @@ TABLE: Final[Mapping[str, Row]] = {
         },
         {"threading"},
     ),
-    "herdless._django": Row(
-        {CORE, ADAPTER, "herdless.asyncio", "herdless.threads"}, {"asyncio", "django", "threading"}
-    ),
-    "herdless.django": Row({"herdless._django"}),
     "herdless.codecs": Row({CORE}),  # the packages by their names, where they are asked for
     "herdless.stores": Row({CORE, "herdless._primitives"}, {"asyncio"}),  # redis-py by its name, where it is used
     "herdless._shared": Row(
@@ -250,6 +246,10 @@ TABLE: Final[Mapping[str, Row]] = {
             "herdless.threads",
         }
     ),
+    "herdless._django": Row(
+        {CORE, ADAPTER, "herdless.asyncio", "herdless.stores", "herdless.threads"}, {"asyncio", "django", "threading"}
+    ),
+    "herdless.django": Row({"herdless._django"}),
     "herdless._durable": Row(
         {CORE, ADAPTER, "herdless._answers", "herdless._lookup", "herdless._orders"},
         {"asyncio", "pyodide", "workers"},

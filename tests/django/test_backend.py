@@ -35,13 +35,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> VirtualClock:
     """The clock of the caches in this test."""
     made = VirtualClock()
     for alias in CACHES:
-        monkeypatch.setattr(backend(alias)._shared, "_clock", made)
+        monkeypatch.setattr(backend(alias)._place.cache, "_clock", made)
     return made
 
 
 def herd(number: int, call: Callable[[], Any], started: threading.Event, release: threading.Event) -> list[Any]:
     """What so many threads get that call at once, of which one is in the loader until all the others wait."""
-    with joined(backend()._shared, number - 1) as all_wait, ThreadPoolExecutor(number) as pool:
+    with joined(backend()._place.cache, number - 1) as all_wait, ThreadPoolExecutor(number) as pool:
         futures = [pool.submit(call) for _ in range(number)]
         assert started.wait(60)
         assert all_wait.wait(60)
@@ -85,7 +85,7 @@ def test_get_or_set_loads_once_for_sync_and_async_callers_together() -> None:
     async def ask_twice() -> list[str]:
         return list(await asyncio.gather(*(backend().aget_or_set("key", load_async) for _ in range(2))))
 
-    with joined(backend()._shared, 2) as all_wait, ThreadPoolExecutor(4) as pool:
+    with joined(backend()._place.cache, 2) as all_wait, ThreadPoolExecutor(4) as pool:
         futures = [pool.submit(asyncio.run, ask_twice()) for _ in range(2)]
         assert started.wait(60)
         futures += [pool.submit(backend().get_or_set, "key", load) for _ in range(2)]
@@ -241,7 +241,7 @@ def test_add_and_incr_are_one_step() -> None:
 def test_versions_prefixes_and_many() -> None:
     """One LOCATION is one store; keys are told apart by prefix and version."""
     cache, prefixed = backend(), backend("prefixed")
-    assert cache._shared is prefixed._shared is not backend("other")._shared
+    assert cache._place.cache is prefixed._place.cache is not backend("other")._place.cache
     cache.set("key", "one")
     assert prefixed.get("key") is None
     prefixed.set_many({"a": 1, "b": 2})
@@ -289,7 +289,7 @@ def test_stale_values_are_for_get_or_set_alone(clock: VirtualClock) -> None:
     clock.advance(61)
     assert cache.get("set") is None
     assert cache.get_or_set("loaded", lambda: "second") == "first"
-    cache._shared.settled()
+    cache._place.cache.settled()
     assert cache.get_or_set("loaded", lambda: "third") == "second"
 
 
@@ -297,7 +297,7 @@ def test_refresh_closes_old_connections(clock: VirtualClock, monkeypatch: pytest
     """It runs on a thread that no request begins or ends."""
     closed: list[str] = []
     monkeypatch.setattr(
-        "herdless._django.backend.close_old_connections", lambda: closed.append(threading.current_thread().name)
+        "herdless._django.places.close_old_connections", lambda: closed.append(threading.current_thread().name)
     )
     cache = backend("stale")
 
@@ -310,7 +310,7 @@ def test_refresh_closes_old_connections(clock: VirtualClock, monkeypatch: pytest
     assert closed == [], "a request's own thread is Django's affair"
     clock.advance(61)
     cache.get_or_set("key", load)
-    cache._shared.settled()
+    cache._place.cache.settled()
     assert len(closed) == 2
     assert threading.current_thread().name not in closed
 
@@ -343,6 +343,6 @@ def test_entries_are_bounded() -> None:
     handler = CacheHandler({"default": {"BACKEND": BACKEND, "LOCATION": "bound", "OPTIONS": {"MAX_ENTRIES": 10}}})
     for number in range(50):
         handler["default"].set(str(number), number)
-    assert handler["default"]._shared.stats().size == 10
-    assert backend()._shared.stats().maxsize == 300
-    assert backend()._shared.name == "tests"
+    assert handler["default"]._place.cache.stats().size == 10
+    assert backend()._place.cache.stats().maxsize == 300
+    assert backend()._place.cache.name == "tests"

@@ -19,7 +19,7 @@ from typing import Any, Final, final
 from django.db import connections
 
 import herdless.asyncio
-import herdless.threads
+from herdless._django.places import Place
 from herdless_core import LoadCancelled, Loaded
 
 LOOK_EVERY: Final = 0.1
@@ -28,10 +28,10 @@ LOOK_EVERY: Final = 0.1
 
 @final
 class AsyncLoads:
-    """Async lookups of a cache for threads."""
+    """Async lookups of what sync callers look up too."""
 
-    def __init__(self, shared: herdless.threads.Cache[str, bytes]) -> None:
-        self._shared: Final = shared
+    def __init__(self, place: Place) -> None:
+        self._place: Final = place
         self._tasks: Final = herdless.asyncio.Cache[str, bytes](maxsize=0, finish_unwatched=True)
         """It keeps nothing: it is what async callers of one key wait for."""
 
@@ -42,7 +42,7 @@ class AsyncLoads:
         """
         loop = asyncio.get_running_loop()
         load = partial(_load, default, loaded, loop)
-        return await self._tasks.get(key, load=lambda key: _on_a_thread(partial(self._shared.get, key, load=load)))
+        return await self._tasks.get(key, load=lambda key: _on_a_thread(partial(self._place.load, key, load)))
 
 
 def _load(default: Any, loaded: Callable[[Any], Loaded[bytes]], loop: asyncio.AbstractEventLoop, key: str) -> Any:

@@ -1,89 +1,59 @@
 """The cache backend. Django makes one for each thread; all of one LOCATION have one cache of the process.
 
-Values are pickled, as in Django's local-memory backend: whoever changes what he got changes nobody else's. What reads
-and then writes (`add`, `incr`, `touch`, `delete`) is one step of the cache.
+Every caller gets a copy of his own, as in Django's local-memory backend: whoever changes what he got changes nobody
+else's. What reads and then writes (`add`, `incr`, `touch`) is one step of the cache.
 """
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import math
-import pickle
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from typing import Any, Final, NamedTuple, TypeAlias, final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 from django.core.exceptions import ImproperlyConfigured
-from django.db import close_old_connections
 
 from herdless._django.async_loads import AsyncLoads
-from herdless.adapter import NOTHING
-from herdless.threads import Cache
-from herdless_core import (
-    NANOSECONDS_PER_SECOND,
-    NEVER,
-    Effects,
-    Fresh,
-    Loaded,
-    NoLoader,
-    PolicyError,
-    Stale,
-    Value,
-)
+from herdless._django.fleet import FleetPlace
+from herdless._django.places import Change, Kept, LocalPlace, Place
+from herdless_core import Loaded, PolicyError
 
-Shared: TypeAlias = Cache[str, bytes]
+T = TypeVar("T")
+
 Default: TypeAlias = Any
 """A value, or a function without arguments that makes it, which may be async for `aget_or_set`."""
 
 
-@contextmanager
-def own_connections() -> Iterator[None]:
-    """Around a load that runs on no request's thread: connections to databases that are broken or too old are closed
-    before and after it, as Django does around a request.
-    """
-    close_old_connections()
-    try:
-        yield
-    finally:
-        close_old_connections()
-
-
-class Place(NamedTuple):
+class _Shared(NamedTuple):
     """What all backends of one LOCATION share."""
 
-    cache: Shared
+    place: Place
     async_loads: AsyncLoads
     options: Mapping[str, Any]
 
 
-_places: Final[dict[str, list[Place]]] = {}
+_known: Final[dict[str, list[_Shared]]] = {}
 """By LOCATION; two that differ in their options are two caches."""
 _lock: Final = threading.Lock()
 
 
-def _place(location: str, maxsize: int | None, options: Mapping[str, Any]) -> Place:
+def _shared(location: str, maxsize: int | None, options: Mapping[str, Any]) -> _Shared:
     wanted = {"maxsize": maxsize, **options}
     with _lock:
-        present = _places.setdefault(location, [])
-        known = next((place for place in present if place.options == wanted), None)
+        present = _known.setdefault(location, [])
+        known = next((shared for shared in present if shared.options == wanted), None)
         if known is not None:
             return known
         try:
-            cache = Shared(None, **{"name": location or None, "around_load": own_connections, **wanted})
+            is_fleet = wanted.get("store") is not None
+            place: Place = FleetPlace(location, wanted) if is_fleet else LocalPlace(location or None, wanted)
         except (PolicyError, TypeError) as error:
             raise ImproperlyConfigured(f"CACHES, LOCATION {location!r}: {error}") from error
-        present.append(Place(cache, AsyncLoads(cache), wanted))
+        present.append(_Shared(place, AsyncLoads(place), wanted))
         return present[-1]
-
-
-@final
-class _Kept(NamedTuple):
-    """What is stored under a key, and for how long it is fresh, in seconds."""
-
-    pickled: bytes
-    ttl: float
 
 
 class HerdlessCache(BaseCache):  # type: ignore[misc]  # Django has no types
@@ -91,14 +61,15 @@ class HerdlessCache(BaseCache):  # type: ignore[misc]  # Django has no types
 
     LOCATION: backends with one LOCATION share one cache of the process; it is the cache's name in logs and metrics.
     TIMEOUT, KEY_PREFIX, VERSION, KEY_FUNCTION: as ever. OPTIONS: MAX_ENTRIES (300 unless given, None: any number), and
-    by the names of herdless `load_timeout`, `stale_while_revalidate`, `stale_if_error`, `refresh_backoff`,
+    by the names of herdless `load_timeout`, `soft_timeout`, `stale_while_revalidate`, `stale_if_error`, `refresh_backoff`,
     `early_refresh`, `jitter`, `negative_ttl`, `answers`, `max_waiters`, `max_loads`, `observe`, `show_key`, `name`.
     Stale windows and early refreshes are for what `get_or_set` has loaded, and not for what was set.
 
+    OPTIONS with `store`, the address of a Redis or Valkey or a `herdless.stores.Store`: then one LOCATION is one cache
+    of all processes, with the options of a `SharedCache`, in place of `max_loads`, `observe` and `name`.
+
     Raises ImproperlyConfigured for an option that is not accepted.
     """
-
-    pickle_protocol = pickle.HIGHEST_PROTOCOL
 
     def __init__(self, location: str, params: dict[str, Any]) -> None:
         super().__init__(params)
@@ -112,76 +83,58 @@ class HerdlessCache(BaseCache):  # type: ignore[misc]  # Django has no types
         windows = {"stale_while_revalidate", "stale_if_error", "early_refresh", "jitter"}
         if windows & options.keys():
             options["ttl"] = math.inf  # they need one; each value has its own
-        place = _place(location, None if bound is None else self._max_entries, options)
-        self._shared: Final = place.cache
-        self._async_loads: Final = place.async_loads
+        shared = _shared(location, None if bound is None else self._max_entries, options)
+        self._place: Final = shared.place
+        self._async_loads: Final = shared.async_loads
 
     # Reading
 
     def get(self, key: str, default: Any = None, version: int | None = None) -> Any:
         """The value, or the default; waits for no load."""
-        made = self.make_and_validate_key(key, version=version)
-        pickled = self._held(made)
-        return default if pickled is None else pickle.loads(pickled)  # noqa: S301  # of our own process
+        encoded = self._place.held(self.make_and_validate_key(key, version=version))
+        return default if encoded is None else self._place.decode(encoded)
 
     def has_key(self, key: str, version: int | None = None) -> bool:
         """Whether `get` would find it."""
-        return self.make_and_validate_key(key, version=version) in self._shared
-
-    def _held(self, made: str) -> bytes | None:
-        if made not in self._shared:
-            return None  # it may be on its way, for which Django does not wait
-        with suppress(NoLoader):
-            return self._shared.get(made)  # and so it is counted, and kept
-        return None
+        return self._place.has(self.make_and_validate_key(key, version=version))
 
     # Writing
 
     def set(self, key: str, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> None:
         """Store the value. Who waits for a load of the key gets it too."""
         made = self.make_and_validate_key(key, version=version)
-        kept = _Kept(pickle.dumps(value, self.pickle_protocol), self._ttl(timeout))
-        self._shared._change(lambda now: self._store(made, kept, now))
+        self._place.store(made, Kept(self._place.encode(value), self._ttl(timeout)))
 
     def add(self, key: str, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
         """Store the value unless there is one; whether it was stored."""
         made = self.make_and_validate_key(key, version=version)
-        kept = _Kept(pickle.dumps(value, self.pickle_protocol), self._ttl(timeout))
-        return self._replace(made, lambda present: kept if present is None else None)
+        kept = Kept(self._place.encode(value), self._ttl(timeout))
+        return self._place.replace(made, lambda present: kept if present is None else None)
 
     def touch(self, key: str, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
         """Keep the value for so long from now on; whether there is one."""
         made = self.make_and_validate_key(key, version=version)
         ttl = self._ttl(timeout)
-        return self._replace(made, lambda present: None if present is None else _Kept(present.pickled, ttl))
+        return self._place.replace(made, lambda present: None if present is None else Kept(present.encoded, ttl))
 
     def delete(self, key: str, version: int | None = None) -> bool:
         """Remove the value, and what is being loaded; whether there was one."""
-        made = self.make_and_validate_key(key, version=version)
-        found = []
-
-        def step(now: int) -> Effects:
-            found.append(self._present(made, now) is not None)
-            return self._shared._keyspace.invalidate(made, now)
-
-        self._shared._change(step)
-        return found[0]
+        return self._place.remove(self.make_and_validate_key(key, version=version))
 
     def incr(self, key: str, delta: int = 1, version: int | None = None) -> Any:
         """Add to the value, which keeps its time; ValueError where there is none."""
         made = self.make_and_validate_key(key, version=version)
         while True:
-            pickled = self._held(made)
-            if pickled is None:
+            encoded = self._place.held(made)
+            if encoded is None:
                 raise ValueError(f"Key '{key}' not found")
-            value = pickle.loads(pickled) + delta  # noqa: S301  # of our own process
-            new = pickle.dumps(value, self.pickle_protocol)
-            if self._replace(made, _if_it_is(pickled, new)):
+            value = self._place.decode(encoded) + delta
+            if self._place.replace(made, _if_it_is(encoded, self._place.encode(value))):
                 return value
 
     def clear(self) -> None:
         """Remove all values of this LOCATION."""
-        self._shared.clear()
+        self._place.clear()
 
     def get_or_set(self, key: str, default: Default, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> Any:
         """The value; where there is none, `default` is stored, or what it returns if it can be called.
@@ -190,42 +143,45 @@ class HerdlessCache(BaseCache):  # type: ignore[misc]  # Django has no types
         its exception.
         """
         made = self.make_and_validate_key(key, version=version)
-        pickled = self._shared.get(made, load=lambda _: self._loaded(_called(default), timeout))
-        return pickle.loads(pickled)  # noqa: S301  # of our own process
+        encoded = self._place.load(made, lambda _: self._loaded(_called(default), timeout))
+        return self._place.decode(encoded)
 
-    # Async: nothing below waits but for loads, so it needs no thread
+    # Async: where nothing waits but for loads, no thread is needed
+
+    async def _do(self, method: Callable[..., T], *args: Any) -> T:
+        return await asyncio.to_thread(method, *args) if self._place.waits else method(*args)
 
     async def aget(self, key: str, default: Any = None, version: int | None = None) -> Any:
         """See `get`."""
-        return self.get(key, default, version)
+        return await self._do(self.get, key, default, version)
 
     async def ahas_key(self, key: str, version: int | None = None) -> bool:
         """See `has_key`."""
-        return self.has_key(key, version)
+        return await self._do(self.has_key, key, version)
 
     async def aset(self, key: str, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> None:
         """See `set`."""
-        self.set(key, value, timeout, version)
+        await self._do(self.set, key, value, timeout, version)
 
     async def aadd(self, key: str, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
         """See `add`."""
-        return self.add(key, value, timeout, version)
+        return await self._do(self.add, key, value, timeout, version)
 
     async def atouch(self, key: str, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
         """See `touch`."""
-        return self.touch(key, timeout, version)
+        return await self._do(self.touch, key, timeout, version)
 
     async def adelete(self, key: str, version: int | None = None) -> bool:
         """See `delete`."""
-        return self.delete(key, version)
+        return await self._do(self.delete, key, version)
 
     async def aincr(self, key: str, delta: int = 1, version: int | None = None) -> Any:
         """See `incr`."""
-        return self.incr(key, delta, version)
+        return await self._do(self.incr, key, delta, version)
 
     async def aclear(self) -> None:
         """See `clear`."""
-        self.clear()
+        await self._do(self.clear)
 
     async def aget_or_set(
         self, key: str, default: Default, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None
@@ -234,47 +190,15 @@ class HerdlessCache(BaseCache):  # type: ignore[misc]  # Django has no types
         caller whose load it is; any other on a thread of its own.
         """
         made = self.make_and_validate_key(key, version=version)
-        pickled = self._held(made)
-        if pickled is None:
-            pickled = await self._async_loads.get(made, default, lambda value: self._loaded(value, timeout))
-        return pickle.loads(pickled)  # noqa: S301  # of our own process
-
-    # Inside one step of the cache
-
-    def _replace(self, made: str, change: Callable[[_Kept | None], _Kept | None]) -> bool:
-        """Store what `change` makes of what is there; whether it made anything."""
-        done = []
-
-        def step(now: int) -> Effects:
-            kept = change(self._present(made, now))
-            done.append(kept is not None)
-            return NOTHING if kept is None else self._store(made, kept, now)
-
-        self._shared._change(step)
-        return done[0]
-
-    def _present(self, made: str, now: int) -> _Kept | None:
-        keyspace = self._shared._keyspace
-        outcome = keyspace.peek(made, now)
-        if not isinstance(outcome, Value):
-            return None
-        entry = keyspace.entry(made)
-        until = (
-            entry.fresh_until if isinstance(entry, Fresh) else entry.stale_until if isinstance(entry, Stale) else now
-        )
-        return _Kept(outcome.value, math.inf if until >= NEVER else max(0, until - now) / NANOSECONDS_PER_SECOND)
-
-    def _store(self, made: str, kept: _Kept, now: int) -> Effects:
-        keyspace = self._shared._keyspace
-        if kept.ttl <= 0:
-            return keyspace.invalidate(made, now)
-        loaded = Loaded(kept.pickled, ttl=kept.ttl, stale_while_revalidate=0, stale_if_error=0)
-        return keyspace.put(made, loaded, now)
+        encoded = self._place.near(made)
+        if encoded is None:
+            encoded = await self._async_loads.get(made, default, lambda value: self._loaded(value, timeout))
+        return self._place.decode(encoded)
 
     def _loaded(self, value: Any, timeout: Any) -> Loaded[bytes]:
-        pickled = pickle.dumps(value, self.pickle_protocol)
+        encoded = self._place.encode(value)
         ttl = self._ttl(timeout)
-        return Loaded(pickled, ttl=ttl) if ttl > 0 else Loaded(pickled, keep=False)
+        return Loaded(encoded, ttl=ttl) if ttl > 0 else Loaded(encoded, keep=False)
 
     def _ttl(self, timeout: Any) -> float:
         """In seconds, as Django's documentation of `timeout` says."""
@@ -282,9 +206,9 @@ class HerdlessCache(BaseCache):  # type: ignore[misc]  # Django has no types
         return math.inf if given is None else max(0, given)
 
 
-def _if_it_is(pickled: bytes, new: bytes) -> Callable[[_Kept | None], _Kept | None]:
+def _if_it_is(encoded: bytes, new: bytes) -> Change:
     """The new value, with the time that the old one has left, unless somebody has stored another meanwhile."""
-    return lambda present: _Kept(new, present.ttl) if present is not None and present.pickled is pickled else None
+    return lambda present: Kept(new, present.ttl) if present is not None and present.encoded == encoded else None
 
 
 def _called(default: Default) -> Any:

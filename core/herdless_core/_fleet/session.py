@@ -38,7 +38,7 @@ from herdless_core._events import (
     success_of,
 )
 from herdless_core._fleet.record import NANOSECONDS_PER_MILLISECOND, Record, Settled, outcome_of
-from herdless_core._machine import Step, too_late, transition
+from herdless_core._machine import Step, age, peek, too_late, transition
 from herdless_core._policy import Loaded, Policy, is_kept
 from herdless_core._states import ABSENT, Cause, Entry, Evicted, Failure, Flight
 
@@ -47,6 +47,9 @@ Draw: TypeAlias = Callable[[int], int]
 
 Found: TypeAlias = Literal["fetched", "joined", "loaded"]
 """How a session came to its outcome: it lay in the store, somebody else's load brought it, or its own."""
+
+Exchanged: TypeAlias = Callable[[Entry, int], Loaded[bytes] | bytes | None]
+"""From the entry, as old as it is now, and that instant to the value that takes its place."""
 
 GENERATION_BITS: Final = 21
 """So many random bits keep apart the flights that start within one millisecond."""
@@ -258,6 +261,30 @@ def expire(terms: Terms) -> Session:
 def refresh(terms: Terms) -> Session:
     """Claim a load that nobody waits for, unless one is in flight; it is to be led by whoever asked."""
     return (yield from _change(terms, Refresh, drops=False))
+
+
+def look() -> Session:
+    """What a lookup would be answered with at once, or no outcome. Loads nothing, and writes nothing."""
+    seen: Seen = yield Read()
+    return Got(peek(seen.record.entry, seen.now), seen.record, seen.now, "fetched")
+
+
+def exchange(terms: Terms, change: Exchanged) -> Session:
+    """Put what `change` makes of what lies there, and nothing where it makes nothing: then there is no outcome.
+
+    change: may be called several times; the last time counts.
+    """
+    seen: Seen = yield Read()
+    while True:
+        value = change(age(seen.record.entry, seen.now), seen.now)
+        if value is None:
+            return Got(None, seen.record, seen.now, "fetched")
+        move = _Move(terms, seen.record, seen.now)
+        move.take(put_of(value, terms.policy.lifetime_for(value, 0.0)))
+        swap = move.swap(drops=True)
+        seen = yield swap
+        if seen.won or seen.record.version == swap.after.version:  # as below
+            return Got(outcome_of(seen.record.entry), seen.record, seen.now, "loaded")
 
 
 def _change(terms: Terms, event_of: Callable[[int], Event], *, drops: bool = True) -> Session:
