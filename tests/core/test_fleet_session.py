@@ -6,6 +6,7 @@ import pytest
 
 from herdless_core import (
     ABSENT,
+    Entry,
     Failure,
     Fresh,
     Loaded,
@@ -415,3 +416,62 @@ def test_the_store_being_down_is_told_to_who_asks() -> None:
     one = World(Policy()).process("one")
     with pytest.raises(StoreDown):
         one.fail()
+
+
+# Exchanges: what is read, changed and written in one step
+
+
+def test_who_only_looks_starts_and_writes_nothing() -> None:
+    """Neither where nothing is there, nor where a load is in flight, nor where there is a value."""
+    world = World(Policy(ttl=60))
+    one = world.process("one")
+    assert world.process("two", lambda _: sessions.look()).run().result.outcome is None
+    one.run()
+    before = world.raw
+    assert world.process("two", lambda _: sessions.look()).run().result.outcome is None
+    assert world.raw == before
+    one.end_load(b"value")
+    before = world.raw
+    assert value_of(world.process("two", lambda _: sessions.look()).run().result) == b"value"
+    assert world.raw == before
+    world.now += 60 * SECOND
+    assert world.process("two", lambda _: sessions.look()).run().result.outcome is None
+
+
+def test_exchange_is_one_step_however_many_make_it() -> None:
+    """Two that read the same record: the second is given what the first has written, and both count."""
+    world = World(Policy(ttl=60))
+
+    def counted(entry: Entry, now: int) -> Loaded[bytes]:
+        return Loaded((entry.value if isinstance(entry, Fresh) else b"") + b"+", ttl=10)
+
+    one, two = (world.process(name, lambda terms: sessions.exchange(terms, counted)).step() for name in ("one", "two"))
+    assert value_of(one.run().result) == b"+"
+    assert value_of(two.run().result) == b"++"
+    assert world.told == ["dropped", "dropped"], "other processes hold what was there before"
+    world.now += 10 * SECOND
+    assert value_of(world.process("one", lambda terms: sessions.exchange(terms, counted)).run().result) == b"+"
+
+
+def test_exchange_that_makes_nothing_writes_nothing() -> None:
+    """Of two that add a value, the second finds one."""
+    world = World(Policy(ttl=60))
+
+    def added(entry: Entry, now: int) -> bytes | None:
+        return None if isinstance(entry, Fresh) else b"value"
+
+    one, two = (world.process(name, lambda terms: sessions.exchange(terms, added)).step() for name in ("one", "two"))
+    assert value_of(one.run().result) == b"value"
+    written = world.raw
+    assert two.run().result.outcome is None
+    assert world.raw == written
+
+
+def test_exchange_during_a_load_is_what_its_waiters_get() -> None:
+    """As for a put: nothing is kept of what the load read before."""
+    world = World(Policy(ttl=60))
+    one, two = world.process("one").run(), world.process("two").run()
+    world.process("three", lambda terms: sessions.exchange(terms, lambda entry, now: b"new")).run()
+    assert value_of(two.wake().result) == b"new"
+    assert one.end_load(b"old").result.fenced
+    assert value_of(world.process("four").run().result) == b"new"

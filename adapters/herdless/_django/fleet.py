@@ -16,7 +16,7 @@ import pickle
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
-from secrets import token_hex
+from secrets import token_bytes
 from typing import Any, Final, final
 
 from herdless._django.places import Change, Kept, Load, kept_in, own_connections
@@ -25,6 +25,9 @@ from herdless.threads import SharedCache
 from herdless_core import Loaded, NoLoader, PolicyError, Value
 from herdless_core._fleet import session as sessions
 from herdless_core._fleet.session import Got, Session
+
+EPOCH: Final = b"herdless epoch: "
+"""How the record of an epoch begins: it is no value, and every release can read it."""
 
 _loading: Final[ContextVar[Load | None]] = ContextVar("herdless_django_load", default=None)
 """What the caller's loads are; it goes along to where they are run."""
@@ -54,13 +57,14 @@ class FleetPlace:
 
     def _readable(self, encoded: bytes) -> bytes:
         """Raises where it cannot be decoded, so that it is loaded anew: another release may have written it."""
-        self.decode(encoded)
+        if not encoded.startswith(EPOCH):
+            self.decode(encoded)
         return encoded
 
     def _run(self, text: str) -> Loaded[bytes]:
         """The loader of the shared cache."""
         if text == self._epoch:
-            return Loaded(self.encode(token_hex(8)), ttl=float("inf"))
+            return _new_epoch()
         load = _loading.get()
         if load is None:
             raise NoLoader(f"{text!r} is loaded by get_or_set alone")
@@ -70,14 +74,14 @@ class FleetPlace:
 
     def _to_read(self, key: str) -> str:
         """Where it lies, as far as this process knows."""
-        return _below(self.decode(self.cache.get(self._epoch)), key)
+        return _below(self.cache.get(self._epoch), key)
 
     def _to_write(self, key: str) -> str:
         """Where it lies, as the store says. Raises StoreDown."""
         for _ in range(2):
             epoch = self._look(self._epoch)
             if epoch is not None:
-                return _below(self.decode(epoch), key)
+                return _below(epoch, key)
             self.cache._drop(self._epoch)  # it was this process's alone, or the store has lost it
             self.cache.get(self._epoch)
         raise StoreDown("the store keeps nothing")
@@ -87,7 +91,7 @@ class FleetPlace:
     def near(self, key: str) -> bytes | None:
         """See `Place`."""
         epoch = self.cache.peek(self._epoch)
-        found = None if epoch is None else self.cache.peek(_below(self.decode(epoch), key))
+        found = None if epoch is None else self.cache.peek(_below(epoch, key))
         self.cache._counters.hits += found is not None
         return found
 
@@ -154,7 +158,7 @@ class FleetPlace:
 
     def clear(self) -> None:
         """See `Place`. What lies in the store is kept there until its time is over, or the store needs the room."""
-        self.cache.put(self._epoch, Loaded(self.encode(token_hex(8)), ttl=float("inf")))
+        self.cache.put(self._epoch, _new_epoch())
         self.cache.clear()
 
     # What is asked of the store
@@ -190,8 +194,12 @@ def _changed_by(change: Change) -> sessions.Exchanged:
     return changed
 
 
-def _below(epoch: str, key: str) -> str:
-    return f"{epoch}:{key}"
+def _new_epoch() -> Loaded[bytes]:
+    return Loaded(EPOCH + token_bytes(8), ttl=float("inf"))
+
+
+def _below(epoch: bytes, key: str) -> str:
+    return f"{epoch.removeprefix(EPOCH).hex()}:{key}"
 
 
 def _store_of(given: object, location: str) -> Store:
