@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
+from django.core.cache import caches
 from django.http import HttpResponse
 from django.test import AsyncClient, Client
 
@@ -24,13 +26,15 @@ def _views() -> Iterator[None]:
     urls.gate.set()
 
 
-def herd(paths: list[str], **headers: str) -> list[HttpResponse]:
-    """The responses to requests at once: the first view is held until all the others wait for it."""
+def herd(paths: list[str], flights: Any = pages._FLIGHTS) -> list[HttpResponse]:
+    """The responses to requests at once, each on a thread, as under WSGI: the first view is held until all the others
+    wait for it. flights: the cache in which they do.
+    """
 
     def ask(path: str) -> HttpResponse:
-        return Client(raise_request_exception=False, headers=headers).get(path)
+        return Client(raise_request_exception=False).get(path)
 
-    with joined(pages._FLIGHTS, len(paths) - 1) as all_wait, ThreadPoolExecutor(len(paths)) as pool:
+    with joined(flights, len(paths) - 1) as all_wait, ThreadPoolExecutor(len(paths)) as pool:
         futures: list[Future[HttpResponse]] = [pool.submit(ask, path) for path in paths]
         assert urls.entered.wait(60)
         assert all_wait.wait(60)
@@ -94,3 +98,18 @@ def test_async_view() -> None:
 
     assert asyncio.run(main()) == [b"page 1"] * 5
     assert urls.ran == ["async"]
+
+
+def test_async_views_under_wsgi_share_a_page() -> None:
+    """There each request has a thread, and an event loop of its own that ends with it."""
+    responses = herd(["/held_up"] * 6, pages._ASYNC_FLIGHTS)
+    assert {response.content for response in responses} == {b"page 1"}
+    assert urls.ran == ["held up"]
+
+
+def test_async_views_under_wsgi_share_a_load() -> None:
+    """Six loops wait for the load of one of them."""
+    responses = herd(["/value"] * 6, caches["default"]._async_loads._tasks)
+    assert {response.content for response in responses} == {b"value 1"}
+    assert urls.ran == ["value"]
+    assert Client().get("/value").content == b"value 1"

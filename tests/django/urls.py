@@ -6,6 +6,7 @@ import asyncio
 import threading
 from typing import Any
 
+from django.core.cache import cache
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template import engines
 from django.template.response import SimpleTemplateResponse
@@ -81,5 +82,22 @@ async def asynchronous(request: HttpRequest) -> HttpResponse:
     return HttpResponse(f"page {len(ran)}")
 
 
-VIEWS: Any = (plain, shops, private, missing, template, posted, asynchronous)
+@cache_page(60)
+async def held_up(request: HttpRequest) -> HttpResponse:
+    """An async view that waits."""
+    await asyncio.to_thread(_enter, "held up")
+    return HttpResponse(f"page {len(ran)}")
+
+
+async def value(request: HttpRequest) -> HttpResponse:
+    """An async view that asks the cache."""
+
+    async def load() -> int:
+        await asyncio.to_thread(_enter, "value")
+        return len(ran)
+
+    return HttpResponse(f"value {await cache.aget_or_set('value', load, 60)}")
+
+
+VIEWS: Any = (plain, shops, private, missing, template, posted, asynchronous, held_up, value)
 urlpatterns = [path(view.__name__, view) for view in VIEWS]
