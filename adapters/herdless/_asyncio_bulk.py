@@ -103,8 +103,8 @@ class AsyncioBatches(Batches):
 
     async def _run(self, batch: AsyncioBatch) -> None:
         try:
-            returned = await awaitable(self._load_many, self._load_many(list(batch.members)))
-            batch.end(Given(mapping_of(self._load_many, returned)))
+            returned = await awaitable(self.load_many, self.load_many(list(batch.members)))
+            batch.end(Given(mapping_of(self.load_many, returned)))
         except BaseException as error:
             batch.end(Given({}, told(error)))
             if not isinstance(error, Exception):

@@ -84,11 +84,12 @@ class Batches:
 
     def __init__(self, load_many: Loader, size: int) -> None:
         """load_many: a function from a list of keys to a mapping; size: so many keys at most in one call."""
-        self._load_many: Final = load_many
+        self.load_many = load_many
+        """Not final: a tracer puts something around it."""
         self.size: Final = size
 
     def __repr__(self) -> str:
-        return repr(self._load_many)
+        return repr(self.load_many)
 
 
 class Batch(Generic[W]):

@@ -28,7 +28,7 @@ class ThreadsBatches(Batches):
 
     def load_all(self, keys: list[Any]) -> Any:
         """The mapping from the keys to their values."""
-        return mapping_of(self._load_many, not_awaitable(self._load_many, self._load_many(keys)))
+        return mapping_of(self.load_many, not_awaitable(self.load_many, self.load_many(keys)))
 
 
 def get_many(cache: Any, keys: Iterable[K], expires_at: int, *, return_exceptions: bool) -> dict[K, Any]:

@@ -94,8 +94,8 @@ class TrioBatches(Batches):
 
     async def _call(self, batch: TrioBatch) -> None:
         try:
-            returned = await awaitable(self._load_many, self._load_many(list(batch.members)))
-            batch.end(Given(mapping_of(self._load_many, returned)))
+            returned = await awaitable(self.load_many, self.load_many(list(batch.members)))
+            batch.end(Given(mapping_of(self.load_many, returned)))
         except trio.Cancelled:
             raise
         except BaseException as error:

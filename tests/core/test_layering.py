@@ -211,6 +211,7 @@ TABLE: Final[Mapping[str, Row]] = {
         {
             CORE,
             ADAPTER,
+            "herdless._bulk",
             "herdless._call",
             "herdless._instances",
             "herdless._known",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import pytest
 import trio
+import trio.testing
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
@@ -20,6 +23,7 @@ import herdless.threads
 import herdless.trio
 from herdless import instrument
 from herdless.testing import VirtualClock
+from tests.django.conftest import joined
 
 
 class Told(NamedTuple):
@@ -199,6 +203,182 @@ def test_span_is_current_in_every_kind_of_load(told: Told) -> None:
         f"load {name}" for name in ("own thread", "other thread", "brought", "decorated", "decorated async", "trio")
     ]
     assert set(noted) <= told.spans().keys()
+
+
+async def bulk_on_asyncio(told: Told, request: Any) -> None:
+    """Two requests whose misses are one batch, and a third that joins while it is loaded."""
+    begun, gate = asyncio.Event(), asyncio.Event()
+
+    async def load_many(keys: list[str]) -> dict[str, str]:
+        with told.tracer_provider.get_tracer("test").start_as_current_span("query"):
+            begun.set()
+            await gate.wait()
+        return {key: key.upper() for key in keys}
+
+    async with herdless.asyncio.Cache[str, str](load_many=load_many, name="users") as cache:
+        show(told, cache, show_keys=True)
+        first = asyncio.create_task(request("first", cache, "ab"))
+        second = asyncio.create_task(request("second", cache, "bcd"))
+        await begun.wait()
+        third = asyncio.create_task(request("third", cache, "ad"))
+        await asyncio.sleep(0)
+        gate.set()
+        await asyncio.gather(first, second, third)
+
+
+async def bulk_on_trio(told: Told, request: Any) -> None:
+    """The same."""
+    begun, gate = trio.Event(), trio.Event()
+
+    async def load_many(keys: list[str]) -> dict[str, str]:
+        with told.tracer_provider.get_tracer("test").start_as_current_span("query"):
+            begun.set()
+            await gate.wait()
+        return {key: key.upper() for key in sorted(keys)}
+
+    async with herdless.trio.Cache[str, str](load_many=load_many, name="users") as cache:
+        show(told, cache, show_keys=True)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(request, "first", cache, "ab")
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(request, "third", cache, "ab")
+            await begun.wait()
+            gate.set()
+
+
+@pytest.mark.parametrize("runtime", [asyncio, trio], ids=lambda runtime: runtime.__name__)
+def test_batch_is_one_span_linked_by_all_who_wait(told: Told, runtime: Any) -> None:
+    """A page of fifty keys is one query, and one span; whoever waits for one of its keys finds it."""
+    tracer = told.tracer_provider.get_tracer("test")
+
+    async def request(name: str, cache: Any, keys: str) -> None:
+        with tracer.start_as_current_span(name):
+            assert await cache.get_many(list(keys)) == {key: key.upper() for key in keys}
+
+    if runtime is asyncio:
+        asyncio.run(bulk_on_asyncio(told, request))
+    else:
+        trio.run(bulk_on_trio, told, request)
+    _judge_batch(told, 4 if runtime is asyncio else 2)
+
+
+def _judge_batch(told: Told, keys: int) -> None:
+    finished = told.exporter.get_finished_spans()
+    (load,) = [span for span in finished if span.name.startswith("load")]
+    spans = told.spans()
+    attributes = dict(load.attributes or {})
+    assert load.name == "load_many users"
+    shown: Any = attributes.pop("herdless.key")
+    assert sorted(shown) == [repr(key) for key in "abcd"[:keys]]
+    assert attributes == {
+        "herdless.cache": "users",
+        "herdless.keys": keys,
+        "herdless.purpose": "miss",
+        "herdless.result": "value",
+    }
+    assert load.context is not None
+    assert spans["query"].parent is not None
+    assert spans["query"].parent.span_id == load.context.span_id
+    assert load.parent == spans["first"].context
+    assert not spans["first"].links
+    waited = [span for name, span in spans.items() if name in {"second", "third"}]
+    assert waited
+    for span in waited:
+        assert [link.context.span_id for link in span.links] == [load.context.span_id]
+
+
+def test_batch_of_threads_is_one_span_too(told: Told) -> None:
+    """There whoever calls get_many loads; another thread waits."""
+    tracer = told.tracer_provider.get_tracer("test")
+    begun, gate = threading.Event(), threading.Event()
+
+    def load_many(keys: list[str]) -> dict[str, str]:
+        with tracer.start_as_current_span("query"):
+            begun.set()
+            assert gate.wait(60)
+        return {key: key.upper() for key in keys}
+
+    cache = herdless.threads.Cache[str, str](load_many=load_many, name="users")
+    shown = show(told, cache, show_keys=True)
+
+    def request(name: str) -> None:
+        with tracer.start_as_current_span(name):
+            assert cache.get_many(["a", "b"]) == {"a": "A", "b": "B"}
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(request, "first")
+        assert begun.wait(60)
+        with joined(cache, 2) as all_wait:
+            second = pool.submit(request, "second")
+            assert all_wait.wait(60) or second.done()
+            gate.set()
+            first.result(60)
+            second.result(60)
+    _judge_batch(told, 2)
+    shown.close()
+    assert cache._load.__self__.load_many is load_many  # type: ignore[attr-defined]  # of the batches
+
+
+def test_failing_batch_is_an_error_of_its_span(told: Told) -> None:
+    """And a loader that a caller brings, to a cache with a bulk loader, has a span of its own."""
+
+    def load_many(keys: list[str]) -> dict[str, str]:
+        raise ConnectionError("down")
+
+    noted, load = names_of_current(told)
+    cache = herdless.threads.Cache[str, str](load_many=load_many, name="users")
+    show(told, cache)
+    with pytest.raises(ConnectionError):
+        cache.get("a")
+    span = told.spans()["load_many users"]
+    assert (span.attributes or {})["herdless.result"] == "failure"
+    assert span.status.status_code is StatusCode.ERROR
+    assert [event.name for event in span.events] == ["exception"]
+    cache.get("b", load=load)
+    assert noted == ["load users"]
+    assert (told.spans()["load users"].attributes or {})["herdless.result"] == "value"
+
+
+@pytest.mark.parametrize("place", ["on_start", "on_end"])
+@pytest.mark.parametrize("argument", ["load", "load_many"])
+def test_tracer_that_fails_fails_no_load(told: Told, place: str, argument: str) -> None:
+    """A processor is foreign code, and nobody's page must go wrong by it."""
+
+    class Fails(SpanProcessor):
+        pass
+
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("no disk")
+
+    setattr(Fails, place, fail)
+    told.tracer_provider.add_span_processor(Fails())
+    loaders: dict[str, Any] = {"load": str.upper, "load_many": lambda keys: {key: key.upper() for key in keys}}
+    cache = herdless.threads.Cache[str, str](**{argument: loaders[argument]}, name="users")
+    show(told, cache)
+    assert cache.get_many(["a", "b"]) == {"a": "A", "b": "B"}
+    assert cache.stats().in_flight == 0
+
+
+def test_refresh_by_a_bulk_loader_has_a_trace_of_its_own(told: Told) -> None:
+    """As for any other refresh."""
+    tracer, clock = told.tracer_provider.get_tracer("test"), VirtualClock()
+    cache = herdless.threads.Cache[str, str](
+        load_many=lambda keys: {key: key.upper() for key in keys},
+        ttl=60,
+        stale_while_revalidate=60,
+        clock=clock,
+        name="users",
+    )
+    cache.get("a")
+    show(told, cache)
+    clock.advance(61)
+    with tracer.start_as_current_span("request") as request:
+        assert cache.lookup("a").how == "stale"
+    cache.settled()
+    load = told.spans()["load_many users"]
+    assert load.parent is None
+    assert [link.context.span_id for link in load.links] == [request.get_span_context().span_id]
+    assert (load.attributes or {})["herdless.purpose"] == "refresh"
 
 
 def test_spans_end_outside_of_the_lock(told: Told) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Final, final
 
+from herdless._instrument.batch_spans import BatchSpans
 from herdless._instrument.figures import BUCKETS, Figures, end_of
 from herdless._instrument.group import Instrument, filled
-from herdless._instrument.spans import Spans
+from herdless._instrument.spans import LoaderPlace, Spans
 from herdless_core import Step
 
 try:
@@ -57,7 +58,9 @@ def register(
     )
 
     def attach(cache: Any, name: str) -> Callable[[], None]:
-        spans, times = Spans(tracer, cache, name, show_keys=show_keys), Times(seconds, name)
+        place, times = LoaderPlace(cache), Times(seconds, name)
+        kind: type[Spans | BatchSpans] = BatchSpans if place.is_bulk else Spans
+        spans = kind(tracer, cache, place, name, show_keys=show_keys)
         cache._add_observer(spans)
         cache._add_observer(times)
         spans.surround_loader()

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from functools import partial, wraps
 from time import time_ns
-from typing import Any, Final, final
+from typing import Any, Final, TypeAlias, final
 
 from opentelemetry import context
 from opentelemetry.trace import Link, Span, StatusCode, Tracer, get_current_span, use_span
 
+from herdless._bulk import Batches
 from herdless._call import Calls
 from herdless._instances import InstanceCalls
 from herdless._instrument.figures import end_of
@@ -28,12 +29,12 @@ from herdless_core import Join, LoadFailed, RunningLoad, StartLoad, Step
 class Spans:
     """The observer of one cache that makes them, and what goes around its loader, inside which they are current."""
 
-    def __init__(self, tracer: Tracer, cache: Any, name: str, *, show_keys: bool) -> None:
+    def __init__(self, tracer: Tracer, cache: Any, place: LoaderPlace, name: str, *, show_keys: bool) -> None:
         self._tracer: Final = tracer
         self._shown: Final[Callable[[object], str]] = cache._shown
         self._leaving: Final[list[object]] = cache._leaving
         self._cache: Final = cache
-        self._place: Final = _Place(cache)
+        self._place: Final = place
         self._name: Final = name
         self._show_keys: Final = show_keys
         self._spans: Final[dict[int, Span]] = {}
@@ -71,8 +72,9 @@ class Spans:
 
     def surround_loader(self) -> None:
         """From now on the span of a load is the current one inside its loader."""
-        self._place.put(self._surrounding)
-        self._cache._surround = self._surrounding  # for what callers bring
+        around = partial(surrounding, self._current)
+        self._place.put(around)
+        self._cache._surround = around  # for what callers bring
 
     def leave_loader(self) -> None:
         """The loader is as it was, unless somebody else has surrounded it since."""
@@ -82,37 +84,44 @@ class Spans:
             span.end()
         self._spans.clear()
 
-    def _surrounding(self, load: Callable[..., Any]) -> Callable[..., Any]:
-        if inspect.iscoroutinefunction(load):
+    def _current(self, *args: Any) -> AbstractContextManager[object]:
+        loading: RunningLoad | None = LOADING.get()
+        span = None if loading is None else self._spans.get(loading.generation)
+        return nullcontext() if span is None else current(span)
 
-            @wraps(load)
-            async def traced_async(*args: Any, **kwargs: Any) -> Any:
-                span = self._current()
-                if span is None:
-                    return await load(*args, **kwargs)
-                with use_span(span, record_exception=False, set_status_on_exception=False):
-                    return await load(*args, **kwargs)
 
-            return traced_async
+Around: TypeAlias = Callable[..., AbstractContextManager[object]]
+"""From the arguments of a loader to what it runs inside."""
+
+
+def current(span: Span) -> AbstractContextManager[Span]:
+    """Inside, the span is the current one; what is raised there is told elsewhere."""
+    return use_span(span, record_exception=False, set_status_on_exception=False)
+
+
+def surrounding(around: Around, load: Callable[..., Any]) -> Callable[..., Any]:
+    """The loader, async or not, inside of what `around` gives for each call."""
+    if inspect.iscoroutinefunction(load):
 
         @wraps(load)
-        def traced(*args: Any, **kwargs: Any) -> Any:
-            span = self._current()
-            if span is None:
-                return load(*args, **kwargs)
-            with use_span(span, record_exception=False, set_status_on_exception=False):
-                returned = load(*args, **kwargs)
-            return _in_span(returned, span) if inspect.isawaitable(returned) else returned
+        async def traced_async(*args: Any, **kwargs: Any) -> Any:
+            with around(*args):
+                return await load(*args, **kwargs)
 
-        return traced
+        return traced_async
 
-    def _current(self) -> Span | None:
-        loading: RunningLoad | None = LOADING.get()
-        return None if loading is None else self._spans.get(loading.generation)
+    @wraps(load)
+    def traced(*args: Any, **kwargs: Any) -> Any:
+        with ExitStack() as stack:
+            stack.enter_context(around(*args))
+            returned = load(*args, **kwargs)
+            return _awaited(returned, stack.pop_all()) if inspect.isawaitable(returned) else returned
+
+    return traced
 
 
-async def _in_span(awaitable: Any, span: Span) -> Any:
-    with use_span(span, record_exception=False, set_status_on_exception=False):
+async def _awaited(awaitable: Any, inside: ExitStack) -> Any:
+    with inside:
         return await awaitable
 
 
@@ -121,14 +130,15 @@ class _Ending:
     """The end of a span, told when this is let go."""
 
     def __init__(self, span: Span, result: str, error: BaseException | None) -> None:
-        self._end: Final = partial(_end, span, result, error, time_ns())
+        self._end: Final = partial(end, span, result, error, time_ns())
 
     def __del__(self) -> None:
         with suppress(Exception):  # of foreign code, which has nobody to tell
             self._end()
 
 
-def _end(span: Span, result: str, error: BaseException | None, at: int) -> None:
+def end(span: Span, result: str, error: BaseException | None, at: int) -> None:
+    """End it. result: of the load; error: by which it ended, if any; at: when, in nanoseconds since 1970."""
     span.set_attribute("herdless.result", result)
     if error is not None and result != "answer":
         span.record_exception(error, timestamp=at)
@@ -138,13 +148,15 @@ def _end(span: Span, result: str, error: BaseException | None, at: int) -> None:
 
 
 @final
-class _Place:
+class LoaderPlace:
     """Where a cache has its loader: `cached` calls the function itself, and not what it gave the cache."""
 
     def __init__(self, cache: Any) -> None:
         calls = getattr(cache._load, "__self__", None)
-        self._owner: Final[Any] = calls if isinstance(calls, Calls | InstanceCalls) else cache
-        self._attribute: Final = "function" if isinstance(calls, Calls | InstanceCalls) else "_load"
+        is_function = isinstance(calls, Calls | InstanceCalls)
+        self.is_bulk: Final = isinstance(calls, Batches)
+        self._owner: Final[Any] = calls if is_function or self.is_bulk else cache
+        self._attribute: Final = "function" if is_function else "load_many" if self.is_bulk else "_load"
         self._before: Final = getattr(self._owner, self._attribute)
         self._put: Any = None
 
@@ -154,6 +166,6 @@ class _Place:
         setattr(self._owner, self._attribute, self._put)
 
     def put_back(self) -> None:
-        """Undo it."""
+        """Undo it, unless somebody else has put something around it since."""
         if getattr(self._owner, self._attribute) is self._put:
             setattr(self._owner, self._attribute, self._before)
