@@ -128,6 +128,18 @@ def test_refresh_has_a_trace_of_its_own_with_a_link(told: Told) -> None:
     assert (load.attributes or {})["herdless.purpose"] == "refresh"
 
 
+def test_reload_is_a_refresh_below_its_caller(told: Told) -> None:
+    """He waits for it; and it counts as in the metrics."""
+    tracer = told.tracer_provider.get_tracer("test")
+    cache = herdless.threads.Cache(str.upper, name="users")
+    show(told, cache)
+    with tracer.start_as_current_span("request"):
+        cache.reload("a")
+    load = told.spans()["load users"]
+    assert load.parent == told.spans()["request"].context
+    assert (load.attributes or {})["herdless.purpose"] == "refresh"
+
+
 class _Row(Exception):
     """No such row."""
 

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import herdless.asyncio
 import herdless.threads
-from herdless import PolicyError, instrument
+from herdless import NOT_MODIFIED, Loaded, PolicyError, Previous, instrument
 from herdless.testing import VirtualClock
 
 
@@ -269,3 +269,29 @@ def test_nothing_is_imported_before_it_is_asked_for() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert "pip install 'herdless[prometheus]'" in done.stdout
+
+
+def test_value_that_is_renewed_has_not_gone(registry: CollectorRegistry) -> None:
+    """`on_remove` is not told of it either. A reload is a refresh, for it was no lookup."""
+    clock = VirtualClock()
+
+    def load(key: str, previous: Previous[str] | None) -> Any:
+        return Loaded(key.upper(), age=5) if previous is None else NOT_MODIFIED
+
+    gone: list[object] = []
+    cache = herdless.threads.Cache(
+        load, ttl=60, clock=clock, name="users", on_remove=lambda key, value, cause: gone.append(cause)
+    )
+    instrument.prometheus(cache, registry=registry)
+    assert cache.lookup("a").headers("users") == {"Age": "5", "Cache-Status": "users; fwd=miss; stored; ttl=55"}
+    clock.advance(10)
+    assert cache.reload("a") == "A"
+    assert cache.refresh("a")
+    cache.settled()
+    cache.touch("a", ttl=10)
+    assert cache.lookup("a").headers("users") == {"Age": "0", "Cache-Status": "users; hit; ttl=10"}
+    page = read(registry)
+    assert not gone
+    assert not any(name == "herdless_removals_total" for name, *_ in page)
+    assert page["herdless_loads_total", "users", "miss"] == 1
+    assert page["herdless_loads_total", "users", "refresh"] == 2

@@ -17,7 +17,7 @@ from typing import Any, Final, final
 from opentelemetry import context
 from opentelemetry.trace import INVALID_SPAN, Link, Span, Tracer, get_current_span
 
-from herdless._instrument.figures import end_of
+from herdless._instrument.figures import end_of, purpose_of
 from herdless._instrument.spans import LoaderPlace, current, end, surrounding
 from herdless._section import LOADING
 from herdless_core import Join, RunningLoad, StartLoad, Step
@@ -49,6 +49,7 @@ class _Asked:
     context: context.Context
     caller: Span
     is_waited_for: bool
+    purpose: str
     waiting: list[Span] = field(default_factory=list)
     """Of those who joined before it was called for."""
     batch: _Batch | None = None
@@ -81,7 +82,7 @@ class BatchSpans:
         reply = step.effects[0] if step.effects else None
         if started is not None:
             here, is_waited_for = context.get_current(), isinstance(reply, Join)
-            self._asked[started.generation] = _Asked(key, here, get_current_span(here), is_waited_for)
+            self._asked[started.generation] = _Asked(key, here, get_current_span(here), is_waited_for, purpose_of(step))
             self._latest[key] = started.generation
         elif isinstance(reply, Join) and (asked := self._asked.get(reply.generation)) is not None:
             if asked.batch is None:
@@ -137,7 +138,8 @@ class BatchSpans:
         loads = [load for number in generations if number is not None and (load := self._asked.get(number)) is not None]
         first = next((load for load in loads if load.is_waited_for), None)
         callers = [load.caller for load in loads if not load.is_waited_for]
-        batch = self._begun(title, keys, first, callers)
+        is_refresh = all(load.purpose == "refresh" for load in loads)
+        batch = self._begun(title, keys, first, callers, "refresh" if is_refresh else "miss")
         for load in loads:
             load.batch = batch
             if load.is_waited_for:
@@ -147,10 +149,14 @@ class BatchSpans:
             load.waiting.clear()
         return batch.span
 
-    def _begun(self, title: str, keys: list[Any], first: _Asked | None, refreshers: list[Span]) -> _Batch:
-        """first: below whose caller it is; refreshers: who gave rise to refreshes, and do not wait."""
+    def _begun(self, title: str, keys: list[Any], first: _Asked | None, refreshers: list[Span], purpose: str) -> _Batch:
+        """The span of these keys.
+
+        title: its name; first: below whose caller it is; refreshers: who gave rise to refreshes, and do not wait;
+        purpose: what it is for.
+        """
         attributes: dict[str, Any] = {"herdless.cache": self._name, "herdless.keys": len(keys)}
-        attributes["herdless.purpose"] = "refresh" if first is None else "miss"
+        attributes["herdless.purpose"] = purpose
         if self._show_keys:
             attributes["herdless.key"] = [self._shown(key) for key in keys]
         contexts = [caller.get_span_context() for caller in refreshers]

@@ -12,10 +12,10 @@ from herdless._shared.stats import SharedStats
 from herdless_core import (
     NANOSECONDS_PER_SECOND,
     DeadlinePassed,
-    Entry,
     Expire,
     Fresh,
     Get,
+    Join,
     LoadCancelled,
     LoadFailed,
     LoadSucceeded,
@@ -201,14 +201,22 @@ def _result(step: Step, generation: int) -> Result:
             return "cancelled"
 
 
+def purpose_of(step: Step) -> Literal["miss", "refresh"]:
+    """What the load is for that the step starts: a lookup that has to wait for it, or to replace what may be held, as
+    `refresh`, `reload` and the cache itself do. By the same words as `Figures.loads`.
+    """
+    reply = step.effects[0] if step.effects else None
+    reloads = isinstance(step.event, Get) and step.event.reloads
+    return "miss" if isinstance(reply, Join) and not reloads else "refresh"
+
+
 def removal(step: Step) -> str | None:
-    """The cause by which the value went that the entry held, in the words of the glossary; None where none went."""
-    if not step.before.holds_value or _held(step.after) == _held(step.before):
+    """The cause by which the value went that the entry held, in the words of the glossary; None where none went. The
+    same value in its own place (`NOT_MODIFIED`, `touch`) has not gone.
+    """
+    before, after = step.before, step.after
+    if not isinstance(before, Fresh | Stale) or not before.holds_value:
         return None
-    is_expired = isinstance(step.event, Expire)
-    return "expired" if is_expired else removal_cause(step.before, step.after, step.now)
-
-
-def _held(entry: Entry) -> tuple[int, int] | None:
-    """Which value it is: the object, and when its load started."""
-    return (id(entry.value), entry.loaded_at) if isinstance(entry, Fresh | Stale) else None
+    if isinstance(after, Fresh | Stale) and after.value is before.value:
+        return None
+    return "expired" if isinstance(step.event, Expire) else removal_cause(before, after, step.now)

@@ -20,7 +20,7 @@ from opentelemetry.trace import Link, Span, StatusCode, Tracer, get_current_span
 from herdless._bulk import Batches
 from herdless._call import Calls
 from herdless._instances import InstanceCalls
-from herdless._instrument.figures import end_of
+from herdless._instrument.figures import end_of, purpose_of
 from herdless._section import LOADING
 from herdless_core import Join, LoadFailed, RunningLoad, StartLoad, Step
 
@@ -51,13 +51,12 @@ class Spans:
         started = next((effect for effect in step.effects if isinstance(effect, StartLoad)), None)
         reply = step.effects[0] if step.effects else None
         if started is not None:
-            self._begin(started.generation, key, is_waited_for=isinstance(reply, Join))
+            self._begin(started.generation, key, purpose_of(step), is_waited_for=isinstance(reply, Join))
         elif isinstance(reply, Join) and (span := self._spans.get(reply.generation)) is not None:
             get_current_span().add_link(span.get_span_context(), {"herdless.how": "joined"})
 
-    def _begin(self, generation: int, key: Any, *, is_waited_for: bool) -> None:
-        attributes: dict[str, str] = {"herdless.cache": self._name}
-        attributes["herdless.purpose"] = "miss" if is_waited_for else "refresh"
+    def _begin(self, generation: int, key: Any, purpose: str, *, is_waited_for: bool) -> None:
+        attributes = {"herdless.cache": self._name, "herdless.purpose": purpose}
         if self._show_keys:
             attributes["herdless.key"] = self._shown(key)
         title, caller = f"load {self._name}", get_current_span().get_span_context()
