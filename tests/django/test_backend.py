@@ -20,7 +20,7 @@ from django.core.cache.backends.base import CacheKeyWarning
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
-from herdless import LoadCancelled
+from herdless import NOT_MODIFIED, LoadCancelled, Loaded, PolicyError
 from herdless.testing import VirtualClock
 from tests.django.conftest import BACKEND, CACHES, joined
 
@@ -167,6 +167,22 @@ def held_up(value: str) -> Iterator[tuple[Future[Any], threading.Event]]:
         caller = pool.submit(backend().get_or_set, "key", load)
         assert started.wait(60)
         yield caller, release
+
+
+def test_function_may_say_for_how_long(clock: VirtualClock) -> None:
+    """A token lasts for as long as whoever gives it says."""
+    assert backend().get_or_set("token", lambda: Loaded("secret", ttl=100, age=40), 3600) == "secret"
+    assert backend().get_or_set("once", lambda: Loaded("value", keep=False)) == "value"
+    assert backend().get_or_set("default", lambda: Loaded("value", age=40), 100) == "value"
+    with pytest.raises(PolicyError, match="NOT_MODIFIED"):
+        backend().get_or_set("nothing", lambda: NOT_MODIFIED)
+    assert "once" not in backend()
+    clock.advance(59)
+    assert backend().get("token") == "secret"
+    assert backend().get("default") == "value"
+    clock.advance(1)
+    assert backend().get("token") is None
+    assert backend().get("default") is None
 
 
 def test_set_during_a_load_is_what_all_get() -> None:

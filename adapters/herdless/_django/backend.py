@@ -19,7 +19,9 @@ from django.core.exceptions import ImproperlyConfigured
 from herdless._django.async_loads import AsyncLoads
 from herdless._django.fleet import FleetPlace
 from herdless._django.places import Change, Kept, LocalPlace, Place
-from herdless_core import Loaded, PolicyError
+from herdless_core import NANOSECONDS_PER_SECOND, Loaded, PolicyError
+from herdless_core._policy import bare_of, is_kept
+from herdless_core._previous import is_not_modified, nothing_before
 
 T = TypeVar("T")
 
@@ -137,7 +139,8 @@ class HerdlessCache(BaseCache):  # type: ignore[misc]  # Django has no types
         self._place.clear()
 
     def get_or_set(self, key: str, default: Default, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> Any:
-        """The value; where there is none, `default` is stored, or what it returns if it can be called.
+        """The value; where there is none, `default` is stored, or what it returns if it can be called. That may be a
+        `Loaded(value, ttl=...)`, whose time counts and not `timeout`.
 
         It is called once, whoever else asks for the key meanwhile waits and gets his own copy of what it returned, or
         its exception.
@@ -196,9 +199,15 @@ class HerdlessCache(BaseCache):  # type: ignore[misc]  # Django has no types
         return self._place.decode(encoded)
 
     def _loaded(self, value: Any, timeout: Any) -> Loaded[bytes]:
-        encoded = self._place.encode(value)
+        """As it is stored: for `timeout`, unless the value says itself for how long."""
+        if is_not_modified(value):
+            raise nothing_before()
+        if isinstance(value, Loaded) and value.ttl is not None:
+            return value.with_value(self._place.encode(value.value))
+        encoded = self._place.encode(bare_of(value))
         ttl = self._ttl(timeout)
-        return Loaded(encoded, ttl=ttl) if ttl > 0 else Loaded(encoded, keep=False)
+        age = value.age / NANOSECONDS_PER_SECOND if isinstance(value, Loaded) else 0
+        return Loaded(encoded, ttl=ttl, age=age) if ttl > 0 and is_kept(value) else Loaded(encoded, keep=False)
 
     def _ttl(self, timeout: Any) -> float:
         """In seconds, as Django's documentation of `timeout` says."""
