@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import threading
@@ -24,18 +25,28 @@ def free_port() -> int:
 
 
 @contextmanager
-def started(command: list[str], folder: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def started(
+    command: list[str], folder: Path, environment: Mapping[str, str], *, is_killed: bool = False
+) -> Iterator[subprocess.Popen[bytes]]:
     """The program for as long as the block lasts; what it says is in the folder's `log.txt`.
 
-    command: its words; folder: where it runs; environment: what it has beside this process's own.
+    command: its words; folder: where it runs; environment: what it has beside this process's own; is_killed: whether
+    it and its children end at once, and not when it is asked to.
     """
     with (folder / "log.txt").open("wb") as log:
         process = subprocess.Popen(
-            command, cwd=folder, env=os.environ | environment, stdout=log, stderr=subprocess.STDOUT
+            command,
+            cwd=folder,
+            env=os.environ | environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     try:
         yield process
     finally:
+        if is_killed:
+            os.killpg(process.pid, signal.SIGKILL)
         process.terminate()
         try:
             process.wait(PATIENCE)
