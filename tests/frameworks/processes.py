@@ -45,7 +45,7 @@ def started(
     try:
         yield process
     finally:
-        if is_killed:
+        if is_killed and process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.terminate()
         try:
