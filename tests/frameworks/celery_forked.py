@@ -51,7 +51,7 @@ prices.get("primed")
 rate("primed")
 
 
-@app.task
+@app.task  # type: ignore[untyped-decorator]  # Celery has no types
 def convert(item: str, currency: str) -> tuple[int, float, float]:
     """Who works, and what for."""
     return os.getpid(), prices.get("primed") * rate("primed"), prices.get(item) * rate(currency)
