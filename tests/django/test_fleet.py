@@ -7,15 +7,17 @@ backends pass on a MemoryStore and on Valkey as they do without a store: docs/ho
 from __future__ import annotations
 
 import asyncio
+import pickle
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django.core.cache import CacheHandler
 from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
 
 from herdless import codecs
 from herdless.stores import MemoryStore, Store, StoreDown
@@ -199,6 +201,37 @@ def test_value_that_another_release_wrote_is_loaded_again(process: Backends, sto
     assert new.get_or_set("key", lambda: ["new"]) == ["new"]
     assert new.get("key") == ["new"]
     wait_until(lambda: old.get("key") is None)
+
+
+class _Runs:
+    """What runs code when it is unpickled."""
+
+    ran: ClassVar[list[str]] = []
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _Runs.ran.append, ("ran",)
+
+
+@pytest.mark.parametrize("forged", [pickle.dumps(_Runs()), b"\0" * 32 + pickle.dumps(_Runs()), b"short", b""])
+def test_what_this_site_has_not_signed_is_not_unpickled(process: Backends, store: MemoryStore, forged: bytes) -> None:
+    """Whoever can write to the store would run code in every process."""
+    here, forger = process(store), process(store, encode=lambda value: forged, decode=lambda encoded: None)
+    forger.set("key", "anything")
+    assert here.get("key") is None
+    assert here.get_or_set("key", lambda: "value") == "value"
+    assert here.get("key") == "value"
+    assert not _Runs.ran
+
+
+def test_secret_key_may_be_replaced(process: Backends, store: MemoryStore) -> None:
+    """By Django's way: the old one is kept among the fallbacks for a while."""
+    here = process(store)
+    here.set("key", "value")
+    with override_settings(SECRET_KEY="new", SECRET_KEY_FALLBACKS=["for tests"]):  # noqa: S106  # of nothing
+        assert here.get("key") == "value"
+        here.set("other", "new")
+    assert here.get("other") is None
+    assert here.get("key") == "value"
 
 
 @pytest.fixture

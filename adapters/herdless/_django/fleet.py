@@ -11,14 +11,13 @@ latest, as of every change. Whoever writes asks the store for it: what is delete
 from __future__ import annotations
 
 import contextlib
-import functools
-import pickle
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from secrets import token_bytes
 from typing import Any, Final, final
 
+from herdless._django import signed
 from herdless._django.places import Change, Kept, Load, kept_in, own_connections
 from herdless.stores import RedisStore, Store, StoreDown
 from herdless.threads import SharedCache
@@ -48,10 +47,8 @@ class FleetPlace:
         """
         rest = dict(options)
         store = _store_of(rest.pop("store"), location)
-        self.encode: Final[Callable[[Any], bytes]] = rest.pop(
-            "encode", functools.partial(pickle.dumps, protocol=pickle.HIGHEST_PROTOCOL)
-        )
-        self.decode: Final[Callable[[bytes], Any]] = rest.pop("decode", pickle.loads)
+        self.encode: Final[Callable[[Any], bytes]] = rest.pop("encode", signed.encode)
+        self.decode: Final[Callable[[bytes], Any]] = rest.pop("decode", signed.decode)
         self._epoch: Final = f"epoch {location}"
         self.cache: Final = SharedCache[str, bytes](self._run, store=store, encode=bytes, decode=self._readable, **rest)
 
