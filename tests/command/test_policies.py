@@ -8,14 +8,17 @@ from pathlib import Path
 import pytest
 
 from herdless.__main__ import main
+from herdless_core import NANOSECONDS_PER_SECOND
 from herdless_verify.checkers import checks
+from herdless_verify.command.policies import policy_of
 from herdless_verify.exploration.search import explore
 from herdless_verify.mistakes import machine_edits
 
 SHOP = """
 import herdless.asyncio
 from herdless import Policy
-from herdless.threads import Cache, cached
+from herdless.stores import MemoryStore
+from herdless.threads import Cache, SharedCache, cached
 
 prices = Cache(str.upper, ttl=TTL, stale_if_error=300, load_timeout=10)
 
@@ -27,6 +30,7 @@ class Names:
 async def user(key): return key
 
 policy = Policy(ttl=7)
+shared = SharedCache(str.upper, ttl=8, store=MemoryStore())
 nothing = 5
 """
 
@@ -60,6 +64,11 @@ def test_policy_is_that_of_the_cache_itself(shop: Path, capsys: pytest.CaptureFi
         "  no value counts as fresh that was loaded 9 s ago or earlier (fresh)",
     ):
         assert f"\n{sentence}\n" in printed
+
+
+def test_policy_of_a_shared_cache_is_that_of_its_fleet(shop: Path) -> None:
+    """What each process holds near has a policy of its own, which is nobody's."""
+    assert policy_of(f"{shop.stem}:shared").ttl == 8 * NANOSECONDS_PER_SECOND
 
 
 def test_requirement_that_is_not_kept_fails_with_the_way_there(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:

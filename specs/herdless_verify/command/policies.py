@@ -26,7 +26,9 @@ def policies_named(written: Iterable[str], caches: Iterable[str]) -> Iterator[tu
 
 
 def policy_of(argument: str) -> Policy:
-    """The policy of what MODULE:CACHE names: a cache, a function made by `cached`, a Durable Object, or a policy."""
+    """The policy of what MODULE:CACHE names: a cache, a shared one too, a function made by `cached`, a Durable
+    Object, or a policy.
+    """
     if "" not in sys.path:
         sys.path.insert(0, "")  # the console script's own directory stands there, not the user's
     try:
@@ -34,7 +36,8 @@ def policy_of(argument: str) -> Policy:
     except Exception as error:  # whatever the user's module raises
         raise CommandError(f"--policy-of {argument}: {in_a_line(error)}") from error
     found = getattr(found, "cache", found)
-    for place in (found, getattr(getattr(found, "_keyspace", None), "policy", None), getattr(found, "policy", None)):
+    owners = (getattr(found, "_keyspace", None), getattr(found, "_fleet", None), found)  # of a shared cache: its fleet
+    for place in (found, *(getattr(owner, "policy", None) for owner in owners)):
         if isinstance(place, Policy):
             return place
     raise CommandError(f"--policy-of {argument}: that is {type(found).__qualname__}, and has no policy: name a cache")

@@ -188,7 +188,8 @@ def _starts(step: Step) -> Iterator[tuple[str, int]]:
     flight = step.before.flight
     is_second = flight is not None and isinstance(step.event, Get | Refresh) and step.now < flight.due_at
     yield "loads", 1 + is_second
-    if isinstance(step.event, Get) and _retry_at(age(step.before, step.now)) > step.now:
+    is_lookup = isinstance(step.event, Get) and not step.event.reloads  # `reload` asks for a load, whatever has failed
+    if is_lookup and _retry_at(age(step.before, step.now)) > step.now:
         yield "retry", 0
 
 
