@@ -68,7 +68,7 @@ def test_policy_is_that_of_the_cache_itself(shop: Path, capsys: pytest.CaptureFi
 
 def test_policy_of_a_shared_cache_is_that_of_its_fleet(shop: Path) -> None:
     """What each process holds near has a policy of its own, which is nobody's."""
-    assert policy_of(f"{shop.stem}:shared").ttl == 8 * NANOSECONDS_PER_SECOND
+    assert policy_of(f"{shop.stem}:shared").lifetime.ttl == 8 * NANOSECONDS_PER_SECOND
 
 
 def test_requirement_that_is_not_kept_fails_with_the_way_there(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
