@@ -17,13 +17,14 @@ CALLS: Final = {"eval", "exec", "compile", "__import__"}
 
 EXCEPTIONS: Final = {
     "adapters/herdless/_command/herd/fleet.py: socket": "a port on loopback that is free for the server it starts",
-    "adapters/herdless/_django/backend.py: pickle": "copies of values of its own, in memory",
+    "adapters/herdless/_django/places.py: pickle": "copies of values of its own, in memory",
+    "adapters/herdless/_django/signed.py: pickle": "what is signed by the site's own key",
     "adapters/herdless/codecs.py: pickle": "the codec that says by its name that it is unsafe",
     "specs/herdless_verify/crosshair/samples.py: eval": "the numbers that CrossHair prints",
     "specs/herdless_verify/mistakes.py: compile": "the machine's own source, with a mistake in it",
     "specs/herdless_verify/mistakes.py: exec": "the same",
 }
-"""In Django's backend, in a codec that is used by its name alone, and in the checkers, which run code of their own on
+"""In Django's backend, twice, in a codec that is used by its name alone, and in the checkers, which run code of their own on
 purpose; the page says so."""
 
 PROCESSES: Final = {"subprocess", "multiprocessing"}
