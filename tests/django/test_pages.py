@@ -13,6 +13,7 @@ from django.http import HttpResponse
 from django.test import AsyncClient, Client
 
 from herdless._django import pages
+from herdless_core import StoreDown
 from tests.django import urls
 from tests.django.conftest import joined
 
@@ -98,6 +99,19 @@ def test_async_view() -> None:
 
     assert asyncio.run(main()) == [b"page 1"] * 5
     assert urls.ran == ["async"]
+
+
+@pytest.mark.parametrize("name", ["plain", "template", "asynchronous"])
+def test_page_that_the_store_does_not_take_is_shown(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A site without its store is slow, and not gone."""
+    urls.gate.set()
+
+    def fail(*arguments: object) -> None:
+        raise StoreDown("no connection")
+
+    monkeypatch.setattr(caches["default"]._place, "store", fail)
+    pages = [Client().get(f"/{name}").content for _ in range(2)]
+    assert [page.rpartition(b" ")[2] for page in pages] == [b"1", b"2"]
 
 
 def test_async_views_under_wsgi_share_a_page() -> None:

@@ -24,7 +24,7 @@ EXCEPTIONS: Final = {
     "specs/herdless_verify/mistakes.py: compile": "the machine's own source, with a mistake in it",
     "specs/herdless_verify/mistakes.py: exec": "the same",
 }
-"""In Django's backend, twice, in a codec that is used by its name alone, and in the checkers, which run code of their own on
+"""In Django's backend, in a codec that is used by its name alone, and in the checkers, which run code of their own on
 purpose; the page says so."""
 
 PROCESSES: Final = {"subprocess", "multiprocessing"}

@@ -21,6 +21,7 @@ from django.views.decorators.cache import cache_page as django_cache_page
 
 import herdless.asyncio
 import herdless.threads
+from herdless_core import StoreDown
 
 View = Callable[..., Any]
 
@@ -39,15 +40,52 @@ def cache_page(
     """
 
     def decorate(view: View) -> View:
-        inner = django_cache_page(timeout, cache=cache, key_prefix=key_prefix)(view)
+        is_async = inspect.iscoroutinefunction(view)
+        inner = django_cache_page(timeout, cache=cache, key_prefix=key_prefix)(
+            _noted_async(view) if is_async else _noted(view)
+        )
         pages = CacheMiddleware(view, page_timeout=timeout, cache_alias=cache, key_prefix=key_prefix)
-        decorated = _async if inspect.iscoroutinefunction(view) else _sync
+        decorated = _async if is_async else _sync
         return wraps(view)(decorated(inner, pages))
 
     return decorate
 
 
+# A page that the store does not take is a page all the same: the view's response is noted on its request.
+
+
+def _noted(view: View) -> View:
+    @wraps(view)
+    def noting(request: Any, *args: Any, **kwargs: Any) -> Any:
+        request._herdless_response = response = view(request, *args, **kwargs)
+        return response
+
+    return noting
+
+
+def _noted_async(view: View) -> View:
+    @wraps(view)
+    async def noting(request: Any, *args: Any, **kwargs: Any) -> Any:
+        request._herdless_response = response = await view(request, *args, **kwargs)
+        return response
+
+    return noting
+
+
+def _unstored(request: Any, down: StoreDown) -> Any:
+    response = getattr(request, "_herdless_response", None)
+    if response is None:
+        raise down
+    return _rendered(response)
+
+
 def _sync(inner: View, pages: CacheMiddleware) -> View:
+    def made(request: Any, args: Any, kwargs: Any) -> Any:
+        try:
+            return _rendered(inner(request, *args, **kwargs))
+        except StoreDown as down:
+            return _unstored(request, down)
+
     def view(request: Any, *args: Any, **kwargs: Any) -> Any:
         response = pages.process_request(request)
         if response is not None or not _may_be_stored(request):
@@ -56,16 +94,22 @@ def _sync(inner: View, pages: CacheMiddleware) -> View:
 
         def lead(_: object) -> None:
             with own.told():
-                own.response = _rendered(inner(request, *args, **kwargs))
+                own.response = made(request, args, kwargs)
 
         with suppress(Exception):  # of another request's view, or our own, which is raised below
             _FLIGHTS.get(_flight_of(request, pages), load=lead)
-        return own.result() or pages.process_request(request) or inner(request, *args, **kwargs)
+        return own.result() or pages.process_request(request) or made(request, args, kwargs)
 
     return view
 
 
 def _async(inner: View, pages: CacheMiddleware) -> View:
+    async def made(request: Any, args: Any, kwargs: Any) -> Any:
+        try:
+            return _rendered(await inner(request, *args, **kwargs))
+        except StoreDown as down:
+            return _unstored(request, down)
+
     async def view(request: Any, *args: Any, **kwargs: Any) -> Any:
         response = pages.process_request(request)
         if response is not None or not _may_be_stored(request):
@@ -74,11 +118,11 @@ def _async(inner: View, pages: CacheMiddleware) -> View:
 
         async def lead(_: object) -> None:
             with own.told():
-                own.response = _rendered(await inner(request, *args, **kwargs))
+                own.response = await made(request, args, kwargs)
 
         with suppress(Exception):  # as above
             await _ASYNC_FLIGHTS.get(_flight_of(request, pages), load=lead)
-        return own.result() or pages.process_request(request) or await inner(request, *args, **kwargs)
+        return own.result() or pages.process_request(request) or await made(request, args, kwargs)
 
     return view
 
