@@ -41,7 +41,9 @@ def run(pytester: pytest.Pytester, test: str, *settings: str, plugins: tuple[str
     lines = "\n".join(settings)
     pytester.makeini(f"[pytest]\nfilterwarnings = error\n{lines}\n")
     pytester.makepyfile(app=APP, test_it=test)
-    blocked = [argument for name in ("asyncio", "cov") if name not in plugins for argument in ("-p", f"no:{name}")]
+    blocked = [
+        argument for name in ("asyncio", "cov", "faker") if name not in plugins for argument in ("-p", f"no:{name}")
+    ]
     return pytester.runpytest_subprocess("-q", *blocked, timeout=120)
 
 
