@@ -212,7 +212,11 @@ class _Runs:
         return _Runs.ran.append, ("ran",)
 
 
-@pytest.mark.parametrize("forged", [pickle.dumps(_Runs()), b"\0" * 32 + pickle.dumps(_Runs()), b"short", b""])
+@pytest.mark.parametrize(
+    "forged",
+    [pickle.dumps(_Runs()), b"\0" * 32 + pickle.dumps(_Runs()), b"short", b""],
+    ids=["bare", "marked", "short", "empty"],
+)
 def test_what_this_site_has_not_signed_is_not_unpickled(process: Backends, store: MemoryStore, forged: bytes) -> None:
     """Whoever can write to the store would run code in every process."""
     here, forger = process(store), process(store, encode=lambda value: forged, decode=lambda encoded: None)

@@ -41,7 +41,7 @@ def test_sample_changes_with_the_commit() -> None:
     """In the course of a few commits all get their turn, and one commit has the same each time."""
     every = list(EDITS.values())
     assert sample(every, 2, "one") == sample(every, 2, "one")
-    seen = {edit.name for number in range(100) for edit in sample(every, 2, f"commit {number}")}
+    seen = {edit.name for number in range(400) for edit in sample(every, 2, f"commit {number}")}
     assert seen == set(EDITS)
     assert len(sample(every, 1_000, "")) == len(every)
 
