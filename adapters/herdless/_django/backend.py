@@ -63,8 +63,9 @@ class HerdlessCache(BaseCache):  # type: ignore[misc]  # Django has no types
 
     LOCATION: backends with one LOCATION share one cache of the process; it is the cache's name in logs and metrics.
     TIMEOUT, KEY_PREFIX, VERSION, KEY_FUNCTION: as ever. OPTIONS: MAX_ENTRIES (300 unless given, None: any number), and
-    by the names of herdless `load_timeout`, `soft_timeout`, `stale_while_revalidate`, `stale_if_error`, `refresh_backoff`,
-    `early_refresh`, `jitter`, `negative_ttl`, `answers`, `max_waiters`, `max_loads`, `observe`, `show_key`, `name`.
+    by the names of herdless `load_timeout`, `soft_timeout`, `stale_while_revalidate`, `stale_if_error`,
+    `refresh_backoff`, `early_refresh`, `jitter`, `negative_ttl`, `answers`, `max_waiters`, `max_loads`, `observe`,
+    `show_key`, `name`.
     Stale windows and early refreshes are for what `get_or_set` has loaded, and not for what was set.
 
     OPTIONS with `store`, the address of a Redis or Valkey or a `herdless.stores.Store`: then one LOCATION is one cache
