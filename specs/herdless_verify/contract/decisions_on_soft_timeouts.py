@@ -14,6 +14,26 @@ from herdless_verify.contract.world import World
 KEPT: dict[str, Any] = {"ttl": 10, "stale_if_error": 100, "soft_timeout": 2}
 
 
+async def test_soft_answer(w: World) -> None:
+    """SoftAnswer: a slow origin costs a caller soft_timeout at most, while a value is kept; its load is stored."""
+    cache = await w.open(**KEPT)
+    await w.fill("k", 1)
+    await w.advance(20)
+    caller = w.lookup("k")
+    await w.settle()
+    assert not caller.is_done
+    await w.advance(1)
+    assert not caller.is_done
+    await w.advance(1)
+    assert (caller.value.value, caller.value.how, caller.value.age) == (1, "stale", 22)
+    assert len(w.loads) == 2
+    assert not w.load.was_cancelled
+    w.load.succeed(2)
+    await w.settle()
+    assert cache.peek("k") == 2
+    assert cache.stats().loads == 2
+
+
 async def test_load_that_is_quick_enough_answers(w: World) -> None:
     """soft_timeout is a limit, and not a delay."""
     cache = await w.open(**KEPT)

@@ -325,26 +325,6 @@ async def test_reload_is_new(w: World) -> None:
     assert cache.stats().loads == 2
 
 
-async def test_soft_answer(w: World) -> None:
-    """SoftAnswer: a slow origin costs a caller soft_timeout at most, while a value is kept; its load is stored."""
-    cache = await w.open(ttl=10, stale_if_error=100, soft_timeout=2)
-    await w.fill("k", 1)
-    await w.advance(20)
-    caller = w.lookup("k")
-    await w.settle()
-    assert not caller.is_done
-    await w.advance(1)
-    assert not caller.is_done
-    await w.advance(1)
-    assert (caller.value.value, caller.value.how, caller.value.age) == (1, "stale", 22)
-    assert len(w.loads) == 2
-    assert not w.load.was_cancelled
-    w.load.succeed(2)
-    await w.settle()
-    assert cache.peek("k") == 2
-    assert cache.stats().loads == 2
-
-
 async def test_generation_monotone(w: World) -> None:
     """GenerationMonotone: no generation is used twice, whatever ends a flight, and whatever the key."""
     cache = await w.open(maxsize=1)
