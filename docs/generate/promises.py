@@ -21,7 +21,8 @@ from herdless_verify.tlc.tla import Operator, operators, stated
 ROOT: Final = Path(__file__).parents[2]
 RUNS: Final = load_runs()
 SCENARIOS: Final = tuple(
-    f"specs/herdless_verify/contract/{name}.py" for name in ("promises", "decisions_on_values", "tags")
+    f"specs/herdless_verify/contract/{name}.py"
+    for name in ("promises", "decisions_on_soft_timeouts", "decisions_on_values", "tags")
 )
 MODULES: Final = ("CacheEntryInv", "Keyspace", "Tags", "Durable")
 """Where promises are stated, the first of them for one key."""
