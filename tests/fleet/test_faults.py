@@ -174,7 +174,7 @@ def test_processes_that_begin_without_a_store_serve_and_find_it_later(own_fleet:
 
 def test_more_callers_than_connections_are_served(fleet: Fleet) -> None:
     """Each waits for a connection; a key for each, so that they are not one lookup."""
-    one, two = fleet.start("asyncio", "threads", ttl=600)
+    one, two = fleet.start("asyncio", "threads", timeout=PATIENCE, ttl=600)  # a busy machine is no store that is down
     loads = [worker.begin("get", f"{worker is one}:{key}") for worker in (one, two) for key in range(200)]
     assert {str(end) for load in loads for end in ends_of(load) if "error" in end} == set()
     assert one.do("stats")["store_errors"] == two.do("stats")["store_errors"] == 0
