@@ -100,6 +100,8 @@ class Fleet:
         self.origin: Final = origin
         self.name: Final = f"f{next(names)}"
         self.workers: Final[list[Worker]] = []
+        self.diaries: Path | None = None
+        """Where each process writes down what it asks the store to write, if it is to."""
 
     def start(self, *colours: str, store: str | None = None, timeout: float = 1.0, **options: Any) -> list[Worker]:
         """One process for each colour, all of which listen when this returns."""
@@ -110,11 +112,16 @@ class Fleet:
             "timeout": timeout,
             "options": options,
         }
-        started = [Worker(config | {"colour": colour}) for colour in colours]
+        started = [Worker(config | self._of_one(colour)) for colour in colours]
         self.workers.extend(started)
         for worker in started:
             worker.wait_until_ready()
         return started
+
+    def _of_one(self, colour: str) -> dict[str, str]:
+        if self.diaries is None:
+            return {"colour": colour}
+        return {"colour": colour, "diary": str(self.diaries / f"{next(names)}.jsonl")}
 
     def close(self) -> None:
         """The end of the test."""

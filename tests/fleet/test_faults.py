@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from herdless_verify.soak.fleet.proxy import Proxy
 from tests.fleet.fleet import Fleet, Worker, ends_of, values_of
-from tests.fleet.proxy import Proxy
 from tests.fleet.server import PATIENCE
 from tests.fleet.test_processes import wait_until
 

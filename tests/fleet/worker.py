@@ -12,11 +12,13 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import herdless.asyncio
 import herdless.threads
 from herdless.stores import RedisStore
+from herdless_verify.soak.fleet.diary import Diary
 from tests.fleet.origin import Origin
 
 Said = dict[str, Any]
@@ -25,14 +27,15 @@ Said = dict[str, Any]
 def main(config: Said) -> None:
     """Do what is asked for until the end of the input."""
     origin = Origin(config["origin"])
+    diary = Diary(Path(config["diary"])) if "diary" in config else None
     store = RedisStore(config["store"], name=config["name"], timeout=config.get("timeout", 1.0))
     if config["colour"] == "asyncio":
-        asyncio.run(on_asyncio(origin, store, config["options"]))
+        asyncio.run(on_asyncio(origin, store, config["options"], diary))
     else:
-        on_threads(origin, store, config["options"])
+        on_threads(origin, store, config["options"], diary)
 
 
-async def on_asyncio(origin: Origin, store: RedisStore, options: Said) -> None:
+async def on_asyncio(origin: Origin, store: RedisStore, options: Said, diary: Diary | None) -> None:
     """All orders in one loop, each in a task."""
 
     async def load(key: Any) -> Any:
@@ -51,6 +54,7 @@ async def on_asyncio(origin: Origin, store: RedisStore, options: Said) -> None:
     pool = ThreadPoolExecutor(64)
     loop = asyncio.get_running_loop()
     cache: Any = herdless.asyncio.SharedCache(load, store=store, **options)
+    cache._witness = diary
     running = set()
     async with cache:
         ready()
@@ -60,7 +64,7 @@ async def on_asyncio(origin: Origin, store: RedisStore, options: Said) -> None:
             task.add_done_callback(running.discard)
 
 
-def on_threads(origin: Origin, store: RedisStore, options: Said) -> None:
+def on_threads(origin: Origin, store: RedisStore, options: Said, diary: Diary | None) -> None:
     """Each order in threads of its own."""
 
     def call(order: Said, ends: list[Any]) -> None:
@@ -76,6 +80,7 @@ def on_threads(origin: Origin, store: RedisStore, options: Said) -> None:
         reply(order, ends, began)
 
     cache: Any = herdless.threads.SharedCache(origin.load, store=store, **options)
+    cache._witness = diary
     with cache:
         ready()
         for line in sys.stdin:

@@ -119,7 +119,7 @@ class AsyncioSessions(AsyncioLinks[K, V], Generic[K, V]):
             case Read():
                 return self._seen(await link.connection.read(text))
             case Swap():
-                raw = request.after.dump()
+                raw = self._to_write(text, request)
                 won, there = await link.connection.swap(
                     text, request.before.token, raw, milliseconds(request.keep), drops=request.drops
                 )

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from time import monotonic_ns
-from typing import Any, Final, Generic, TypeVar, final
+from typing import Any, Final, Generic, Protocol, TypeVar, final
 
 from herdless import _primitives
 from herdless._fork import survive_forks
@@ -73,6 +73,16 @@ class Held:
     """Of the record."""
 
 
+class Witness(Protocol):
+    """Sees what one process writes, for whoever judges a fleet. Called by any of its threads; must not raise."""
+
+    def tries(self, text: str, swap: Swap) -> None:
+        """The store is asked to write this for the key of this text, now."""
+
+    def knows(self, swap: Swap, *, is_written: bool) -> None:
+        """The store has said whether it did. It need not come to that."""
+
+
 @final
 class Undecodable(Exception):
     """`decode` raised."""
@@ -81,23 +91,26 @@ class Undecodable(Exception):
 class Shared(Generic[K, V]):
     """The part that never waits."""
 
+    _witness: Witness | None = None
+
     def __init__(
         self,
         load: Callable[[K], Any],
         near: Callable[..., BaseCache[K, Held, Any]],
         store: Store,
         options: SharedOptions,
+        clock: Callable[[], int] = monotonic_ns,
     ) -> None:
-        """near: makes the near cache, of its loader and the arguments of `Cache`."""
+        """near: makes the near cache, of its loader and the arguments of `Cache`; clock: this process's."""
         if not callable(load):
             raise PolicyError(f"load={load!r} is not accepted: give a function of one key")
         self._fleet: Final = Fleet(store, options)
         self._load: Final = load
-        self._clock: Final = monotonic_ns
+        self._clock: Final = clock
         self._store_clock: Final = StoreClock()
         self._counters: Final = SharedCounters()
         self._failures: Final = FailureLog()
-        self._near: Final = near(self._ask, clock=monotonic_ns, **self._fleet.near)
+        self._near: Final = near(self._ask, clock=clock, **self._fleet.near)
         self._shown: Final = self._near._shown  # the same texts in both
         self._hot: Final[dict[K, Any]] = self._near._hot  # the hit is this cache's own
         self._trust: Final = Trust(self._fleet.staleness, self._let_go)
@@ -283,7 +296,19 @@ class Shared(Generic[K, V]):
     def _seen(self, raw: bytes | None) -> Seen:
         return Seen(parse(raw), self._now())
 
+    def _to_write(self, text: str, swap: Swap) -> bytes:
+        """What the store is asked to write."""
+        if self._witness is not None:
+            self._witness.tries(text, swap)
+        return swap.after.dump()
+
     def _seen_after(self, swap: Swap, record: bytes, won: bool, there: bytes | None) -> Seen:
+        seen = self._seen_in_reply(swap, record, won, there)
+        if self._witness is not None:
+            self._witness.knows(swap, is_written=seen.record.version == swap.after.version)
+        return seen
+
+    def _seen_in_reply(self, swap: Swap, record: bytes, won: bool, there: bytes | None) -> Seen:
         if won:
             self._counters.count_swap(swap)
             after, entry = swap.after, swap.after.entry

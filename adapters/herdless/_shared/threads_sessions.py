@@ -126,7 +126,7 @@ class ThreadsSessions(ThreadsLinks[K, V], Generic[K, V]):
             case Read():
                 return self._seen(link.connection.read(text))
             case Swap():
-                raw = request.after.dump()
+                raw = self._to_write(text, request)
                 won, there = link.connection.swap(
                     text, request.before.token, raw, milliseconds(request.keep), drops=request.drops
                 )

@@ -160,7 +160,7 @@ class Judge:
     def complaint(self, key: Any, step: Step) -> str | None:
         """What is wrong with the step, or None."""
         return (
-            self._of_itself(step)
+            complaint_of_itself(step)
             or self._of_time(step)
             or self._of_size(step)
             or self._of_entry(key, step)
@@ -179,18 +179,6 @@ class Judge:
     def held(self) -> int:
         """How many keys have a value."""
         return len(self._held)
-
-    def _of_itself(self, step: Step) -> str | None:
-        with _error_as_it_was(step):
-            names = violated(step)
-            after, effects = transition(step.before, step.event, step.now, step.policy)
-        is_as_done = after == step.after and _are_alike(effects, step.effects)
-        done = f"the machine would have left {after}, and ordered {named(effects)}"
-        if not is_as_done:
-            names = [name for name in names if name != "TimeShift"]  # which compares with the machine, too
-        if names:
-            return f"violates {', '.join(names)}" + ("" if is_as_done else f"; {done}")
-        return None if is_as_done else f"is not what the machine does: {done}"
 
     def _of_time(self, step: Step) -> str | None:
         if isinstance(step.event, Restarted) and step.now == LONG_AGO:
@@ -294,6 +282,20 @@ class Judge:
             case _:
                 pass
         return None
+
+
+def complaint_of_itself(step: Step) -> str | None:
+    """What is wrong with a step whatever was before it, or None."""
+    with _error_as_it_was(step):
+        names = violated(step)
+        after, effects = transition(step.before, step.event, step.now, step.policy)
+    is_as_done = after == step.after and _are_alike(effects, step.effects)
+    done = f"the machine would have left {after}, and ordered {named(effects)}"
+    if not is_as_done:
+        names = [name for name in names if name != "TimeShift"]  # which compares with the machine, too
+    if names:
+        return f"violates {', '.join(names)}" + ("" if is_as_done else f"; {done}")
+    return None if is_as_done else f"is not what the machine does: {done}"
 
 
 def _is_restored(step: Step, expected: Entry | None) -> bool:

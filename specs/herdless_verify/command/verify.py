@@ -26,7 +26,8 @@ NOT_FINISHED: Final = 3
 DESCRIPTION: Final = """\
 Check the promises of herdless on this machine: explore every state that a key
 can reach (pure Python), check the TLA+ specification with TLC, and confirm the
-contracts with CrossHair. Prints a line for each promise and checker.
+contracts with CrossHair; then try the processes of a fleet in all orders of
+small scenes. Prints a line for each promise and checker.
 """
 
 EPILOG: Final = f"""\

@@ -1,21 +1,25 @@
-"""What lies between a process and its store: a connection that a test can silence without anybody being told."""
+"""What lies between a process and its store: connections that can be silenced without anybody being told, or cut."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import threading
-from typing import Final
+from typing import Final, final
+
+Address = tuple[str, int]
 
 
+@final
 class Proxy:
-    """Passes bytes on, both ways, until it is cut; connections stay open meanwhile, and say nothing."""
+    """Passes bytes on, both ways, until it is silenced; connections stay open meanwhile, and say nothing."""
 
-    def __init__(self, port: int) -> None:
-        """port: of the server, on loopback."""
-        self._target: Final = port
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        """port, host: of the server."""
+        self._target: Final[Address] = (host, port)
         self._listening: Final = socket.create_server(("127.0.0.1", 0))
-        self.url: Final = f"redis://127.0.0.1:{self._listening.getsockname()[1]}/0"
+        self.port: Final[int] = self._listening.getsockname()[1]
+        self.url: Final = f"redis://127.0.0.1:{self.port}/0"
         self._is_open: Final = threading.Event()
         self._is_open.set()
         self._sockets: Final[list[socket.socket]] = []
@@ -30,15 +34,21 @@ class Proxy:
         """All arrives, what was sent meanwhile too."""
         self._is_open.set()
 
+    def sever(self) -> None:
+        """End all connections there are; new ones may be made."""
+        for each in list(self._sockets):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
-        """The end of the test."""
+        """The end; what was not passed on yet never is."""
+        self.sever()
         self._is_open.set()
         self._listening.shutdown(socket.SHUT_RDWR)  # which wakes whoever accepts
         self._accepting.join()
         self._listening.close()
+        self.sever()
         for each in self._sockets:
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
             each.close()
 
     def _accept(self) -> None:
@@ -46,7 +56,11 @@ class Proxy:
             while True:
                 near, _ = self._listening.accept()
                 self._sockets.append(near)
-                far = socket.create_connection(("127.0.0.1", self._target))
+                try:
+                    far = socket.create_connection(self._target)
+                except OSError:  # the server is not there
+                    near.close()
+                    continue
                 self._sockets.append(far)
                 for source, target in ((near, far), (far, near)):
                     threading.Thread(target=self._pass_on, args=(source, target), daemon=True).start()
