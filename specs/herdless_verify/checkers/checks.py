@@ -13,6 +13,7 @@ from herdless_core.invariants import INVARIANTS
 from herdless_verify import mistakes
 from herdless_verify.checkers.controls import NOT_REFUTED, machine_controls
 from herdless_verify.checkers.findings import INSTALL_PURE, Checker, Finding, Task, Work
+from herdless_verify.checkers.fleet import fleet_schedules
 from herdless_verify.checkers.modelcheck import model_checking
 from herdless_verify.crosshair import contracts, samples, symbolic
 from herdless_verify.exploration.meaning import UNBOUNDED, Meaning, Requirement
@@ -59,6 +60,7 @@ CHECKERS: Final[Mapping[str, Checker]] = {
     "explore": exploration,
     "tlc": model_checking,
     "crosshair": symbolic_execution,
+    "fleet": fleet_schedules,
 }
 
 
