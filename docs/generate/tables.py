@@ -34,10 +34,20 @@ from herdless_verify.tlc.tla import operators, stated
 RECORD: Final = Path(__file__).parents[1] / "spec" / "mutants.json"
 """What the checkers found when they last looked for all of the mistakes."""
 
-MISTAKEN: Final = ("nothing_need_happen",)
+MISTAKEN: Final = (
+    "nothing_need_happen",
+    "fleet_unfair",
+    "fleet_without_fence",
+    "fleet_lease_not_in_token",
+    "fleet_trust_for_ever",
+    "fleet_without_drop",
+    "fleet_keeps_on_trust",
+    "fleet_joins_old",
+    "fleet_ttl_of_its_own",
+)
 """The configurations that have a mistake, which must be found."""
 
-REACH: Final = ("reach", "keyspace_reach", "tags_reach", "durable_reach")
+REACH: Final = ("reach", "keyspace_reach", "tags_reach", "durable_reach", "fleet_reach")
 """The configurations in which situations must come about. What else must be refuted is not promised."""
 
 

@@ -1,4 +1,4 @@
-"""The runs of the model checker, as `configurations.toml` lists them."""
+"""The runs of the model checker, as `configurations.toml` and `fleet.toml` list them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from herdless_verify.files import FOLDER
 
 NEVER_IN_TLA: Final = 99
 """`Never` of CacheEntry.tla."""
+
+DOCUMENTS: Final = ("configurations.toml", "fleet.toml")
+"""Where they are listed. The first one says what holds where another says nothing of the policy or the world."""
 
 CANCELLATIONS: Final[Mapping[bool | None, str]] = {True: "{TRUE}", False: "{FALSE}", None: "{TRUE, FALSE}"}
 """`CanCancel` of CacheEntry.tla."""
@@ -33,6 +36,8 @@ class Run:
     world: Mapping[str, Any] = field(default_factory=dict)
     constants: Mapping[str, Any] | None = None
     """For modules other than that of the entry: the constants themselves."""
+    fleet: Mapping[str, Any] = field(default_factory=dict)
+    """For Fleet.tla: its constants beside those of the policy and the world."""
     invariants: Sequence[str] = ()
     properties: Sequence[str] = ()
     view: str | None = None
@@ -46,7 +51,9 @@ class Run:
 
     def cfg(self) -> str:
         """The configuration as TLC reads it."""
-        constants = _constants(self.policy, self.world) if self.constants is None else self.constants
+        constants = self.constants
+        if constants is None:
+            constants = _constants(self.policy, self.world) | _in_camel_case(self.fleet)
         lines = [f"SPECIFICATION {self.specification}", "CONSTANTS"]
         lines += [f"  {name} = {_tla(value)}" for name, value in constants.items()]
         if self.view is not None:
@@ -81,8 +88,12 @@ class Run:
 
 def load_runs() -> dict[str, Run]:
     """Every run, by name."""
-    document = tomllib.loads((FOLDER / "configurations.toml").read_text(encoding="utf-8"))
-    runs = [_run(document, entry) for entry in document["run"]]
+    documents = [tomllib.loads((FOLDER / name).read_text(encoding="utf-8")) for name in DOCUMENTS]
+    defaults = {part: documents[0][part] for part in ("policy", "world")}
+    runs = []
+    for document in documents:
+        merged = document | {part: default | document[part] for part, default in defaults.items()}
+        runs += [_run(merged, entry) for entry in document["run"]]
     return {run.name: run for run in runs}
 
 
@@ -90,6 +101,7 @@ def _run(document: dict[str, Any], entry: dict[str, Any]) -> Run:
     merged = document["promises"] | entry
     merged["policy"] = document["policy"] | entry.get("policy", {})
     merged["world"] = document["world"] | entry.get("world", {})
+    merged["fleet"] = document.get("fleet", {}) | entry.get("fleet", {})
     return Run(**merged)
 
 
@@ -104,13 +116,13 @@ def _constants(policy: Mapping[str, Any], world: Mapping[str, Any]) -> dict[str,
         "MayReload": world["may_reload"],
         "HasSoftTimeout": world["has_soft_timeout"],
         "Ages": f"{{{', '.join(map(str, range(world['oldest'] + 1)))}}}",
-        **{_camel(name): value for name, value in policy.items()},
+        **_in_camel_case(policy),
         "EarlyRefresh": early,
     }
 
 
-def _camel(name: str) -> str:
-    return "".join(word.capitalize() for word in name.split("_"))
+def _in_camel_case(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {"".join(word.capitalize() for word in name.split("_")): value for name, value in values.items()}
 
 
 def _tla(value: object) -> str:
