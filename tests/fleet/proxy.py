@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from typing import Final
 
 
@@ -15,9 +16,12 @@ class Proxy:
         """port: of the server, on loopback."""
         self._target: Final = port
         self._listening: Final = socket.create_server(("127.0.0.1", 0))
-        self.url: Final = f"redis://127.0.0.1:{self._listening.getsockname()[1]}/0"
+        self.port: Final[int] = self._listening.getsockname()[1]
+        self.url: Final = f"redis://127.0.0.1:{self.port}/0"
         self._is_open: Final = threading.Event()
         self._is_open.set()
+        self.delay = 0.0
+        """Seconds by which all arrives later."""
         self._sockets: Final[list[socket.socket]] = []
         self._accepting: Final = threading.Thread(target=self._accept, daemon=True)
         self._accepting.start()
@@ -55,6 +59,7 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := source.recv(65_536):
                 self._is_open.wait()
+                time.sleep(self.delay)
                 target.sendall(data)
         with contextlib.suppress(OSError):
             target.shutdown(socket.SHUT_WR)

@@ -14,9 +14,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import trio
+
 import herdless.asyncio
 import herdless.threads
-from herdless.stores import RedisStore
+import herdless.trio
+from herdless.stores import PostgresStore, RedisStore, Store
 from tests.fleet.origin import Origin
 
 Said = dict[str, Any]
@@ -25,14 +28,20 @@ Said = dict[str, Any]
 def main(config: Said) -> None:
     """Do what is asked for until the end of the input."""
     origin = Origin(config["origin"])
-    store = RedisStore(config["store"], name=config["name"], timeout=config.get("timeout", 1.0))
-    if config["colour"] == "asyncio":
-        asyncio.run(on_asyncio(origin, store, config["options"]))
-    else:
-        on_threads(origin, store, config["options"])
+    kind = PostgresStore if config["store"].startswith("postgresql:") else RedisStore
+    store = kind(
+        config["store"], name=config["name"], timeout=config.get("timeout", 1.0), **config.get("connecting", {})
+    )
+    match config["colour"]:
+        case "asyncio":
+            asyncio.run(on_asyncio(origin, store, config["options"]))
+        case "trio":
+            trio.run(on_trio, origin, store, config["options"])
+        case _:
+            on_threads(origin, store, config["options"])
 
 
-async def on_asyncio(origin: Origin, store: RedisStore, options: Said) -> None:
+async def on_asyncio(origin: Origin, store: Store, options: Said) -> None:
     """All orders in one loop, each in a task."""
 
     async def load(key: Any) -> Any:
@@ -60,7 +69,35 @@ async def on_asyncio(origin: Origin, store: RedisStore, options: Said) -> None:
             task.add_done_callback(running.discard)
 
 
-def on_threads(origin: Origin, store: RedisStore, options: Said) -> None:
+async def on_trio(origin: Origin, store: Store, options: Said) -> None:
+    """All orders in one run, each in a task."""
+    limiter = trio.CapacityLimiter(64)
+
+    async def load(key: Any) -> Any:
+        return await trio.to_thread.run_sync(origin.load, key, limiter=limiter)
+
+    async def call(order: Said, ends: list[Any]) -> None:
+        try:
+            result = getattr(cache, order["do"])(*order["args"])
+            ends.append(said(await result if asyncio.iscoroutine(result) else result))
+        except Exception as error:  # noqa: BLE001  # it is the reply
+            ends.append(said(error))
+
+    async def carry_out(order: Said) -> None:
+        began, ends = time.monotonic(), list[Any]()
+        async with trio.open_nursery() as calls:
+            for _ in range(order["times"]):
+                calls.start_soon(call, order, ends)
+        reply(order, ends, began)
+
+    cache: Any = herdless.trio.SharedCache(load, store=store, **options)
+    async with cache, trio.open_nursery() as running:
+        ready()
+        while line := await trio.to_thread.run_sync(sys.stdin.readline):
+            running.start_soon(carry_out, json.loads(line))
+
+
+def on_threads(origin: Origin, store: Store, options: Said) -> None:
     """Each order in threads of its own."""
 
     def call(order: Said, ends: list[Any]) -> None:
