@@ -36,6 +36,11 @@ class _Keywords:
 _KEYWORDS: Final = _Keywords()
 
 
+def is_mark(part: object) -> bool:
+    """Whether this part of a key is no argument, but stands before those by keyword."""
+    return part is _KEYWORDS
+
+
 @final
 class _Default:
     """Stands in a key for a default that cannot be hashed."""
@@ -102,6 +107,21 @@ def taken_from(key: Any) -> Arguments:
     if not key.is_lasting:
         key.arguments = ()
     return arguments
+
+
+def copied(key: Any) -> Any:
+    """The key for a load in the background, which keeps its arguments whatever becomes of those of this one."""
+    if type(key) is not Call or not key.arguments:
+        return key
+    copy = Call(key)
+    copy.hash, copy.arguments = key.hash, key.arguments
+    return copy
+
+
+def let_go(key: Any) -> None:
+    """The key's arguments are not needed any more, since it was answered without a load."""
+    if type(key) is Call and key.arguments and not key.is_lasting:
+        key.arguments = ()
 
 
 @final

@@ -22,7 +22,7 @@ from herdless._call import (
     check_method,
     check_sync,
 )
-from herdless._decorated import AsyncCached, P, R, SyncCached
+from herdless._decorated import AsyncCached, AsyncShared, CacheInfo, P, R, SyncCached
 from herdless._instances import InstanceCalls
 from herdless._methods import InstanceMethod, Method, clear, info_of
 from herdless._words import hang_words
@@ -30,7 +30,18 @@ from herdless.adapter import LOADING, not_awaitable
 from herdless_core import NEVER, Fresh, Loaded, PolicyError
 from herdless_core._policy import check_boolean
 
-__all__ = ["AsyncCached", "P", "R", "SyncCached", "decorate_async", "decorate_sync", "require_parentheses"]
+__all__ = [
+    "AsyncCached",
+    "AsyncShared",
+    "P",
+    "R",
+    "SyncCached",
+    "decorate_async",
+    "decorate_async_shared",
+    "decorate_sync",
+    "decorate_sync_shared",
+    "require_parentheses",
+]
 
 MakeCache: TypeAlias = Callable[[Callable[[Any], Any]], Any]
 """From a loader to a cache with the options that were given."""
@@ -82,15 +93,77 @@ def decorate_async(
     return cast(AsyncCached[P, R], _decorated(calls, make_cache, wrap, per_instance))
 
 
+def decorate_sync_shared(
+    function: Callable[P, R | Loaded[R]],
+    key: Callable[..., object] | None,
+    make_cache: Callable[[Any, Any], Any],
+    *,
+    per_instance: object,
+) -> SyncCached[P, R]:
+    """The function with a shared cache.
+
+    function, key, per_instance: as for `decorate_sync`; make_cache: from the function and a loader to a cache.
+    """
+    check_function(function)
+    check_sync(function)
+    return cast(SyncCached[P, R], _shared(Calls(function, key, is_async=False), make_cache, per_instance))
+
+
+def decorate_async_shared(
+    function: Callable[P, Awaitable[R | Loaded[R]]],
+    key: Callable[..., object] | None,
+    make_cache: Callable[[Any, Any], Any],
+    *,
+    per_instance: object,
+) -> AsyncShared[P, R]:
+    """The async function with a shared cache. The arguments are those of `decorate_sync_shared`."""
+    check_function(function)
+    check_async(function)
+    return cast(AsyncShared[P, R], _shared(Calls(function, key, is_async=True), make_cache, per_instance))
+
+
+def _shared(calls: Calls, make_cache: Callable[[Any, Any], Any], per_instance: object) -> Any:
+    if check_boolean("per_instance", per_instance):
+        raise PolicyError(
+            "per_instance=True is not accepted beside store=: the store would not tell instances apart. "
+            "Give key=, which says by what one of them is known"
+        )
+    cache = make_cache(calls.function, calls.run)
+    if calls.is_async:
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            key, arguments = calls.described(args, kwargs)
+            if calls.is_unplaced:
+                calls.place(args)
+            return await cache.get(carried(key, arguments))
+    else:
+
+        def call(*args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]  # the same for functions that await nothing
+            key, arguments = calls.described(args, kwargs)
+            if calls.is_unplaced:
+                calls.place(args)
+            return cache.get(carried(key, arguments))
+
+    def info() -> CacheInfo:
+        stats = cache.stats()
+        return CacheInfo(stats.hits + stats.fetched, stats.loads, stats.maxsize, stats.size)
+
+    return _complete(_finished(call, calls, cache), calls, cache, info)
+
+
+def _complete(call: Any, calls: Calls, cache: Any, info: Callable[[], CacheInfo]) -> Any:
+    """With its words."""
+    hang_words(call)
+    call.cache_info = info
+    call.cache_clear = lambda: clear(cache)
+    return Method(call, calls) if calls.is_unplaced else call
+
+
 def _decorated(calls: Calls, make_cache: MakeCache, wrap: Callable[[Any, Any], Any], per_instance: object) -> Any:
     if check_boolean("per_instance", per_instance):
         return _of_instances(calls, make_cache, wrap)
     cache = make_cache(calls.run)
-    call = _finished(wrap(calls, cache), calls, cache)
-    hang_words(call)
-    call.cache_info = lambda: info_of(cache)
-    call.cache_clear = lambda: clear(cache)
-    return Method(call, calls) if calls.is_unplaced else call
+    return _complete(_finished(wrap(calls, cache), calls, cache), calls, cache, lambda: info_of(cache))
 
 
 def _of_instances(calls: Calls, make_cache: MakeCache, wrap: Callable[[Any, Any], Any]) -> InstanceMethod:

@@ -60,12 +60,12 @@ def _key(_cache: Any, described: Described, /, *args: Any, **kwargs: Any) -> Any
     return lasting(*described(args, kwargs))
 
 
-def _put(cache: Any, described: Described, /, *args: Any, **kwargs: Any) -> None:
+def _put(cache: Any, described: Described, /, *args: Any, **kwargs: Any) -> Any:
     if not args:
         raise TypeError("put() takes the value first, and then the arguments of the function: there is no value")
     key, arguments = described(args[1:], kwargs)
     # No load is done by it, so that the arguments would be kept for nothing.
-    cache.put(carried(key, None if arguments is None else ()), args[0])
+    return cache.put(carried(key, None if arguments is None else ()), args[0])  # to be awaited of a shared cache
 
 
 def _keys(described: Described, args: tuple[Any, ...]) -> list[Any]:

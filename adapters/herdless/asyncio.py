@@ -15,24 +15,32 @@ import asyncio
 from asyncio import Future
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, Unpack, final
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, Unpack, final, overload
 from weakref import WeakSet
 
 from herdless._asyncio_bulk import AsyncioBatches, get_many
 from herdless._asyncio_loads import AsyncioLoad, AsyncioLoads, Woken, call_in
 from herdless._bulk import check_bulk
-from herdless._decorator import AsyncCached, P, R, decorate_async, require_parentheses
+from herdless._decorator import (
+    AsyncCached,
+    AsyncShared,
+    P,
+    R,
+    decorate_async,
+    decorate_async_shared,
+    require_parentheses,
+)
 from herdless._lazily import give_lazily
 from herdless._lookup import Lookup
 from herdless.adapter import LOADING, NOTHING, BaseCache, CacheOptions, K, V, value_of, value_of_reload, value_of_reply
 from herdless_core import NEVER, NOT_MODIFIED, Effects, Fresh, Loaded, Policy, PolicyError, Previous, RunningLoad, Stats
 
 if TYPE_CHECKING:
-    from herdless._shared.on_asyncio import SharedCache
+    from herdless._shared.on_asyncio import SharedCache, SharedOptions, Store
 
 __all__ = ["NOT_MODIFIED", "Cache", "Loaded", "Lookup", "Policy", "Previous", "SharedCache", "Stats", "cached"]
 
-give_lazily(__name__, "SharedCache", "herdless._shared.on_asyncio")
+_shared_cache: Final = give_lazily(__name__, "SharedCache", "herdless._shared.on_asyncio")
 
 LOOK_EVERY: Final = 0.05
 """Seconds between two looks at what tells nobody: whether another loop still runs, whether a load waits for a task."""
@@ -302,6 +310,7 @@ class Cache(AsyncioLoads[K, V]):
         )
 
 
+@overload
 def cached(
     function: None = None,
     /,
@@ -309,16 +318,48 @@ def cached(
     key: Callable[..., object] | None = None,
     per_instance: bool = False,
     **options: Unpack[CacheOptions],
-) -> Callable[[Callable[P, Awaitable[R | Loaded[R]]]], AsyncCached[P, R]]:
+) -> Callable[[Callable[P, Awaitable[R | Loaded[R]]]], AsyncCached[P, R]]: ...
+
+
+@overload
+def cached(
+    function: None = None,
+    /,
+    *,
+    store: Store,
+    key: Callable[..., object] | None = None,
+    per_instance: bool = False,
+    **options: Unpack[SharedOptions],
+) -> Callable[[Callable[P, Awaitable[R | Loaded[R]]]], AsyncShared[P, R]]: ...
+
+
+def cached(
+    function: None = None,
+    /,
+    *,
+    store: Store | None = None,
+    key: Callable[..., object] | None = None,
+    per_instance: bool = False,
+    **options: Any,
+) -> Callable[[Any], Any]:
     """Cache an async function or method by its arguments, as they are bound to its signature.
 
     key: a function of the same arguments that returns what to cache by. per_instance: whether each instance has a cache
     of its own, which ends with it; without it a method's `self` is one of the arguments, and is kept alive by the cache
     as `functools.lru_cache` does. All else as for `Cache`.
 
+    With `store`, all processes share the results: options are then those of `SharedCache`, and arguments have to be
+    str, int, float, bool, None, bytes or tuples of these, unless `key` or `store_key` makes such a value of them. See
+    docs/fleet.md.
+
     Raises TypeError for a function that cannot be cached so, PolicyError for an argument out of its range.
     """
     require_parentheses(function, options)
+    if store is not None:
+        shared = _shared_cache()
+        return lambda function: decorate_async_shared(
+            function, key, lambda called, load: shared.behind(called, load, store, options), per_instance=per_instance
+        )
     return lambda function: decorate_async(
         function, key, lambda load: Cache(load, **options), per_instance=per_instance
     )

@@ -20,10 +20,10 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from threading import TIMEOUT_MAX, get_ident
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self, Unpack, final
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack, final, overload
 
 from herdless._bulk import check_bulk
-from herdless._decorator import P, R, SyncCached, decorate_sync, require_parentheses
+from herdless._decorator import P, R, SyncCached, decorate_sync, decorate_sync_shared, require_parentheses
 from herdless._lazily import give_lazily
 from herdless._lookup import Lookup
 from herdless._room import FRAMES, require_room
@@ -60,11 +60,11 @@ from herdless_core import (
 )
 
 if TYPE_CHECKING:
-    from herdless._shared.on_threads import SharedCache
+    from herdless._shared.on_threads import SharedCache, SharedOptions, Store
 
 __all__ = ["NOT_MODIFIED", "Cache", "Loaded", "Lookup", "Policy", "Previous", "SharedCache", "Stats", "cached"]
 
-give_lazily(__name__, "SharedCache", "herdless._shared.on_threads")
+_shared_cache: Final = give_lazily(__name__, "SharedCache", "herdless._shared.on_threads")
 
 
 TWICE_THE_FRAMES: Final = 2 * FRAMES
@@ -340,6 +340,7 @@ def _nanoseconds(timeout: object) -> int:
     return round(timeout * NANOSECONDS_PER_SECOND) if timeout < NEVER // NANOSECONDS_PER_SECOND else NEVER
 
 
+@overload
 def cached(
     function: None = None,
     /,
@@ -349,16 +350,52 @@ def cached(
     executor: Executor | None = None,
     around_load: Callable[[], AbstractContextManager[object]] | None = None,
     **options: Unpack[CacheOptions],
-) -> Callable[[Callable[P, R | Loaded[R]]], SyncCached[P, R]]:
+) -> Callable[[Callable[P, R | Loaded[R]]], SyncCached[P, R]]: ...
+
+
+@overload
+def cached(
+    function: None = None,
+    /,
+    *,
+    store: Store,
+    key: Callable[..., object] | None = None,
+    per_instance: bool = False,
+    **options: Unpack[SharedOptions],
+) -> Callable[[Callable[P, R | Loaded[R]]], SyncCached[P, R]]: ...
+
+
+def cached(
+    function: None = None,
+    /,
+    *,
+    store: Store | None = None,
+    key: Callable[..., object] | None = None,
+    per_instance: bool = False,
+    executor: Executor | None = None,
+    around_load: Callable[[], AbstractContextManager[object]] | None = None,
+    **options: Any,
+) -> Callable[[Any], Any]:
     """Cache a function or method by its arguments, as they are bound to its signature.
 
     key: a function of the same arguments that returns what to cache by. per_instance: whether each instance has a cache
     of its own, which ends with it; without it a method's `self` is one of the arguments, and is kept alive by the cache
     as `functools.lru_cache` does. All else as for `Cache`.
 
+    With `store`, all processes share the results: options are then those of `SharedCache`, and arguments have to be
+    str, int, float, bool, None, bytes or tuples of these, unless `key` or `store_key` makes such a value of them. See
+    docs/fleet.md.
+
     Raises TypeError for a function that cannot be cached so, PolicyError for an argument out of its range.
     """
     require_parentheses(function, options)
+    if store is not None:
+        refused = {"executor": executor, "around_load": around_load}
+        options |= {name: value for name, value in refused.items() if value is not None}
+        shared = _shared_cache()
+        return lambda function: decorate_sync_shared(
+            function, key, lambda called, load: shared.behind(called, load, store, options), per_instance=per_instance
+        )
     return lambda function: decorate_sync(
         function,
         key,

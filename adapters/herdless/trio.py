@@ -17,12 +17,21 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Final, Literal, Self, Unpack, final
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, Unpack, final, overload
 
 import trio
 
 from herdless._bulk import check_bulk
-from herdless._decorator import AsyncCached, P, R, decorate_async, require_parentheses
+from herdless._decorator import (
+    AsyncCached,
+    AsyncShared,
+    P,
+    R,
+    decorate_async,
+    decorate_async_shared,
+    require_parentheses,
+)
+from herdless._lazily import give_lazily
 from herdless._lookup import Lookup
 from herdless._trio_bulk import TrioBatches, get_many
 from herdless._trio_loads import TrioLoad, TrioLoads
@@ -50,7 +59,12 @@ from herdless_core import (
     Stats,
 )
 
-__all__ = ["NOT_MODIFIED", "Cache", "Loaded", "Lookup", "Policy", "Previous", "Stats", "cached"]
+if TYPE_CHECKING:
+    from herdless._shared.on_trio import SharedCache, SharedOptions, Store
+
+__all__ = ["NOT_MODIFIED", "Cache", "Loaded", "Lookup", "Policy", "Previous", "SharedCache", "Stats", "cached"]
+
+_shared_cache: Final = give_lazily(__name__, "SharedCache", "herdless._shared.on_trio")
 
 FAIR_NANOSECONDS: Final = 1_000_000
 """With `checkpoint="fair"`: so long after the cache's last checkpoint a lookup makes another."""
@@ -239,6 +253,7 @@ class Cache(TrioLoads[K, V]):
         return self._clock()
 
 
+@overload
 def cached(
     function: None = None,
     /,
@@ -247,7 +262,31 @@ def cached(
     per_instance: bool = False,
     checkpoint: Literal["fair", "always", "never"] = "fair",
     **options: Unpack[CacheOptions],
-) -> Callable[[Callable[P, Awaitable[R | Loaded[R]]]], AsyncCached[P, R]]:
+) -> Callable[[Callable[P, Awaitable[R | Loaded[R]]]], AsyncCached[P, R]]: ...
+
+
+@overload
+def cached(
+    function: None = None,
+    /,
+    *,
+    store: Store,
+    key: Callable[..., object] | None = None,
+    per_instance: bool = False,
+    **options: Unpack[SharedOptions],
+) -> Callable[[Callable[P, Awaitable[R | Loaded[R]]]], AsyncShared[P, R]]: ...
+
+
+def cached(
+    function: None = None,
+    /,
+    *,
+    store: Store | None = None,
+    key: Callable[..., object] | None = None,
+    per_instance: bool = False,
+    checkpoint: Literal["fair", "always", "never"] = "fair",
+    **options: Any,
+) -> Callable[[Any], Any]:
     """Cache an async function or method by its arguments, as they are bound to its signature.
 
     Open its cache, `async with function.cache:`, around the calls. key: a function of the same arguments that returns
@@ -255,9 +294,20 @@ def cached(
     method's `self` is one of the arguments, and is kept alive by the cache as `functools.lru_cache` does. All else as
     for `Cache`.
 
+    With `store`, all processes share the results: options are then those of `SharedCache`, and arguments have to be
+    str, int, float, bool, None, bytes or tuples of these, unless `key` or `store_key` makes such a value of them. See
+    docs/fleet.md.
+
     Raises TypeError for a function that cannot be cached so, PolicyError for an argument out of its range.
     """
     require_parentheses(function, options)
+    if store is not None:
+        if checkpoint != "fair":
+            options["checkpoint"] = checkpoint
+        shared = _shared_cache()
+        return lambda function: decorate_async_shared(
+            function, key, lambda called, load: shared.behind(called, load, store, options), per_instance=per_instance
+        )
     return lambda function: decorate_async(
         function,
         key,

@@ -15,8 +15,10 @@ def no_fence() -> None:
     """A late holder writes over whatever is there."""
     lead = session.lead
 
-    def lead_and_write(terms: session.Terms, record: Record, flight: Flight) -> session.Session:
-        got = yield from lead(terms, record, flight)
+    def lead_and_write(
+        terms: session.Terms, record: Record, flight: Flight, *, is_covered: bool = True
+    ) -> session.Session:
+        got = yield from lead(terms, record, flight, is_covered=is_covered)
         if got.fenced and isinstance(got.outcome, Value):
             yield from session.put(terms, got.outcome.value, 0.0)
         return got

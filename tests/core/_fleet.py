@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from herdless_core import Failure, Loaded, Policy, Step, StoreDown
+from herdless_core import Failure, Loaded, Policy, Step, StoreDown, Value
 from herdless_core._fleet import session as sessions
 from herdless_core._fleet.record import TOKEN_BYTES, Record, parse
 from herdless_core._fleet.session import (
@@ -140,3 +140,15 @@ class Process:
             self.request = go()
         except StopIteration as end:
             self.request, self.got = None, end.value
+
+
+def value_of(got: Got) -> object:
+    """The value to which a session came."""
+    assert isinstance(got.outcome, Value)
+    return got.outcome.value
+
+
+def error_of(got: Got) -> BaseException:
+    """The error to which a session came."""
+    assert isinstance(got.outcome, Failure)
+    return got.outcome.error

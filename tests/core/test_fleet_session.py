@@ -7,7 +7,6 @@ import pytest
 from herdless_core import (
     ABSENT,
     Entry,
-    Failure,
     Fresh,
     Loaded,
     LoadTimeout,
@@ -19,21 +18,8 @@ from herdless_core import (
     Value,
 )
 from herdless_core._fleet import session as sessions
-from herdless_core._fleet.session import Got, Load, Park, Swap
-from tests.core._fleet import LEASE, SECOND, World
-
-
-def value_of(got: Got) -> object:
-    """The value to which a session came."""
-    assert isinstance(got.outcome, Value)
-    return got.outcome.value
-
-
-def error_of(got: Got) -> BaseException:
-    """The error to which a session came."""
-    assert isinstance(got.outcome, Failure)
-    return got.outcome.error
-
+from herdless_core._fleet.session import Load, Park, Swap
+from tests.core._fleet import LEASE, SECOND, World, error_of, value_of
 
 # What is seen in the record
 

@@ -169,6 +169,7 @@ TABLE: Final[Mapping[str, Row]] = {
             ADAPTER,
             "herdless._bulk",
             "herdless._decorator",
+            "herdless._lazily",
             "herdless._lookup",
             "herdless._trio_bulk",
             "herdless._trio_loads",
@@ -193,11 +194,14 @@ TABLE: Final[Mapping[str, Row]] = {
         {"threading"},
     ),
     "herdless.codecs": Row({CORE}),  # the packages by their names, where they are asked for
-    "herdless.stores": Row({CORE, "herdless._primitives"}, {"asyncio"}),  # redis-py by its name, where it is used
+    "herdless.stores": Row(  # redis-py and psycopg by their names, where they are used; trio where it is
+        {CORE, "herdless._primitives"}, {"asyncio", "threading", "trio"}
+    ),
     "herdless._shared": Row(
         {
             CORE,
             ADAPTER,
+            "herdless._call",
             "herdless._fork",
             "herdless._known",
             "herdless._log",
@@ -222,25 +226,20 @@ TABLE: Final[Mapping[str, Row]] = {
         {"opentelemetry", "prometheus_client", "threading"},
     ),
     "herdless.instrument": Row({"herdless._instrument"}, {"opentelemetry", "prometheus_client"}),
-    "herdless._shared.asyncio_links": Row(SHARED, {"asyncio"}),
-    "herdless._shared.asyncio_sessions": Row({*SHARED, "herdless._shared.asyncio_links"}, {"asyncio"}),
+    "herdless._shared.awaited": Row({*SHARED, "herdless._bulk", "herdless._call", "herdless._lookup"}),
+    "herdless._shared.asyncio_links": Row({*SHARED, "herdless._shared.awaited"} - {"herdless._shared"}, {"asyncio"}),
     "herdless._shared.on_asyncio": Row(
-        {
-            *SHARED,
-            "herdless._bulk",
-            "herdless._lookup",
-            "herdless._shared.asyncio_links",
-            "herdless._shared.asyncio_sessions",
-            "herdless.asyncio",
-        },
-        {"asyncio"},
+        {*SHARED, "herdless._shared.asyncio_links", "herdless._shared.awaited", "herdless.asyncio"}, {"asyncio"}
     ),
+    "herdless._shared.trio_links": Row({*SHARED, "herdless._shared.awaited"} - {"herdless._shared"}, {"trio"}),
+    "herdless._shared.on_trio": Row({*SHARED, "herdless._shared.trio_links", "herdless.trio"}, {"trio"}),
     "herdless._shared.threads_links": Row({*SHARED, "herdless._daemons", "herdless._primitives", "herdless._workers"}),
-    "herdless._shared.threads_sessions": Row({*SHARED, "herdless._shared.threads_links"}),
+    "herdless._shared.threads_sessions": Row({*SHARED, "herdless._call", "herdless._shared.threads_links"}),
     "herdless._shared.on_threads": Row(
         {
             *SHARED,
             "herdless._bulk",
+            "herdless._call",
             "herdless._lookup",
             "herdless._shared.threads_links",
             "herdless._shared.threads_sessions",
@@ -265,7 +264,7 @@ TABLE: Final[Mapping[str, Row]] = {
     "herdless._testing._trio": Row({CORE, "herdless._testing"}, {"trio"}),
     "herdless._testing.plugin": Row({"herdless._known", "herdless._testing"}, {"pytest"}),
     "herdless.testing": Row({"herdless._testing", "herdless._testing._trio"}),
-    "herdless.testing.store": Row({CORE, "herdless.stores"}, {"asyncio", "threading"}),
+    "herdless.testing.store": Row({CORE, "herdless.stores"}, {"asyncio", "threading", "trio"}),
     "herdless._command": Row({CORE, "herdless._trace"}, {"rich"}),
     "herdless._command.herd": Row(  # it shows all three side by side, and imports trio only where that is asked for
         {CORE, "herdless.asyncio", "herdless.trio", "herdless.threads", "herdless._command", "herdless.stores"},

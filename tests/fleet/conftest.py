@@ -10,6 +10,8 @@ from herdless.stores import MemoryStore
 from tests.fleet.fleet import Fleet
 from tests.fleet.loads import Loads
 from tests.fleet.origin import Origin
+from tests.fleet.postgres import Postgres
+from tests.fleet.postgres import running as running_postgres
 from tests.fleet.server import Server, running
 
 
@@ -33,6 +35,36 @@ def own_server() -> Iterator[Server]:
     """A server of the test's own, which it may kill."""
     with running() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def shared_postgres() -> Iterator[Postgres]:
+    """A PostgreSQL that nobody stops."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    """One of the test's own, which it may kill."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_fleet(shared_postgres: Postgres, origin: Origin) -> Iterator[Fleet]:
+    """Processes on the shared PostgreSQL."""
+    fleet = Fleet(shared_postgres, origin)
+    yield fleet
+    fleet.close()
+
+
+@pytest.fixture
+def own_postgres_fleet(own_postgres: Postgres, origin: Origin) -> Iterator[Fleet]:
+    """Processes on one that may be killed."""
+    fleet = Fleet(own_postgres, origin)
+    yield fleet
+    fleet.close()
 
 
 @pytest.fixture(scope="session")
@@ -68,9 +100,9 @@ def own_fleet(own_server: Server, origin: Origin) -> Iterator[Fleet]:
     fleet.close()
 
 
-@pytest.fixture(params=["asyncio", "threads"])
+@pytest.fixture(params=["asyncio", "threads", "trio"])
 def colour(request: pytest.FixtureRequest) -> str:
-    """Both."""
+    """All of them."""
     return str(request.param)
 
 

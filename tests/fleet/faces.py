@@ -6,13 +6,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
+import trio
+
 import herdless.asyncio
 import herdless.threads
+import herdless.trio
 from herdless.stores import Store
 from tests.fleet.server import PATIENCE
 
@@ -101,7 +105,69 @@ class ThreadsFace(Face):
         self._pool.shutdown()
 
 
-FACES: Final = {"asyncio": AsyncioFace, "threads": ThreadsFace}
+class TrioFace(Face):
+    """In a run of its own, on a thread. The cache is open for as long as the run lasts, or opened again by `reopen`."""
+
+    def __init__(self, load: Callable[[Any], Any], store: Store, options: dict[str, Any]) -> None:
+        self._limiter: Final = trio.CapacityLimiter(64)
+        self._opened: Final[Future[None]] = Future()
+        self._scopes: Final[dict[Future[Any], trio.CancelScope]] = {}
+
+        async def load_aside(key: Any) -> Any:
+            return await trio.to_thread.run_sync(load, key, limiter=self._limiter, abandon_on_cancel=True)
+
+        self.cache = herdless.trio.SharedCache(load_aside, store=store, **options)
+        self._is_wanted = True
+        self._thread: Final = threading.Thread(target=trio.run, args=(self._live,))
+        self._thread.start()
+        self._opened.result(PATIENCE)
+
+    async def _live(self) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        try:
+            async with trio.open_nursery() as self._nursery:
+                while self._is_wanted:
+                    self._again = trio.Event()
+                    async with self.cache:
+                        if not self._opened.done():
+                            self._opened.set_result(None)
+                        await self._again.wait()
+        except BaseException as error:
+            if not self._opened.done():
+                self._opened.set_exception(error)
+                return
+            raise
+
+    def begin(self, method: str, *args: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+
+        async def call() -> None:
+            with trio.CancelScope() as self._scopes[future]:
+                try:
+                    result = getattr(self.cache, method)(*args)
+                    result = await result if inspect.iscoroutine(result) else result
+                except Exception as error:  # noqa: BLE001  # it is the reply
+                    future.set_exception(error)
+                else:
+                    future.set_result(result)
+
+        if method == "__aenter__":
+            self._token.run_sync_soon(self._again.set)
+            future.set_result(None)
+        else:
+            self._token.run_sync_soon(self._nursery.start_soon, call)
+        return future
+
+    def cancel(self, begun: Future[Any]) -> None:
+        self._token.run_sync_soon(self._scopes[begun].cancel)
+
+    def close(self) -> None:
+        self._is_wanted = False
+        self._token.run_sync_soon(self._again.set)
+        self._thread.join()
+
+
+FACES: Final = {"asyncio": AsyncioFace, "threads": ThreadsFace, "trio": TrioFace}
 
 
 @contextlib.contextmanager

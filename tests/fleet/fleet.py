@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.fleet.origin import Origin
-from tests.fleet.server import PATIENCE, Server
+from tests.fleet.server import PATIENCE
 
 ROOT: Final = Path(__file__).parents[2]
 Ends = list[dict[str, Any]]
@@ -25,9 +25,11 @@ names = itertools.count()
 class Worker:
     """One process; see `tests.fleet.worker`."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, config: dict[str, Any], shift: int = 0) -> None:
+        """shift: by how many seconds its clocks are wrong."""
+        program = ["tests.fleet.shifted", str(shift)] if shift else ["tests.fleet.worker"]
         self._process: Final = subprocess.Popen(
-            [sys.executable, "-m", "tests.fleet.worker", json.dumps(config)],
+            [sys.executable, "-m", *program, json.dumps(config)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -95,7 +97,8 @@ class Worker:
 class Fleet:
     """Processes that share a cache."""
 
-    def __init__(self, server: Server, origin: Origin) -> None:
+    def __init__(self, server: Any, origin: Origin) -> None:
+        """server: a `Server`, a `Postgres`, or what else has a `url`."""
         self.server: Final = server
         self.origin: Final = origin
         self.name: Final = f"f{next(names)}"
@@ -103,16 +106,29 @@ class Fleet:
         self.diaries: Path | None = None
         """Where each process writes down what it asks the store to write, if it is to."""
 
-    def start(self, *colours: str, store: str | None = None, timeout: float = 1.0, **options: Any) -> list[Worker]:
-        """One process for each colour, all of which listen when this returns."""
+    def start(
+        self,
+        *colours: str,
+        store: str | None = None,
+        timeout: float = 1.0,
+        connecting: dict[str, Any] | None = None,
+        shift: int = 0,
+        **options: Any,
+    ) -> list[Worker]:
+        """One process for each colour, all of which listen when this returns.
+
+        store, timeout, connecting: what the store is made of; shift: by how many seconds their clocks are wrong;
+        options: those of the cache.
+        """
         config = {
             "store": store or self.server.url,
             "origin": self.origin.url,
             "name": self.name,
             "timeout": timeout,
+            "connecting": connecting or {},
             "options": options,
         }
-        started = [Worker(config | self._of_one(colour)) for colour in colours]
+        started = [Worker(config | self._of_one(colour), shift) for colour in colours]
         self.workers.extend(started)
         for worker in started:
             worker.wait_until_ready()

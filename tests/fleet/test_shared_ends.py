@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -13,9 +14,11 @@ from pathlib import Path
 from typing import Any, final
 
 import pytest
+import trio
 
 import herdless.asyncio
 import herdless.threads
+import herdless.trio
 from herdless import (
     CacheClosed,
     MisuseError,
@@ -24,7 +27,7 @@ from herdless import (
 )
 from herdless.stores import MemoryStore, Store, SyncConnection
 from herdless_core._fleet.record import parse
-from tests.fleet.faces import made
+from tests.fleet.faces import Face, made
 from tests.fleet.loads import Loads, until_begun
 from tests.fleet.server import PATIENCE
 from tests.fleet.test_processes import wait_until
@@ -37,7 +40,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_a_closed_cache_refuses_and_can_be_opened_again(colour: str, store: MemoryStore, loads: Loads) -> None:
     """What is in the store stays."""
-    enter = "__aenter__" if colour == "asyncio" else "__enter__"
+    enter = "__enter__" if colour == "threads" else "__aenter__"
     with made(colour, loads, store, ttl=60) as one:
         assert one.get("a") == ["a", 1]
         one.do("close")
@@ -46,7 +49,16 @@ def test_a_closed_cache_refuses_and_can_be_opened_again(colour: str, store: Memo
                 one.do(method, "a")
         one.do("close")
         one.do(enter)
+        wait_until(lambda: is_open(one))
         assert one.do("lookup", "a").how == "fetched"
+
+
+def is_open(face: Face) -> bool:
+    """Whether it takes lookups again."""
+    with contextlib.suppress(CacheClosed):
+        face.do("get_many", [])
+        return True
+    return False
 
 
 def test_closing_just_after_a_change_comes_to_an_end(colour: str, store: MemoryStore, loads: Loads) -> None:
@@ -87,6 +99,17 @@ def test_a_loader_that_asks_for_its_own_key_is_refused(colour: str, store: Memor
                     await cache.get("a")
 
         asyncio.run(main())
+    elif colour == "trio":
+
+        async def in_trio() -> None:
+            async def ask_again(key: str) -> str:
+                return await cache.get(key)
+
+            async with herdless.trio.SharedCache(ask_again, store=store, ttl=60) as cache:
+                with pytest.raises(ReentrantLoad):
+                    await cache.get("a")
+
+        trio.run(in_trio)
     else:
 
         def ask_again(key: str) -> str:
@@ -96,14 +119,17 @@ def test_a_loader_that_asks_for_its_own_key_is_refused(colour: str, store: Memor
             cache.get("a")
 
 
-# Cancellation, of asyncio alone
+# Cancellation, of asyncio and trio
 
 
-def test_a_load_that_nobody_waits_for_is_cancelled_and_left_to_others(store: MemoryStore, loads: Loads) -> None:
+@pytest.mark.parametrize("awaited", ["asyncio", "trio"])
+def test_a_load_that_nobody_waits_for_is_cancelled_and_left_to_others(
+    awaited: str, store: MemoryStore, loads: Loads
+) -> None:
     """Its key is free at once, and not when its lease is over."""
     loads.gate.clear()
     with (
-        made("asyncio", loads, store, ttl=60, lease=600) as one,
+        made(awaited, loads, store, ttl=60, lease=600) as one,
         made("threads", loads, store, ttl=60, lease=600) as two,
     ):
         first = one.begin("get", "a")
@@ -116,10 +142,11 @@ def test_a_load_that_nobody_waits_for_is_cancelled_and_left_to_others(store: Mem
         assert second.result(PATIENCE) == ["a", 2]
 
 
-def test_cancelling_one_caller_leaves_the_load_to_the_others(store: MemoryStore, loads: Loads) -> None:
+@pytest.mark.parametrize("awaited", ["asyncio", "trio"])
+def test_cancelling_one_caller_leaves_the_load_to_the_others(awaited: str, store: MemoryStore, loads: Loads) -> None:
     """As in one process."""
     loads.gate.clear()
-    with made("asyncio", loads, store, ttl=60) as one:
+    with made(awaited, loads, store, ttl=60) as one:
         first, second = one.begin("get", "a"), one.begin("get", "a")
         until_begun(loads, 1)
         one.cancel(first)

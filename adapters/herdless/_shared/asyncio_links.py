@@ -1,4 +1,4 @@
-"""How a shared cache listens on asyncio: a connection and a few tasks for the event loop in which it is used."""
+"""What a shared cache has on asyncio: a connection and a few tasks for the event loop in which it is used."""
 
 from __future__ import annotations
 
@@ -7,82 +7,62 @@ import contextlib
 from collections.abc import Coroutine
 from typing import Any, Final, Generic, final
 
-from herdless._shared.base import Shared
-from herdless._shared.links import BEATS_UNTIL_LOST, LIVING_EVERY, TRIES_AGAIN, BaseLink, BasePlace, wake_orphans
-from herdless.adapter import LOGGER, K, V
-from herdless.stores import AsyncConnection, AsyncListener, Heard, StoreDown
-from herdless_core import NANOSECONDS_PER_SECOND, CacheClosed, MisuseError
-from herdless_core._fleet.session import Parked
-
-LEAVES: Final = "herdless leaves a claim"
-"""The name of the tasks that `close` awaits, and does not cancel."""
+from herdless._shared.awaited.links import AwaitedLink, AwaitedPlace
+from herdless._shared.awaited.words import AwaitedWords
+from herdless.adapter import K, V, awaitable
+from herdless.stores import AsyncConnection, StoreDown
+from herdless_core import NANOSECONDS_PER_SECOND, CacheClosed, Failure, LoadCancelled, Loaded, LoadTimeout, MisuseError
+from herdless_core._fleet.session import Ended, Load, Parked
 
 
 @final
-class Place(BasePlace):
+class Place(AwaitedPlace):
     """Where one session hears news of its key."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.news: asyncio.Future[Parked] = asyncio.get_running_loop().create_future()
+        self._news: asyncio.Future[Parked] = asyncio.get_running_loop().create_future()
 
     def look_anew(self) -> None:
         """See `BasePlace`."""
         super().look_anew()
-        if self.news.done():
-            self.news = asyncio.get_running_loop().create_future()
+        if self._news.done():
+            self._news = asyncio.get_running_loop().create_future()
 
     def wake(self, *, owner_is_gone: bool = False) -> None:
         """See `BasePlace`."""
-        if not self.news.done():
-            self.news.set_result(Parked(owner_is_gone))
+        if not self._news.done():
+            self._news.set_result(Parked(owner_is_gone))
+
+    async def wait(self, seconds: float) -> None:
+        """See `AwaitedPlace`."""
+        await asyncio.wait((self._news,), timeout=seconds)
+
+    @property
+    def parked(self) -> Parked:
+        """See `AwaitedPlace`."""
+        return self._news.result() if self._news.done() else Parked()
 
 
 @final
-class Link(BaseLink):
-    """What a shared cache has in the loop in which it is used: a connection, and tasks."""
+class Link(AwaitedLink):
+    """What a shared cache has in the loop in which it is used."""
 
     def __init__(self, connection: AsyncConnection) -> None:
-        super().__init__()
+        super().__init__(connection)
         self.loop: Final = asyncio.get_running_loop()
-        self.connection: Final = connection
         self.begun: Final[asyncio.Future[None]] = self.loop.create_future()
         """Done when it listens, or cannot."""
         self.tasks: Final[set[asyncio.Task[Any]]] = set()
-        self.places: Final[dict[str, list[Place]]] = {}
-        self.listening: asyncio.Task[None] | None = None
-        self.looking: asyncio.Task[None] | None = None
-
-    def attend(self, text: str) -> Place:
-        """Hear what is told of this key from now on."""
-        place = Place()
-        self.places.setdefault(text, []).append(place)
-        return place
-
-    def leave(self, text: str, place: Place) -> None:
-        """Hear no more."""
-        self.places[text].remove(place)
-        if not self.places[text]:
-            del self.places[text]
 
     def begin(self) -> None:
         """See `BaseLink`."""
         if not self.begun.done():
             self.begun.set_result(None)
 
-    def wake(self, key: str) -> None:
-        """See `BaseLink`."""
-        for place in self.places.get(key, ()):
-            place.wake()
 
-    def wake_all(self) -> None:
-        """See `BaseLink`."""
-        for key in list(self.places):
-            self.wake(key)
-
-
-class AsyncioLinks(Shared[K, V], Generic[K, V]):
-    """The part that listens."""
+class AsyncioLinks(AwaitedWords[K, V], Generic[K, V]):
+    """What only asyncio does so."""
 
     _link: Link | None = None
     _is_closed = False
@@ -95,7 +75,7 @@ class AsyncioLinks(Shared[K, V], Generic[K, V]):
             raise CacheClosed("the cache is closed")
         if link is None:
             link = self._link = Link(self._fleet.store.connect_async())
-            link.listening = self._spawn(link, self._listen(link))
+            self._spawn(link, self._listen(link))
         if link.loop is not loop:
             raise MisuseError(
                 "a shared cache belongs to the event loop in which it was first used: make one for each loop, or close "
@@ -105,78 +85,62 @@ class AsyncioLinks(Shared[K, V], Generic[K, V]):
             await asyncio.wait((link.begun,))
         return link
 
-    def _spawn(self, link: Link, work: Coroutine[Any, Any, Any], name: str = "herdless") -> asyncio.Task[Any]:
-        """Do it in the background. That the store is down is no news there."""
+    def _is_open(self) -> bool:
+        link = self._link
+        return link is not None and link.begun.done() and link.loop is asyncio.get_running_loop()
+
+    def _spawn(self, link: AwaitedLink, work: Coroutine[Any, Any, Any], name: str = "herdless") -> None:
+        assert isinstance(link, Link)  # noqa: S101  # it is the one that `_open` made
         task = link.loop.create_task(_quiet(work), name=name)
         link.tasks.add(task)
         task.add_done_callback(link.tasks.discard)
-        return task
 
-    # What is told
+    async def _sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
-    async def _listen(self, link: Link) -> None:
-        while not link.is_closed:
-            try:
-                await self._ask_time(link)
-                listener = await link.connection.listen(self._terms.owner)
-                if listener is None:
-                    link.knows_the_living = False
-                    link.begin()
-                    return
-                try:
-                    await self._hear(link, listener)
-                finally:
-                    await listener.close()
-            except StoreDown:
-                pass
-            except Exception:  # noqa: BLE001  # of a store that does not keep its word: who waits for the beginning must not hang
-                with contextlib.suppress(Exception):
-                    LOGGER.exception("the store raised an error other than StoreDown while it was listened to")
-            self._is_deaf(link)
-            await asyncio.sleep(TRIES_AGAIN)
+    def _place(self) -> Place:
+        return Place()
 
-    async def _hear(self, link: Link, listener: AsyncListener) -> None:
-        unanswered, ask_at = 0, self._clock()
-        while not link.is_closed:
-            now = self._clock()
-            if now >= ask_at:
-                if unanswered >= BEATS_UNTIL_LOST:
-                    raise StoreDown("the store does not answer who listens")
-                await listener.ask(now)
-                unanswered, ask_at = unanswered + 1, now + self._beat
-                with contextlib.suppress(StoreDown):  # which this connection will show
-                    await self._ask_time(link)
-            news = await listener.next(max(ask_at - self._clock(), 0) / NANOSECONDS_PER_SECOND)
-            if isinstance(news, Heard):
-                unanswered = 0
-            self._take(link, news, now)
+    # Loads, each a task of its own
 
-    async def _look_for_the_living(self, link: Link) -> None:
-        """Now and then, while anybody waits: whether those live for whose loads they do."""
+    async def _run(self, link: AwaitedLink, key: K, text: str, request: Load) -> Ended:
+        """Call the loader, and renew its lease until it has ended or is overdue."""
+        self._counters.loads += 1
+        record, flight = request.record, request.flight
+        task = asyncio.get_running_loop().create_task(self._call(key))
         try:
-            await self._wake_those_left(link)
+            renew_at = self._now() + self._fleet.lease // 3
+            while True:
+                rest = min(renew_at, flight.due_at) - self._now()
+                await asyncio.wait((task,), timeout=max(rest, 0) / NANOSECONDS_PER_SECOND)
+                now = self._now()
+                if task.done() or now >= flight.due_at:
+                    break
+                if now >= renew_at:
+                    record, renew_at = await self._renewed(link, text, record), now + self._fleet.lease // 3
         finally:
-            link.looking = None
+            if not task.done():
+                task.cancel()
+        return self._ended(key, request, task.result() if task.done() else None, record)
 
-    async def _wake_those_left(self, link: Link) -> None:
-        while link.places:
-            await asyncio.sleep(LIVING_EVERY)
-            places = [place for waiting in link.places.values() for place in waiting if place.is_due()]
-            if not places:
-                continue
-            try:
-                living = await link.connection.alive({place.owner for place in places})
-            except StoreDown:
-                continue
-            if living is None:
-                link.knows_the_living = False
-                return
-            wake_orphans(places, living)
+    async def _call(self, key: K) -> Loaded[bytes] | bytes | Failure:
+        try:
+            return self._encoded(await awaitable(self._load, self._load(key)))
+        except Exception as error:  # noqa: BLE001  # it is told to those who wait
+            return Failure(error, error.__traceback__)
+        except asyncio.CancelledError as error:
+            cancelled = LoadCancelled("the load was cancelled")
+            cancelled.__cause__ = error
+            return Failure(cancelled, None)
 
-    async def _ask_time(self, link: Link) -> None:
-        sent = self._clock()
-        said = await link.connection.time()
-        self._store_clock.sample(sent, said, self._clock())
+    async def _load_within(self, key: K, seconds: float | None) -> object:
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                return await awaitable(self._load, self._load(key))
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise LoadTimeout(f"the load did not end within load_timeout={seconds} seconds") from error
 
     def _abandon(self) -> None:
         self._link = None

@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from time import monotonic_ns
@@ -22,9 +22,11 @@ from herdless._fork import survive_forks
 from herdless._known import make_known
 from herdless._log import FailureLog, write
 from herdless._lookup import How, Lookup
+from herdless._shared.calls import options_of_calls
 from herdless._shared.clock import StoreClock
 from herdless._shared.links import TRIES_AGAIN, BaseLink
 from herdless._shared.options import Fleet, SharedOptions
+from herdless._shared.prefetch import Prefetched, Prefetches
 from herdless._shared.stats import SharedCounters, SharedStats
 from herdless._shared.trust import Trust
 from herdless.adapter import BaseCache, K, V
@@ -53,6 +55,8 @@ from herdless_core._previous import is_not_modified, nothing_before
 T = TypeVar("T")
 
 LONGEST_BEAT: Final = 2 * NANOSECONDS_PER_SECOND
+AT_ONCE: Final = 100
+"""So many keys at most are read at once of those that are put."""
 SHORTEST_BEAT: Final = NANOSECONDS_PER_SECOND // 20
 
 
@@ -115,6 +119,7 @@ class Shared(Generic[K, V]):
         self._hot: Final[dict[K, Any]] = self._near._hot  # the hit is this cache's own
         self._trust: Final = Trust(self._fleet.staleness, self._let_go)
         self._beat: Final = max(min(self._fleet.staleness // 3, LONGEST_BEAT), SHORTEST_BEAT)
+        self._prefetches: Final = Prefetches()
         self._down_until = LONG_AGO
         """Until then the store is taken to be down still."""
         self._keys: Final[dict[str, set[K]]] = {}
@@ -135,6 +140,12 @@ class Shared(Generic[K, V]):
         """The store's name, by which metrics know the cache; None where it has none."""
         return self._known.name
 
+    @classmethod
+    def behind(cls, function: Any, load: Callable[[Any], Any], store: Store, options: SharedOptions) -> Any:
+        """The cache behind a decorated function, whose calls `load` makes. store, options: as for the class."""
+        make: Callable[..., Any] = cls
+        return make(load, store=store, **options_of_calls(function, options))
+
     # Requests that never wait
 
     def peek(self, key: K, default: T | None = None) -> V | T | None:
@@ -145,7 +156,13 @@ class Shared(Generic[K, V]):
 
     def clear(self) -> None:
         """Let go of all that is held in this process. The store keeps it, and so do other processes."""
+        self._prefetches.clear()
         self._near.clear()
+
+    def _count_anew(self) -> None:
+        """`cache_clear` of a decorated function: the counts begin at 0."""
+        self._counters.begin_anew()
+        self._near._count_anew()
 
     def stats(self) -> SharedStats:
         """What this process has done, and what it holds."""
@@ -188,7 +205,7 @@ class Shared(Generic[K, V]):
 
     def _forget_keys(self) -> None:
         """Those of which nothing is held and nothing fetched any more."""
-        held = set(self._near._look(lambda: list(self._near._keyspace)))  # as above
+        held = {*self._near._look(lambda: list(self._near._keyspace)), *self._prefetches.keys()}  # as above
         for text in list(self._keys):
             self._keys[text] &= held
             if not self._keys[text]:
@@ -220,6 +237,38 @@ class Shared(Generic[K, V]):
         now = self._clock()
         rest = inf if held.fresh_until == NEVER else max(held.fresh_until - now, 0) / NANOSECONDS_PER_SECOND
         return Lookup(held.value, how, max(now - held.loaded_at, 0) / NANOSECONDS_PER_SECOND, rest)
+
+    def _begin_prefetch(self, keys: Iterable[K]) -> dict[K, Prefetched]:
+        """Those that are to be read at once, noted before they are; none where nothing is gained by it."""
+        if self._trust.is_blind:
+            return {}
+        begun: dict[K, Prefetched] = {}
+        for key in keys:
+            if key in self._near:
+                continue
+            with contextlib.suppress(Exception):  # of `store_key`: the key's own loader meets it again
+                text = self._text(key)
+                self._remember(key, text)
+                mine = self._prefetches.begin(key, text)
+                if mine is not None:
+                    begun[key] = mine
+        if len(begun) < 2:  # one is read by its own loader
+            self._end_prefetch(begun)
+            return {}
+        return begun
+
+    def _prefetched_all(self, begun: Mapping[K, Prefetched], found: Sequence[bytes | None]) -> None:
+        """They were read."""
+        for mine, raw in zip(begun.values(), found, strict=True):
+            mine.seen = self._seen(raw)
+
+    def _end_prefetch(self, begun: Mapping[K, Prefetched]) -> None:
+        for key, mine in begun.items():
+            self._prefetches.end(key, mine)
+
+    def _taken(self, key: K) -> Prefetched | None:
+        """What was read of the key, by whoever asks for many; for its loader."""
+        return None if self._trust.is_blind else self._prefetches.take(key)
 
     def _values_of(self, found: dict[K, Any]) -> dict[K, V]:
         """The values that are held; where errors were asked for in their places, these stay."""
@@ -270,10 +319,12 @@ class Shared(Generic[K, V]):
 
     def _encoded(self, value: Any) -> Loaded[bytes] | bytes:
         """What a loader returned, or a caller puts. Raises MisuseError for what `encode` does not take, PolicyError for
-        NOT_MODIFIED: no loader of a fleet is given the value before.
+        NOT_MODIFIED, since no loader of a fleet is given the value before, and for tags.
         """
         if is_not_modified(value):
             raise nothing_before()
+        if isinstance(value, Loaded) and value.tags:
+            raise PolicyError(f"tags={value.tags!r} is not accepted by a shared cache, which has no tags")
         bare = bare_of(value)
         try:
             encoded = self._fleet.encode(bare)
@@ -416,10 +467,12 @@ class Shared(Generic[K, V]):
 
     def _drop(self, key: K) -> None:
         """Nothing that is known of the key, or being fetched, is answered to newcomers; a closed cache has nothing."""
+        self._prefetches.drop(key)
         with contextlib.suppress(CacheClosed):
             self._near.invalidate(key)
 
     def _let_go(self) -> None:
+        self._prefetches.clear()
         with contextlib.suppress(CacheClosed):
             self._near.clear()
 
@@ -432,6 +485,7 @@ class Shared(Generic[K, V]):
     def _restart(self) -> None:
         """In a forked child: it has connections, an owner's name and a near cache of its own."""
         self._keys_lock = _primitives.Lock()
+        self._prefetches.clear()
         self._terms = self._terms_of_process()
         self._trust.distrust()
         self._down_until = LONG_AGO
@@ -451,6 +505,19 @@ def key_of_simple(text: str) -> int | str:
             return text
     digits = text.removeprefix("-")
     return int(text) if digits.isascii() and digits.isdigit() and len(digits) < 4_000 else text
+
+
+def batched(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """So many at once that what was read of the last is not old when it is used."""
+    for start in range(0, len(items), AT_ONCE):
+        yield items[start : start + AT_ONCE]
+
+
+def items_of(values: object) -> list[tuple[Any, Any]]:
+    """What is to be put. Raises PolicyError for what is no mapping."""
+    if not isinstance(values, Mapping):
+        raise PolicyError(f"values={values!r} is not accepted: give a mapping from keys to values")
+    return list(values.items())
 
 
 def milliseconds(nanoseconds: int) -> int | None:

@@ -65,6 +65,8 @@ class Fleet:
         self.decode: Final[codecs.Decode] = _function("decode", rest.pop("decode", JSON.decode))
         self.text_of: Final[Callable[[Any], str]] = _function("store_key", rest.pop("store_key", text_of_simple))
         near: dict[str, Any] = {name: rest.pop(name) for name in NEAR & rest.keys()}
+        for name in sorted(rest.keys() - PolicyOptions.__annotations__.keys()):
+            raise PolicyError(f"{name}= is not accepted by a shared cache: docs/fleet.md lists its arguments")
         if policy is not None and rest:
             raise PolicyError(f"policy={policy!r} is not accepted beside {', '.join(rest)}: give one or the other")
         self.policy: Final[Policy] = policy or Policy(**rest)

@@ -44,6 +44,10 @@ class SharedCounters:
     """The numbers behind `SharedStats`. Threads without the GIL may lose some."""
 
     def __init__(self) -> None:
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """From 0."""
         self.hits = self.fetched = self.loads = self.load_failures = 0
         self.takeovers = self.fenced = self.store_errors = 0
 

@@ -9,8 +9,10 @@ import queue
 from collections.abc import Callable
 from typing import Final, Generic, assert_never
 
+from herdless._call import copied, let_go
 from herdless._shared.base import Held, Undecodable, milliseconds
 from herdless._shared.links import POLL
+from herdless._shared.prefetch import Prefetched
 from herdless._shared.threads_links import Job, Lease, Link, Place, ThreadsLinks
 from herdless.adapter import K, V, not_awaitable
 from herdless.stores import StoreDown
@@ -33,33 +35,57 @@ LONGEST_WAIT: Final = 3_600.0
 class ThreadsSessions(ThreadsLinks[K, V], Generic[K, V]):
     """The part that asks the store, and loads."""
 
-    # The near cache's loader
+    # The near cache's loaders
 
     def _ask(self, key: K) -> Loaded[Held]:
-        began, was_blind = self._clock(), self._trust.is_blind
-        text = self._text(key)
-        self._remember(key, text)
-        try:
-            self._check_down()
-            return self._fetch(self._open(), key, text, began, was_blind=was_blind)
-        except StoreDown:
-            self._counters.store_errors += 1
-            if not self._fleet.loads_when_down:
-                raise
-        return self._held_alone(self._load_alone(key), began)
+        """Get the key's value from wherever it is."""
+        return self._ask_for(key, sessions.ask)
 
-    def _fetch(self, link: Link, key: K, text: str, began: int, *, was_blind: bool) -> Loaded[Held]:
+    def _ask_anew(self, key: K) -> Loaded[Held]:
+        """The value of a load that begins after this call."""
+        return self._ask_for(key, sessions.reload)
+
+    def _ask_for(self, key: K, begin: sessions.Asks) -> Loaded[Held]:
+        began, was_blind = self._clock(), self._trust.is_blind
+        prefetched = self._taken(key)
+        try:
+            text = self._text(key)
+            self._remember(key, text)
+            try:
+                self._check_down()
+                return self._fetch(self._open(), key, text, begin, began, prefetched, was_blind=was_blind)
+            except StoreDown:
+                self._counters.store_errors += 1
+                if not self._fleet.loads_when_down:
+                    raise
+            return self._held_alone(self._load_alone(key), began)
+        finally:
+            let_go(key)
+
+    def _fetch(
+        self,
+        link: Link,
+        key: K,
+        text: str,
+        begin: sessions.Asks,
+        began: int,
+        prefetched: Prefetched | None,
+        *,
+        was_blind: bool,
+    ) -> Loaded[Held]:
         if not self._store_clock.is_known:
             self._ask_time(link)
         unreadable = b""
         while True:
             place = link.attend(text)
             try:
-                got = self._drive(link, key, text, sessions.ask(self._terms, unreadable), place)
+                got = self._drive(link, key, text, begin(self._terms, unreadable), place, prefetched=prefetched)
             finally:
                 link.leave(text, place)
+            prefetched = None
             if got.leads is not None:
-                self._spawn(link, functools.partial(self._lead, link, key, text, got.record, got.leads))
+                own = copied(key)
+                self._spawn(link, functools.partial(self._lead, link, own, text, got.record, got.leads))
             try:
                 return self._held(got, began, was_blind=was_blind)
             except Undecodable as error:
@@ -89,15 +115,27 @@ class ThreadsSessions(ThreadsLinks[K, V], Generic[K, V]):
     # Sessions
 
     def _drive(
-        self, link: Link, key: K, text: str, session: Session, place: Place | None = None, *, leaves: bool = False
+        self,
+        link: Link,
+        key: K,
+        text: str,
+        session: Session,
+        place: Place | None = None,
+        *,
+        prefetched: Prefetched | None = None,
+        leaves: bool = False,
     ) -> Got:
-        """Carry out what the session asks for. place: where it hears of the key, if it may have to wait. Where that is
-        broken off, what it has claimed is left to others; leaves: unless that is what it does.
+        """Carry out what the session asks for. Where that is broken off, what it has claimed is left to others.
+
+        place: where it hears of the key, if it may have to wait; prefetched: what it is to read first; leaves: whether
+        leaving a claim is what it does.
         """
         claimed: tuple[Record, Flight] | None = None
         is_over = False
         try:
             request = next(session)
+            if prefetched is not None and prefetched.seen is not None and isinstance(request, Read):
+                request = session.send(prefetched.seen)
             while True:
                 claimed = claim_in(request, self._terms.owner) or claimed
                 try:

@@ -51,7 +51,11 @@ class MemoryStore(Store):
 
     def connect_async(self) -> AsyncConnection:
         """See `Store`."""
-        return _AsyncMemory(self)
+        return _AsyncMemory(self, _AsyncioListener)
+
+    def connect_trio(self) -> AsyncConnection:
+        """See `Store`."""
+        return _AsyncMemory(self, _TrioListener)
 
     def read(self, key: str) -> bytes | None:
         """What lies there."""
@@ -190,8 +194,9 @@ class _SyncListener(SyncListener):
 class _AsyncMemory(AsyncConnection):
     """The same: nothing in it waits for anything."""
 
-    def __init__(self, store: MemoryStore) -> None:
+    def __init__(self, store: MemoryStore, listener: type[_AsyncioListener | _TrioListener]) -> None:
         self._store: Final = store
+        self._listener: Final = listener
 
     async def read(self, key: str) -> bytes | None:
         return self._store.read(key)
@@ -209,7 +214,7 @@ class _AsyncMemory(AsyncConnection):
         return self._store.change(key, version, with_mark, keep)
 
     async def listen(self, owner: str) -> AsyncListener:
-        return _AsyncListener(self._store, owner)
+        return self._listener(self._store, owner)
 
     async def alive(self, owners: Iterable[str]) -> set[str]:
         return self._store.alive(owners)
@@ -219,7 +224,7 @@ class _AsyncMemory(AsyncConnection):
 
 
 @final
-class _AsyncListener(AsyncListener):
+class _AsyncioListener(AsyncListener):
     def __init__(self, store: MemoryStore, owner: str) -> None:
         self._store: Final = store
         self._loop: Final = asyncio.get_running_loop()
@@ -242,6 +247,25 @@ class _AsyncListener(AsyncListener):
                 return await self._news.get()
         except TimeoutError:
             return None
+
+    async def close(self) -> None:
+        self._detach()
+
+
+@final
+class _TrioListener(AsyncListener):
+    def __init__(self, store: MemoryStore, owner: str) -> None:
+        from herdless.stores._on_trio import TrioInbox
+
+        self._store: Final = store
+        self._inbox: Final = TrioInbox()
+        self._detach: Final = store.attach(owner, self._inbox.put)
+
+    async def ask(self, mark: int) -> None:
+        self._store.ask(self._inbox.put, mark)
+
+    async def next(self, timeout: float) -> News | None:  # noqa: ASYNC109  # as in `AsyncListener`
+        return await self._inbox.get(timeout)
 
     async def close(self) -> None:
         self._detach()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, final
 
@@ -58,6 +58,14 @@ class Store:
             f"{type(self).__name__} has no connections for asyncio: write `connect_async`, or use another one"
         )
 
+    def connect_trio(self) -> AsyncConnection:
+        """The same for trio, and one trio run. Unless it is written, the connection for threads is used, on trio's
+        worker threads.
+        """
+        from herdless.stores._on_trio import BridgedConnection
+
+        return BridgedConnection(self.connect())
+
 
 class SyncListener(ABC):
     """What is told of all keys of a store, in its order."""
@@ -98,6 +106,15 @@ class SyncConnection(ABC):
     @abstractmethod
     def forget(self, key: str) -> None:
         """Delete the record, and tell all listeners by `Told(drops=True)`, also where there was none."""
+
+    def read_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The records of many keys, in their order. Unless it is written, they are read one after the other."""
+        return [self.read(key) for key in keys]
+
+    def forget_many(self, keys: Sequence[str]) -> None:
+        """`forget` for many keys. Unless it is written, they are forgotten one after the other."""
+        for key in keys:
+            self.forget(key)
 
     def renew(self, key: str, version: bytes, lease: int, keep: int | None) -> bool:
         """Change the lease in place; False where a record of another version is there. Unless it is written, the whole
@@ -168,6 +185,15 @@ class AsyncConnection(ABC):
     @abstractmethod
     async def forget(self, key: str) -> None:
         """As in `SyncConnection`."""
+
+    async def read_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """As in `SyncConnection`."""
+        return [await self.read(key) for key in keys]
+
+    async def forget_many(self, keys: Sequence[str]) -> None:
+        """As in `SyncConnection`."""
+        for key in keys:
+            await self.forget(key)
 
     async def renew(self, key: str, version: bytes, lease: int, keep: int | None) -> bool:
         """As in `SyncConnection`."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, final
 
 from herdless.stores._protocol import (
@@ -24,6 +24,7 @@ from herdless.stores._protocol import (
     SyncListener,
     Told,
 )
+from herdless.stores._redis_homes import KINDS, connection_class, homes_of
 from herdless_core import PolicyError, StoreDown
 from herdless_core._fleet.record import VERSION_BYTES
 
@@ -64,6 +65,8 @@ redis.call('UNLINK', KEYS[1])
 redis.call('PUBLISH', ARGV[1], 'd\\0\\0\\0\\0\\0\\0\\0\\0' .. ARGV[2])
 return 1"""
 
+MANY: Final = 500
+"""So many keys at most in one question."""
 NO_VERSION: Final = bytes(VERSION_BYTES)
 DROPS: Final = b"d"
 KEY_AT: Final = 1 + VERSION_BYTES
@@ -76,6 +79,7 @@ class RedisStore(Store):
     """Records in Redis (6.2 and later) or Valkey. Needs the extra `redis`.
 
     url: `redis://`, `rediss://` (TLS) or `unix://`, with user, password, database and whatever `redis.from_url` reads;
+    or `redis+sentinel://host:port,host:port/service` or `redis+cluster://host:port,host:port`: see docs/fleet.md;
     name: the prefix of all keys, and of the channels; one for each cache, the same in all its processes;
     timeout: for how many seconds a reply is waited for; connections: how many there are at most for each process,
     beside the one that listens. Raises PolicyError for an argument that is not accepted.
@@ -83,7 +87,13 @@ class RedisStore(Store):
 
     def __init__(self, url: str, *, name: str, timeout: float = 1.0, connections: int = 16) -> None:
         _check(url, name, timeout, connections)
-        self._url: Final = url
+        self._homes: Final = homes_of(url)
+        is_cluster = self._homes is not None and self._homes.kind == "cluster"
+        if is_cluster and {"{", "}"} & set(name):
+            raise PolicyError(f"name={name!r} is not accepted: in a Cluster it may have no braces")
+        self.prefix: Final = f"{{{name}}}" if is_cluster else name
+        """With which all keys and channels begin; in braces where they have to be on one server."""
+        self._url: Final = url if self._homes is None else self._homes.url
         self.name: Final = name
         self.timeout: Final = timeout
         self.connections: Final = connections
@@ -104,6 +114,9 @@ class RedisStore(Store):
         """Two clients: one for commands, one that listens."""
         client, retry = _imported(module), _imported(f"{module}.retry").Retry
         no_backoff = _imported("redis.backoff").NoBackoff()
+        homes, found = self._homes, dict[str, Any]()
+        if homes is not None:
+            found["connection_class"] = connection_class(homes, module, self.name, self.timeout)
         pool = client.BlockingConnectionPool.from_url(
             self._url,
             max_connections=self.connections,
@@ -111,15 +124,21 @@ class RedisStore(Store):
             socket_timeout=self.timeout,
             socket_connect_timeout=self.timeout,
             retry=retry(no_backoff, 1),
+            **found,
         )
         listening = client.Redis.from_url(
-            self._url, socket_connect_timeout=self.timeout, socket_timeout=self.timeout, retry=retry(no_backoff, 0)
+            self._url,
+            socket_connect_timeout=self.timeout,
+            socket_timeout=self.timeout,
+            retry=retry(no_backoff, 0),
+            **found,
         )
         return client.Redis.from_pool(pool), listening
 
 
 def _check(url: object, name: object, timeout: object, connections: object) -> None:
-    if not isinstance(url, str) or not url.startswith(("redis://", "rediss://", "unix://")):
+    schemes = tuple(f"{scheme}://" for scheme in ("redis", "rediss", "unix", *KINDS))
+    if not isinstance(url, str) or not url.startswith(schemes):
         # Not what it is: a password may be in it.
         raise PolicyError("url is not accepted: give text that begins with redis://, rediss:// or unix://")
     if not isinstance(name, str) or not name:
@@ -134,9 +153,9 @@ class _Redis:
     """What both colours say to Redis, in words; what is returned has to be awaited in one of them."""
 
     def __init__(self, store: RedisStore, clients: tuple[Any, Any]) -> None:
-        self._name: Final = store.name
+        self._name: Final = store.prefix
         self._client, self._listening = clients
-        self._channel: Final = f"{store.name}:told".encode()
+        self._channel: Final = f"{store.prefix}:told".encode()
         self._swap: Final = self._client.register_script(SWAP)
         self._renew: Final = self._client.register_script(RENEW)
         self._mark: Final = self._client.register_script(MARK)
@@ -151,12 +170,21 @@ class _Redis:
     def _reading(self, key: str) -> Any:
         return self._client.get(self._key(key))
 
+    def _reading_many(self, keys: Sequence[str]) -> Any:
+        return self._client.mget([self._key(key) for key in keys])
+
     def _swapping(self, key: str, expected: bytes, record: bytes, keep: int | None, drops: bool) -> Any:
         told = [self._channel, DROPS if drops else b"", key.encode()]
         return self._swap(keys=[self._key(key)], args=[expected, record, _kept(keep), *told])
 
     def _forgetting(self, key: str) -> Any:
         return self._forget(keys=[self._key(key)], args=[self._channel, key.encode()])
+
+    def _forgetting_many(self, keys: Sequence[str]) -> Any:
+        pipe = self._client.pipeline(transaction=False)
+        for key in keys:
+            pipe.execute_command("EVAL", FORGET, 1, self._key(key), self._channel, key.encode())
+        return pipe.execute()
 
     def _renewing(self, key: str, version: bytes, lease: int, keep: int | None) -> Any:
         return self._renew(keys=[self._key(key)], args=[version, lease.to_bytes(8), _kept(keep)])
@@ -176,6 +204,10 @@ class _SyncRedis(_Redis, SyncConnection):
         with _told():
             return _bytes_or_none(self._reading(key))
 
+    def read_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        with _told():
+            return [_bytes_or_none(found) for chunk in _chunks(keys) for found in self._reading_many(chunk)]
+
     def swap(self, key: str, expected: bytes, record: bytes, keep: int | None, *, drops: bool) -> Swapped:
         with _told():
             return _swapped(self._swapping(key, expected, record, keep, drops))
@@ -183,6 +215,11 @@ class _SyncRedis(_Redis, SyncConnection):
     def forget(self, key: str) -> None:
         with _told():
             self._forgetting(key)
+
+    def forget_many(self, keys: Sequence[str]) -> None:
+        with _told():
+            for chunk in _chunks(keys):
+                self._forgetting_many(chunk)
 
     def renew(self, key: str, version: bytes, lease: int, keep: int | None) -> bool:
         with _told():
@@ -249,6 +286,10 @@ class _AsyncRedis(_Redis, AsyncConnection):
         with _told():
             return _bytes_or_none(await self._reading(key))
 
+    async def read_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        with _told():
+            return [_bytes_or_none(found) for chunk in _chunks(keys) for found in await self._reading_many(chunk)]
+
     async def swap(self, key: str, expected: bytes, record: bytes, keep: int | None, *, drops: bool) -> Swapped:
         with _told():
             return _swapped(await self._swapping(key, expected, record, keep, drops))
@@ -256,6 +297,11 @@ class _AsyncRedis(_Redis, AsyncConnection):
     async def forget(self, key: str) -> None:
         with _told():
             await self._forgetting(key)
+
+    async def forget_many(self, keys: Sequence[str]) -> None:
+        with _told():
+            for chunk in _chunks(keys):
+                await self._forgetting_many(chunk)
 
     async def renew(self, key: str, version: bytes, lease: int, keep: int | None) -> bool:
         with _told():
@@ -332,6 +378,12 @@ def _imported(module: str) -> Any:
         return importlib.import_module(module)
     except ImportError as missing:
         raise PolicyError("store=RedisStore(...) needs redis-py: pip install 'herdless[redis]'") from missing
+
+
+def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    """So many at once that no reply keeps others waiting for long."""
+    for start in range(0, len(keys), MANY):
+        yield keys[start : start + MANY]
 
 
 def _kept(keep: int | None) -> bytes | int:

@@ -11,7 +11,7 @@ that is gone is refused (which fences late holders), that news come in the order
 a later question, that lost news are noticed, and that records end when they should, and not before.
 
 What a store cannot do is said, and not passed over: set `tells`, `knows_the_living` or `can_be_cut` to False, or
-`colours` to one of the two. Then that is what is tested.
+`colours` to those that it has ("threads", "asyncio", "trio"). Then that is what is tested.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import queue
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -31,7 +32,7 @@ __all__ = ["StoreSuite"]
 
 T = TypeVar("T")
 
-Colour = Literal["threads", "asyncio"]
+Colour = Literal["threads", "asyncio", "trio"]
 
 PATIENCE: Final = 30.0
 """Seconds after which something is taken not to happen any more."""
@@ -52,8 +53,9 @@ class Connected:
 
     def __init__(self, store: Store, colour: Colour) -> None:
         self.colour: Final = colour
-        self._runner: Final = asyncio.Runner() if colour == "asyncio" else None
-        self._made: Final = self._run(lambda: _made(store)) if self._runner else store.connect()
+        self._runner: Final = _RUNNERS[colour]() if colour != "threads" else None
+        connect = store.connect_trio if colour == "trio" else store.connect_async
+        self._made: Final = self._run(lambda: _made(connect)) if self._runner else store.connect()
         self._listeners: Final[list[Any]] = []
 
     def do(self, method: str, *args: object, **options: object) -> Any:
@@ -93,11 +95,46 @@ class Connected:
 
     def _run(self, begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
         assert self._runner is not None  # asked before
-        return self._runner.run(begin())
+        result: T = self._runner.run(begin())
+        return result
 
 
-async def _made(store: Store) -> AsyncConnection:
-    return store.connect_async()
+async def _made(connect: Callable[[], AsyncConnection]) -> AsyncConnection:
+    return connect()
+
+
+class TrioRunner:
+    """As `asyncio.Runner`: one trio run for many calls, on a thread of its own."""
+
+    def __init__(self) -> None:
+        import trio
+
+        self._trio: Final = trio
+        self._token: Final[queue.SimpleQueue[Any]] = queue.SimpleQueue()
+        self._is_over: Final = trio.Event()
+        self._thread: Final = threading.Thread(target=trio.run, args=(self._live,))
+        self._thread.start()
+        self._run_token: Final = self._token.get(timeout=PATIENCE)
+
+    async def _live(self) -> None:
+        self._token.put(self._trio.lowlevel.current_trio_token())
+        await self._is_over.wait()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """What comes of it."""
+
+        async def wait() -> T:
+            return await coroutine
+
+        return self._trio.from_thread.run(wait, trio_token=self._run_token)
+
+    def close(self) -> None:
+        """The end."""
+        self._run_token.run_sync_soon(self._is_over.set)
+        self._thread.join()
+
+
+_RUNNERS: Final[dict[Colour, Callable[[], Any]]] = {"asyncio": asyncio.Runner, "trio": TrioRunner}
 
 
 class Listening:
@@ -208,6 +245,28 @@ class StoreSuite:
             assert one.swap("key", first[:16], record(2)) == (False, None)
             assert one.read("key") is None
             two.do("forget", "key")
+
+    def test_many_are_read_at_once(self) -> None:
+        """Each in its place, and nothing where there is none."""
+        for one, two in self._pairs():
+            assert one.do("read_many", []) == []
+            for number in (1, 2):
+                assert one.swap(f"key {number}", b"", record(number))[0]
+            assert two.do("read_many", ["key 2", "no key", "key 1", "key 2"]) == [record(2), None, record(1), record(2)]
+
+    def test_many_are_forgotten_at_once(self) -> None:
+        """As each would be, one after the other; also those that are not there."""
+        for one, two in self._pairs():
+            for number in (1, 2, 3):
+                assert one.swap(f"key {number}", b"", record(number))[0]
+            listening = two.listen("two") if self.tells else None
+            one.do("forget_many", [])
+            one.do("forget_many", ["key 1", "no key", "key 3"])
+            assert two.do("read_many", ["key 1", "key 2", "key 3"]) == [None, record(2), None]
+            if listening is not None:
+                told = listening.news()
+                assert {each.key for each in told} == {"key 1", "no key", "key 3"}
+                assert {(each.version, each.drops) for each in told} == {(b"", True)}
 
     def test_a_lease_is_renewed_in_place(self) -> None:
         """Only that of the version that is meant."""

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias, final
 
 from herdless_core._effects import Answer, Effects, Outcome, Settle, StartLoad, Value, reply_of
-from herdless_core._errors import StoreDown
+from herdless_core._errors import LoadTimeout, StoreDown
 from herdless_core._events import (
     DeadlinePassed,
     Event,
@@ -166,6 +166,9 @@ class Got:
 
 Session: TypeAlias = Generator[Request, Any, Got]
 
+Asks: TypeAlias = Callable[[Terms, bytes], Session]
+"""Begins the session of a lookup, of its terms and the version of a record that could not be decoded."""
+
 
 def ask(terms: Terms, unreadable: bytes = b"") -> Session:
     """Get the key's value from wherever it is, or load it.
@@ -207,13 +210,49 @@ def ask(terms: Terms, unreadable: bytes = b"") -> Session:
         return (yield from lead(terms, seen.record, flight))
 
 
-def lead(terms: Terms, record: Record, flight: Flight) -> Session:
+def reload(terms: Terms, unreadable: bytes = b"") -> Session:
+    """Get the value of a load that begins after this is called, here or elsewhere; one that is in flight by then is
+    waited for first. Where such a load of another process failed, and a value that is kept covers that, this one loads.
+
+    unreadable: the version of a record whose value could not be decoded.
+    """
+    awaited = gone = 0
+    kept: Outcome | None = None
+    seen: Seen = yield Read()
+    since = seen.record.last_generation
+    while True:
+        record, now = seen.record, seen.now
+        outcome = record.outcome_of(awaited) if awaited > since and record.version != unreadable else None
+        if outcome is not None and not _is_same(outcome, kept):
+            return Got(outcome, record, now, "joined")
+        move = _Move(terms, record, now, gone)
+        if move.generation and now >= move.due_at:
+            move.take(DeadlinePassed(move.generation))
+        if move.generation:
+            awaited, kept = move.generation, outcome_of(record.entry)
+            parked: Parked = yield Park(record, min(record.lease, move.due_at))
+            gone = awaited if parked.owner_is_gone else 0
+            seen = yield Read()
+            continue
+        generation = move.next_generation()
+        move.take(Refresh(generation))
+        seen = yield move.swap(claim=True)
+        if seen.record.generation != generation:
+            continue  # another was faster, and that one's load began after this call
+        flight = seen.record.entry.flight
+        assert flight is not None  # noqa: S101  # it has the generation
+        return (yield from lead(terms, seen.record, flight, is_covered=False))
+
+
+def lead(terms: Terms, record: Record, flight: Flight, *, is_covered: bool = True) -> Session:
     """Load what was claimed, and store what comes of it, unless it was superseded.
 
-    record: as it was when the flight was claimed; flight: the one that is claimed.
+    record: as it was when the flight was claimed; flight: the one that is claimed; is_covered: False: whoever asked is
+    told of a load that failed also where a value that is kept covers that for others.
     """
     ended: Ended = yield Load(record, flight)
     event, policy = _end_of(terms, flight, ended), _policy_of(terms, ended)
+    failure = None if is_covered else _failure_of(ended)
     not_before = flight.due_at if ended.result is None else ended.now  # the adapter's clock is not the store's
     record, now = ended.record, max(ended.now, not_before)
     while record.generation == flight.generation:
@@ -225,11 +264,11 @@ def lead(terms: Terms, record: Record, flight: Flight) -> Session:
         except StoreDown:
             break  # nobody can tell whether it is still ours
         if seen.won or seen.record.version == swap.after.version:
-            return Got(_settled(effects, flight.generation), swap.after, seen.now, "loaded")
+            return Got(failure or _settled(effects, flight.generation), swap.after, seen.now, "loaded")
         record, now = seen.record, max(seen.now, not_before)
     # Of the flight of an entry that was removed: whoever waits is answered, and nothing is stored (NoStaleSet).
     _, effects = transition(Evicted(Cause.INVALIDATED, flight), event, now, terms.policy)
-    return Got(_settled(effects, flight.generation), record, now, "loaded", fenced=True)
+    return Got(failure or _settled(effects, flight.generation), record, now, "loaded", fenced=True)
 
 
 def leave(terms: Terms, record: Record, flight: Flight) -> Session:
@@ -404,6 +443,19 @@ def _policy_of(terms: Terms, ended: Ended) -> Policy:
         if isinstance(ended.result, Failure)
         else terms.policy
     )
+
+
+def _failure_of(ended: Ended) -> Failure | None:
+    if ended.result is None:
+        return Failure(LoadTimeout("the load is overdue"), None)
+    return ended.result if isinstance(ended.result, Failure) else None
+
+
+def _is_same(outcome: Outcome, kept: Outcome | None) -> bool:
+    """Whether this is the value that was there before the load."""
+    if not isinstance(outcome, Value) or not isinstance(kept, Value):
+        return False
+    return outcome.loaded_at == kept.loaded_at and bool(outcome.value == kept.value)
 
 
 def _settlement(settle: Settle, after: Entry) -> Settled:

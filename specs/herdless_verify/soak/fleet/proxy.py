@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from typing import Final, final
 
 Address = tuple[str, int]
@@ -22,6 +23,8 @@ class Proxy:
         self.url: Final = f"redis://127.0.0.1:{self.port}/0"
         self._is_open: Final = threading.Event()
         self._is_open.set()
+        self.delay = 0.0
+        """Seconds by which all arrives later."""
         self._sockets: Final[list[socket.socket]] = []
         self._accepting: Final = threading.Thread(target=self._accept, daemon=True)
         self._accepting.start()
@@ -69,6 +72,7 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := source.recv(65_536):
                 self._is_open.wait()
+                time.sleep(self.delay)
                 target.sendall(data)
         with contextlib.suppress(OSError):
             target.shutdown(socket.SHUT_WR)
