@@ -32,7 +32,7 @@ FOLDERS = {
 }
 """For each distribution the folders of its sources, where they are installed, and which kinds of files."""
 
-BYTES = 1_190_000
+BYTES = 1_230_000
 """The wheel of herdless holds at most so many, unpacked; it held 1,109,818 when all that checks it was inside."""
 
 NEEDS_BUILD = pytest.mark.needs("hatchling", "hatch_fancy_pypi_readme")

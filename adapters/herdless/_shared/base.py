@@ -12,10 +12,9 @@ import json
 import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from math import inf
 from time import monotonic_ns
-from typing import Any, Final, Generic, Protocol, TypeVar, final
+from typing import Any, Final, Generic, TypeVar
 
 from herdless import _primitives
 from herdless._fork import survive_forks
@@ -24,6 +23,7 @@ from herdless._log import FailureLog, write
 from herdless._lookup import How, Lookup
 from herdless._shared.calls import options_of_calls
 from herdless._shared.clock import StoreClock
+from herdless._shared.held import Held, Undecodable, Witness
 from herdless._shared.links import TRIES_AGAIN, BaseLink
 from herdless._shared.options import Fleet, SharedOptions
 from herdless._shared.prefetch import Prefetched, Prefetches
@@ -58,38 +58,6 @@ LONGEST_BEAT: Final = 2 * NANOSECONDS_PER_SECOND
 AT_ONCE: Final = 100
 """So many keys at most are read at once of those that are put."""
 SHORTEST_BEAT: Final = NANOSECONDS_PER_SECOND // 20
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What the near cache holds of a key."""
-
-    value: Any
-    loaded_at: int
-    """When its load started, by this process's clock."""
-    fresh_until: int
-    """Until when it is fresh, by the same clock: `NEVER` without end, `LONG_AGO` where it is not or not kept."""
-    is_stale: bool
-    how: How
-    """How whoever fetched it got it."""
-    version: bytes
-    """Of the record."""
-
-
-class Witness(Protocol):
-    """Sees what one process writes, for whoever judges a fleet. Called by any of its threads; must not raise."""
-
-    def tries(self, text: str, swap: Swap) -> None:
-        """The store is asked to write this for the key of this text, now."""
-
-    def knows(self, swap: Swap, *, is_written: bool) -> None:
-        """The store has said whether it did. It need not come to that."""
-
-
-@final
-class Undecodable(Exception):
-    """`decode` raised."""
 
 
 class Shared(Generic[K, V]):

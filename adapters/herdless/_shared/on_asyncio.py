@@ -9,7 +9,7 @@ from typing import Final, Generic, Self, Unpack, cast, final
 
 from herdless._shared.asyncio_links import AsyncioLinks
 from herdless._shared.awaited.links import LEAVES
-from herdless._shared.base import Held
+from herdless._shared.held import Held
 from herdless._shared.options import SharedOptions
 from herdless.adapter import K, V
 from herdless.asyncio import Cache

@@ -10,7 +10,8 @@ from typing import Any, Final, Generic, Self, Unpack, cast, final
 from herdless._bulk import distinct
 from herdless._call import copied
 from herdless._lookup import Lookup
-from herdless._shared.base import Held, batched, items_of
+from herdless._shared.base import batched, items_of
+from herdless._shared.held import Held
 from herdless._shared.options import SharedOptions
 from herdless._shared.prefetch import Prefetched
 from herdless._shared.threads_links import ENDS_IN, Link

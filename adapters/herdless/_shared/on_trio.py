@@ -9,7 +9,7 @@ from typing import Generic, Self, Unpack, cast, final
 
 import trio
 
-from herdless._shared.base import Held
+from herdless._shared.held import Held
 from herdless._shared.options import SharedOptions
 from herdless._shared.trio_links import Link, TrioLinks
 from herdless.adapter import K, V

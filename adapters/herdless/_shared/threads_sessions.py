@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Final, Generic, assert_never
 
 from herdless._call import copied, let_go
-from herdless._shared.base import Held, Undecodable, milliseconds
+from herdless._shared.base import milliseconds
+from herdless._shared.held import Held, Undecodable
 from herdless._shared.links import POLL
 from herdless._shared.prefetch import Prefetched
 from herdless._shared.threads_links import Job, Lease, Link, Place, ThreadsLinks

@@ -7,7 +7,8 @@ from typing import Generic, assert_never
 
 from herdless._call import copied, let_go
 from herdless._shared.awaited.links import LEAVES, AwaitedLink, AwaitedLinks, AwaitedPlace
-from herdless._shared.base import Held, Undecodable, milliseconds
+from herdless._shared.base import milliseconds
+from herdless._shared.held import Held, Undecodable
 from herdless._shared.links import POLL
 from herdless._shared.prefetch import Prefetched
 from herdless.adapter import K, V
