@@ -282,8 +282,8 @@ class ThreadsLoads(BaseCache[K, V, ThreadsLoad], Generic[K, V]):
             flight.places = ()
 
     def _cancel(self, flight: ThreadsLoad) -> None:
-        """Threads cannot cancel. But a load that has not begun never will, and its turn is another's: the thread that is
-        to take it up may be long in coming.
+        """Threads cannot cancel. But a load that has not begun never will, and its turn is another's now: the thread
+        that is to take it up may be long in coming.
         """
         if not flight.is_begun:
             self._postponed.append(functools.partial(self._keyspace.load_over, flight))

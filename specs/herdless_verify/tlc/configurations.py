@@ -129,4 +129,6 @@ def _in_camel_case(values: Mapping[str, Any]) -> dict[str, Any]:
 def _tla(value: object) -> str:
     if isinstance(value, bool):
         return str(value).upper()
+    if isinstance(value, list):
+        return f"{{{', '.join(map(_tla, value))}}}"
     return str(NEVER_IN_TLA if value == "never" else value)
