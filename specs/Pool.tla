@@ -62,8 +62,10 @@ None == [Load(0, "none", FALSE, Done) EXCEPT !.is_over = TRUE]
 \* The numbers that are free.
 Free == {n \in Loads : loads[n] = None}
 
-\* A number for the next load. The last ones are kept for loads that are asked for inside of others.
+\* Whether there is a number for one more load. The last ones are kept for loads that are asked for inside of others.
 IsRoomFor(is_nested) == Cardinality(Free) > IF is_nested THEN 0 ELSE 2
+
+\* The number of the next load.
 NextNumber == CHOOSE n \in Free : \A other \in Free : n <= other
 
 \* Whether a load still has to begin, and may.
