@@ -32,7 +32,8 @@ CONSTANTS
   MayNotKeep,            \* whether a loader may say of its value that it is not to be kept
   MayReload,             \* whether a client may ask for a load, whatever is held
   HasSoftTimeout,        \* whether a client who waits may be answered with what is kept before the load ends
-  Ages                   \* how old a value may be when its load begins, or when it is put
+  Ages,                  \* how old a value may be when its load begins, or when it is put
+  Ttls                   \* the ttl that a value may get: the policy's, one of its own, or one that jitter has made shorter
 
 VARIABLES
   entry,       \* the key's entry
@@ -96,12 +97,32 @@ After(instant, duration) == IF instant >= Never \/ duration >= Never THEN Never 
 \* An instant as it is kept: one that is past is 0.
 Instant(instant) == Max(instant, 0)
 
+\* How long an outcome lives: until it is stale, until it is loaded early, and for how long it is served and kept past its
+\* ttl.
+Lifetime(ttl, early_refresh, stale_while_revalidate, stale_if_error) ==
+  [ttl |-> ttl, early_refresh |-> early_refresh, stale_while_revalidate |-> stale_while_revalidate,
+   stale_if_error |-> stale_if_error]
+
+\* That of a value with this ttl, of which the early point is the same part as of the policy's.
+LifetimeOf(ttl) ==
+  Lifetime(ttl, IF EarlyRefresh = Ttl THEN ttl ELSE (ttl * EarlyRefresh) \div Ttl, StaleWhileRevalidate, StaleIfError)
+
+\* Those that a value may get.
+Lifetimes == {LifetimeOf(ttl) : ttl \in Ttls}
+
+\* What a loader says in the place of one whose value is not to be kept.
+DoNotKeep == Lifetime(-1, -1, 0, 0)
+
+\* That of a remembered error.
+NegativeLifetime == Lifetime(NegativeTtl, NegativeTtl, 0, 0)
+
 \* How long a value is kept past its ttl.
-Kept == Max(StaleWhileRevalidate, StaleIfError)
+Kept(lifetime) == Max(lifetime.stale_while_revalidate, lifetime.stale_if_error)
 
 \* The age beyond which nothing differs any more.
 Cap ==
-  LET finite == {d \in {After(Ttl, Kept), NegativeTtl, LoadTimeout} : d < Never} \union {0}
+  LET ends == {After(l.ttl, Kept(l)) : l \in Lifetimes} \union {NegativeTtl, LoadTimeout}
+      finite == {d \in ends : d < Never} \union {0}
   IN  CHOOSE d \in finite : \A other \in finite : other <= d
 
 \* An age one tick later.
@@ -126,8 +147,9 @@ Absent == [state |-> "Absent", flight |-> NoFlight]
 Pending(f) == [state |-> "Pending", flight |-> f]
 
 \* An outcome within its ttl.
-Fresh(value, age, refresh_at, hit_until, f) ==
-  [state |-> "Fresh", value |-> value, age |-> age, refresh_at |-> refresh_at, hit_until |-> hit_until, flight |-> f]
+Fresh(value, lifetime, age, refresh_at, hit_until, f) ==
+  [state |-> "Fresh", value |-> value, lifetime |-> lifetime, age |-> age, refresh_at |-> refresh_at,
+   hit_until |-> hit_until, flight |-> f]
 
 \* A value past its ttl that may still be answered.
 Stale(value, age, stale_until, kept_until, retry_at, f) ==
@@ -146,11 +168,8 @@ HasOutcome(e) == e.state \in {"Fresh", "Stale"}
 \* Whether the entry remembers an error.
 RemembersError(e) == e.state = "Fresh" /\ IsError(e.value)
 
-\* How long a fresh outcome is one.
-TtlOf(value) == IF IsError(value) THEN NegativeTtl ELSE Ttl
-
 \* From when on the outcome of a fresh entry is not fresh; not rounded up to now.
-FreshUntil(e) == After(-e.age, TtlOf(e.value))
+FreshUntil(e) == After(-e.age, e.lifetime.ttl)
 
 -----------------------------------------------------------------------------
 (* What a caller gets, and the effects: core/herdless_core/_effects.py *)
@@ -198,14 +217,14 @@ Next(e, orders) == [entry |-> e, effects |-> orders]
 (* Building the next entry *)
 
 \* An outcome that has just come.
-NewFresh(value, age) ==
-  LET refresh_at == Instant(After(-age, IF IsError(value) THEN NegativeTtl ELSE EarlyRefresh))
-  IN  Fresh(value, age, refresh_at, IF IsError(value) THEN 0 ELSE refresh_at, NoFlight)
+NewFresh(value, lifetime, age) ==
+  LET refresh_at == Instant(After(-age, lifetime.early_refresh))
+  IN  Fresh(value, lifetime, age, refresh_at, IF IsError(value) THEN 0 ELSE refresh_at, NoFlight)
 
 \* A fresh value whose ttl ended at an instant.
 NewStale(e, fresh_until, retry_at) ==
-  Stale(e.value, e.age, Instant(After(fresh_until, StaleWhileRevalidate)), Instant(After(fresh_until, Kept)), retry_at,
-        e.flight)
+  Stale(e.value, e.age, Instant(After(fresh_until, e.lifetime.stale_while_revalidate)),
+        Instant(After(fresh_until, Kept(e.lifetime))), retry_at, e.flight)
 
 \* The entry with another flight. A lookup past the deadline has a step to make, so it is not a hit without one.
 WithFlight(e, f) ==
@@ -243,14 +262,14 @@ Aged(e) ==
 -----------------------------------------------------------------------------
 (* Reports. Each of these takes an entry that was aged. *)
 
-\* LoadSucceeded: stored if it is to be kept, the flight is the entry's own, and the entry was not removed. The value was so
-\* old when the load began.
-LoadSucceededStep(e, g, value, is_kept, age) ==
+\* LoadSucceeded: stored for its lifetime if it is to be kept, the flight is the entry's own, and the entry was not removed.
+\* The value was so old when the load began.
+LoadSucceededStep(e, g, value, lifetime, age) ==
   LET since == Min(e.flight.age + age, Cap)
       settle == Settle(g, Outcome(value, since, FALSE))
   IN  CASE e.flight.generation # g -> Next(e, <<Settle(g, Outcome(value, Cap, TRUE))>>)
-        [] e.state = "Evicted" \/ ~is_kept -> Next(WithoutFlight(e), <<settle>>)
-        [] OTHER -> Next(NewFresh(value, since), <<Save, settle>>)
+        [] e.state = "Evicted" \/ lifetime = DoNotKeep -> Next(WithoutFlight(e), <<settle>>)
+        [] OTHER -> Next(NewFresh(value, lifetime, since), <<Save, settle>>)
 
 \* LoadFailed: a value still kept stays, and a refresh backs off, unless the error is an answer. Where no value stays, the
 \* error is remembered if the policy says so.
@@ -258,7 +277,7 @@ LoadFailedStep(e, g, error) ==
   CASE e.flight.generation # g -> Next(e, <<Settle(g, Failure(error))>>)
     [] e.state = "Pending" \/ (HasOutcome(e) /\ IsAnswer(error)) ->
          IF NegativeTtl > 0 /\ IsMemorable(error)
-         THEN Next(NewFresh(error, 0), <<Save, Settle(g, Failure(error))>>)
+         THEN Next(NewFresh(error, NegativeLifetime, 0), <<Save, Settle(g, Failure(error))>>)
          ELSE Next(Absent, (IF HasOutcome(e) THEN <<Forget>> ELSE <<>>) \o <<Settle(g, Failure(error))>>)
     [] e.state = "Evicted" -> Next(Evicted(e.cause, NoFlight), <<Settle(g, Failure(error))>>)
     [] OTHER -> Next(WithoutRefresh(e, RefreshBackoff), <<Settle(g, OutcomeOf(e))>>)
@@ -324,9 +343,9 @@ GetStep(e, g, reloads) ==
        IN  Next(answered.entry, <<Head(answered.effects)>> \o given_up.effects \o Tail(answered.effects))
   ELSE GetInTimeStep(e, g, reloads)
 
-\* Put: the value, so old already, takes the place of whatever there was, and waiters get it too.
-PutStep(e, value, age) ==
-  LET fresh == NewFresh(value, Min(age, Cap))
+\* Put: the value, so old already, takes the place of whatever there was for its lifetime, and waiters get it too.
+PutStep(e, value, lifetime, age) ==
+  LET fresh == NewFresh(value, lifetime, Min(age, Cap))
       g == e.flight.generation
   IN  Next(fresh, <<Save>> \o IF HasFlight(e) THEN <<Settle(g, OutcomeOf(fresh)), CancelLoad(g)>> ELSE <<>>)
 
@@ -418,13 +437,13 @@ Get(c) ==
   /\ UNCHANGED <<truth, floor>>
 
 \* Somebody puts what is true now, and has been for so long.
-PutOfAge(age) ==
-  /\ StepOfEntry(PutStep(Aged(entry), truth, age), 0, {}, {})
+PutOf(lifetime, age) ==
+  /\ StepOfEntry(PutStep(Aged(entry), truth, lifetime, age), 0, {}, {})
   /\ floor' = truth
 
-\* The same, of any age.
+\* The same, of any age and lifetime.
 Put ==
-  /\ \E age \in Ages : PutOfAge(age)
+  /\ \E lifetime \in Lifetimes, age \in Ages : PutOf(lifetime, age)
   /\ UNCHANGED truth
 
 \* Somebody knows that what was read before is wrong now.
@@ -455,15 +474,15 @@ LoadReads(g) ==
   /\ effects' = <<>>
   /\ UNCHANGED <<entry, detached, clients, truth, floor, generation>>
 
-\* A load that has read ends well, with a value that is to be kept or is not, and was so old when the load began.
-LoadGave(g, is_kept, age) ==
+\* A load that has read ends well, with a value of this lifetime, or one not to be kept, that was so old when it began.
+LoadGave(g, lifetime, age) ==
   /\ InTheAir(g) /\ LoadOf(g).read # 0
-  /\ LET StepOf(e) == LoadSucceededStep(e, g, LoadOf(g).read, is_kept, age) IN Report(g, StepOf, {LoadOf(g)}, {})
+  /\ LET StepOf(e) == LoadSucceededStep(e, g, LoadOf(g).read, lifetime, age) IN Report(g, StepOf, {LoadOf(g)}, {})
 
 \* The same, in any of these ways.
 LoadSucceeded(g) ==
   /\ InTheAir(g)
-  /\ \E is_kept \in (IF MayNotKeep THEN BOOLEAN ELSE {TRUE}), age \in Ages : LoadGave(g, is_kept, age)
+  /\ \E lifetime \in Lifetimes \union (IF MayNotKeep THEN {DoNotKeep} ELSE {}), age \in Ages : LoadGave(g, lifetime, age)
 
 \* A load ends by an error, whether it has read or not.
 LoadRaised(g, error) ==
@@ -515,7 +534,8 @@ LaterFlight(f) == IF f = NoFlight THEN f ELSE [f EXCEPT !.age = Older(@), !.due_
 \* An entry one tick later. It does not age by itself, that is for the next step to see.
 Later(e) ==
   LET f == LaterFlight(e.flight)
-  IN  CASE e.state = "Fresh" -> Fresh(e.value, Older(e.age), Nearer(e.refresh_at), Nearer(e.hit_until), f)
+  IN  CASE e.state = "Fresh" ->
+             Fresh(e.value, e.lifetime, Older(e.age), Nearer(e.refresh_at), Nearer(e.hit_until), f)
         [] e.state = "Stale" ->
              Stale(e.value, Older(e.age), Nearer(e.stale_until), Nearer(e.kept_until), Nearer(e.retry_at), f)
         [] OTHER -> [e EXCEPT !.flight = f]

@@ -119,18 +119,20 @@ NoDoomedJoinProp ==
 IsAnsweredSoftly ==
   \E c \in Clients : clients[c] # Idle /\ clients'[c] = Idle /\ clients[c].waits_for = entry'.flight.generation
 
-\* HitAge: a hit is younger than ttl, a stale hit than ttl + stale_while_revalidate, or a failed refresh is backing off, or
-\* its client has waited for soft_timeout; behind a stale hit a refresh is in flight or backing off. What a load gives is as old as the load's START, and so much
-\* older as it was then.
+\* HitAge: a hit is younger than its ttl, a stale hit than ttl + stale_while_revalidate, or a failed refresh is backing off, or
+\* its client has waited for soft_timeout; behind a stale hit a refresh is in flight or backing off. What a load gives is as
+\* old as the load's START, and so much older as it was then; and it lives as long as was said of it, by the policy or by itself.
 HitAgeProp ==
   [][ /\ \A a \in Of(effects', "Answer") :
            CASE IsError(a.outcome.value) -> Aged(entry).state = "Fresh" => entry.age < NegativeTtl
-             [] ~a.outcome.is_stale -> a.outcome.age < Ttl
-             [] OTHER -> /\ a.outcome.age < After(Ttl, StaleWhileRevalidate) \/ entry'.retry_at > 0 \/ IsAnsweredSoftly
+             [] ~a.outcome.is_stale -> a.outcome.age < Aged(entry).lifetime.ttl
+             [] OTHER -> /\ \/ \E l \in Lifetimes : a.outcome.age < After(l.ttl, l.stale_while_revalidate)
+                            \/ entry'.retry_at > 0 \/ IsAnsweredSoftly
                          /\ HasFlight(entry') \/ entry'.retry_at > 0
-      /\ \A age \in Ages :
-           /\ PutOfAge(age) => entry'.age = Min(age, Cap)
-           /\ LoadGave(entry.flight.generation, TRUE, age) => entry'.age = Min(entry.flight.age + age, Cap) ]_vars
+      /\ \A l \in Lifetimes, age \in Ages :
+           /\ PutOf(l, age) => entry'.lifetime = l /\ entry'.age = Min(age, Cap)
+           /\ LoadGave(entry.flight.generation, l, age)
+                => entry'.lifetime = l /\ entry'.age = Min(entry.flight.age + age, Cap) ]_vars
 
 \* A load fails, or is late; an answer is no failure.
 Fails(g) == DeadlinePassed(g) \/ \E error \in Errors : ~IsAnswer(error) /\ LoadRaised(g, error)
@@ -154,7 +156,7 @@ AnswersReplaceProp ==
 \* NotKept: a value that is not to be kept is stored nowhere, and what was held before stays.
 NotKeptProp ==
   [][ \A g \in 1 .. generation :
-        MayNotKeep /\ (\E age \in Ages : LoadGave(g, FALSE, age))
+        MayNotKeep /\ (\E age \in Ages : LoadGave(g, DoNotKeep, age))
         => Of(effects', "Save") = {} /\ (entry' = entry \/ Held(entry') = Held(Aged(entry))) ]_vars
 
 \* ReloadIsNew: nothing that is held answers a reload: it joins the load in flight, or starts one.
@@ -233,7 +235,7 @@ RefreshLoadsProp == [][ HasFlight(entry) \/ Of(effects', "StartLoad") # {} \/ ~R
 ExpireKeepsWindowsProp ==
   [][ Aged(entry).state = "Fresh" /\ ~IsError(entry.value) /\ Expire
         => /\ entry'.state = "Stale" /\ Held(entry') = Held(entry)
-           /\ entry'.stale_until = StaleWhileRevalidate /\ entry'.kept_until = Kept
+           /\ entry'.stale_until = entry.lifetime.stale_while_revalidate /\ entry'.kept_until = Kept(entry.lifetime)
            /\ Of(effects', "Save") # {} ]_vars
 
 \* RefreshIsStarted: a lookup that is answered with a value past its early point, or a stale one, starts a load, unless one

@@ -32,10 +32,11 @@ EndOfTime == 1000000000
 -----------------------------------------------------------------------------
 (* Moves *)
 
-\* A move with its result: the entry after it, and what was ordered. `g` is the flight it is about; `was_evicted` says
-\* that it was a move of an evicted entry.
-Move(kind, g, after, orders, was_evicted) ==
-  [kind |-> kind, g |-> g, after |-> after, orders |-> orders, was_evicted |-> was_evicted, is_said |-> TRUE]
+\* A move with its result: the entry after it, and what was ordered. `g` is the flight it is about; `lifetime` what was
+\* said of its value, if it has one; `was_evicted` says that it was a move of an evicted entry.
+Move(kind, g, lifetime, after, orders, was_evicted) ==
+  [kind |-> kind, g |-> g, lifetime |-> lifetime, after |-> after, orders |-> orders, was_evicted |-> was_evicted,
+   is_said |-> TRUE]
 
 \* A move of which the trace says nothing; `n` is how much time passed, where that is the move.
 Silent(kind, g, n) == [kind |-> kind, g |-> g, n |-> n, is_said |-> FALSE]
@@ -69,7 +70,7 @@ LaterFlightBy(f, n) ==
 LaterBy(e, n) ==
   LET f == LaterFlightBy(e.flight, n)
   IN  CASE e.state = "Fresh" ->
-             Fresh(e.value, OlderBy(e.age, n), NearerBy(e.refresh_at, n), NearerBy(e.hit_until, n), f)
+             Fresh(e.value, e.lifetime, OlderBy(e.age, n), NearerBy(e.refresh_at, n), NearerBy(e.hit_until, n), f)
         [] e.state = "Stale" ->
              Stale(e.value, OlderBy(e.age, n), NearerBy(e.stale_until, n), NearerBy(e.kept_until, n),
                    NearerBy(e.retry_at, n), f)
@@ -142,13 +143,13 @@ Agrees(move) ==
 \* The move that comes next, and its result.
 Follow(move) ==
   /\ \/ move.kind = "Get" /\ SomebodyGets
-     \/ move.kind = "Put" /\ Put
+     \/ move.kind = "Put" /\ (\E age \in Ages : PutOf(move.lifetime, age)) /\ UNCHANGED truth
      \/ move.kind = "Invalidate" /\ Invalidate
      \/ move.kind = "Expire" /\ Expire
      \/ move.kind = "Refresh" /\ Refresh
      \/ move.kind = "Evict" /\ Evict
      \/ move.kind = "LoadReads" /\ LoadReads(move.g)
-     \/ move.kind = "LoadSucceeded" /\ LoadSucceeded(move.g)
+     \/ move.kind = "LoadSucceeded" /\ \E age \in Ages : LoadGave(move.g, move.lifetime, age)
      \/ move.kind = "LoadFailed" /\ LoadFailed(move.g)
      \/ move.kind = "DeadlinePassed" /\ DeadlinePassed(move.g)
      \/ move.kind = "WaiterLeft" /\ SomebodyLeaves(move.g)

@@ -86,7 +86,7 @@ Tried == [
   HitAgeProp |-> \E a \in Of(effects', "Answer") : IsValue(a.outcome),
   StaleIfErrorProp |-> RefreshFails,
   AnswersReplaceProp |-> Answers /\ HasOutcome(Aged(entry)) /\ LoadRaised(entry.flight.generation, NotFound),
-  NotKeptProp |-> MayNotKeep /\ HasOutcome(Aged(entry)) /\ (\E age \in Ages : LoadGave(entry.flight.generation, FALSE, age)),
+  NotKeptProp |-> MayNotKeep /\ HasOutcome(Aged(entry)) /\ (\E age \in Ages : LoadGave(entry.flight.generation, DoNotKeep, age)),
   ReloadIsNewProp |-> MayReload /\ HasOutcome(Aged(entry)) /\ \E c \in Clients : GetOrReload(c, TRUE),
   SoftAnswerProp |-> move'[1] = "SoftTimeoutPassed" /\ HasOutcome(Aged(entry)),
   BacksOffProp |-> RefreshFails /\ RefreshBackoff > 0,

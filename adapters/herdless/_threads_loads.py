@@ -282,7 +282,11 @@ class ThreadsLoads(BaseCache[K, V, ThreadsLoad], Generic[K, V]):
             flight.places = ()
 
     def _cancel(self, flight: ThreadsLoad) -> None:
-        """Threads cannot cancel."""
+        """Threads cannot cancel. But a load that has not begun never will, and its turn is another's now: the thread
+        that is to take it up may be long in coming.
+        """
+        if not flight.is_begun:
+            self._postponed.append(functools.partial(self._keyspace.load_over, flight))
 
     def _arm(self, flight: ThreadsLoad) -> None:
         """Waiters look at the time themselves; a flight without any is looked at by the next lookup."""

@@ -165,12 +165,16 @@ def hit_age(step: Step) -> bool:
     """A hit is younger than its ttl, counted from the start of the load, or from so long before as its loader says.
 
     A stale hit is younger than ttl + stale_while_revalidate, or than the longer window while a failed refresh backs
-    off, or where its caller has waited for `soft_timeout`; and a refresh is in flight or backing off.
+    off, or where its caller has waited for `soft_timeout`; and a refresh is in flight or backing off. What is stored
+    has the lifetime that was said of it.
     """
     before = _before(step)
     if _stores(step) and isinstance(step.event, LoadSucceeded | Put):
         began = step.now if isinstance(step.event, Put) else _start_of(before.flight)
         if began is None or _value_age_origin(step.after) != began - step.event.age:
+            return False
+        given = step.event.lifetime
+        if isinstance(step.after, Fresh) and step.after.lifetime is not given and step.after.lifetime != given:
             return False
     for effect in step.effects:
         if not isinstance(effect, Answer) or not isinstance(effect.outcome, Value):

@@ -24,7 +24,7 @@ SCENARIOS: Final = tuple(
     f"specs/herdless_verify/contract/{name}.py"
     for name in ("promises", "decisions_on_soft_timeouts", "decisions_on_values", "tags")
 )
-MODULES: Final = ("CacheEntryInv", "Keyspace", "Tags", "Durable", "Fleet")
+MODULES: Final = ("CacheEntryInv", "Keyspace", "Tags", "Durable", "Fleet", "Pool")
 """Where promises are stated, the first of them for one key."""
 
 MANY: Final = 4

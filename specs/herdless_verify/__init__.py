@@ -29,7 +29,8 @@ The specification lies in specs/, beside this package:
     Reach.tla                 what must be possible, and what is not promised
     Keyspace.tla              what spans keys: generations and room
     Tags.tla                  one tag across keys: what it invalidates, and who may be told what
-    Durable.tla               entries in storage, whose loads may outlive their owner
+    Durable.tla               entries in storage: instances that die or are replaced, alarms, readers
+    Pool.tla                  the threads on which loads run: turns, refreshes, loads that need others or hang
     Watched.tla               the same, told step by step, and with mistakes
     TraceCacheEntry.tla       whether recorded traces are behaviours of it
     configurations.toml       every run of the model checker

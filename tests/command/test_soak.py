@@ -21,7 +21,7 @@ from herdless_verify.soak.processes import soak_side_by_side
 from tests.command.conftest import Run
 
 WHAT_HAPPENS = {"caller leaves", "close", "expire", "invalidate", "put", "refresh"}
-LOADS = {"load fails", "load is slow", "load hangs", "load asks for another key"}
+LOADS = {"load fails", "load is slow", "load hangs", "load hangs for ever", "load asks for another key"}
 
 INTERRUPTED = """\
 import os, signal, sys

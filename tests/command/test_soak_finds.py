@@ -280,6 +280,11 @@ def the_task_is_thought_to_run_its_coroutine(patch: pytest.MonkeyPatch, cache: A
     patch.setattr(cache, "_launch", starts)
 
 
+def refreshes_have_one_thread(patch: pytest.MonkeyPatch, _cache: Any) -> None:
+    """One that hangs keeps all others from being run."""
+    patch.setattr("herdless._workers.MAX_REFRESHERS", 1)
+
+
 @pytest.fixture(autouse=True)
 def _forget() -> Iterator[None]:
     """What was kept on purpose goes with its test."""
@@ -318,6 +323,7 @@ def tell(broken: str, runtime: str, patience: float, rounds: int, injections: Se
 PATIENCE = 300
 WAITS = "callers still wait|close.* did not end"
 LEAKS = "blocks more than before"
+STUCK = "loads do not end beside those that hang for ever"
 ENOUGH_ROUNDS, UNTIL_MEMORY_IS_JUDGED = 150, LEAST_ROUNDS
 """Rounds, and not seconds, which are worth less on a busy machine. A soak ends by the first violation, so most need a
 few of the first; memory is judged at the end alone.
@@ -355,12 +361,15 @@ ANYTHING = "."
         ("asyncio", a_loop_is_not_told_from_its_own_thread, "raised RuntimeError.*Non-thread-safe operation"),
         ("asyncio", a_task_is_forgotten, "tasks are left over"),
         ("trio", loads_are_of_one_key, "inside of .*'s flight"),
+        pytest.param(
+            "threads", refreshes_have_one_thread, STUCK, marks=pytest.mark.pure("a compiled module's number is its own")
+        ),
     ],
 )
 def test_broken_adapter_is_found(runtime: str, broken: Break, complaint: str) -> None:
     """A soak that finds nothing in an adapter that is wrong would say nothing of one that is right."""
     rounds = UNTIL_MEMORY_IS_JUDGED if complaint == LEAKS else ENOUGH_ROUNDS
-    patience = 0.5 if WAITS in complaint or complaint == ANYTHING else 20.0
+    patience = 0.5 if WAITS in complaint or complaint in {ANYTHING, STUCK} else 20.0
     found = first_violation(runtime, broken, patience, rounds)
     # Where nobody is woken nothing goes on, and on a busy machine that may be told first.
     assert re.search(f"{complaint}|is frozen" if complaint == WAITS else complaint, found), found

@@ -137,6 +137,36 @@ def test_refreshes_that_were_given_up_take_up_no_room(origin: HungOrigin) -> Non
         cache.settled(PATIENCE)
 
 
+def test_refresh_whose_time_is_over_in_the_queue_gives_its_turn_to_the_next(origin: HungOrigin) -> None:
+    """It is never begun, and no thread comes to say so: with its turn kept, no load would ever be given one."""
+    clock = VirtualClock()
+    cache = stale_cache(origin, clock, load_timeout=5, max_loads=MAX_REFRESHERS + 1)
+    assert cache.lookup("healthy").how == "stale"
+    for seconds in (6, 2):  # it is given up, and tried again after the back-off
+        clock.advance(seconds)
+        assert cache.lookup("healthy").how == "stale"
+    assert origin.healthy.acquire(timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("ends", ["put", "invalidate", "clear"])
+def test_refresh_that_is_superseded_in_the_queue_gives_its_turn_away(origin: HungOrigin, ends: str) -> None:
+    """Whatever superseded it: a caller who waits for that turn would wait for as long as the others hang."""
+    clock = VirtualClock()
+    cache = stale_cache(origin, clock, max_loads=MAX_REFRESHERS + 1)
+    assert cache.lookup("healthy").how == "stale"
+    if ends == "put":
+        cache.put("healthy", "put")
+    elif ends == "invalidate":
+        cache.invalidate("healthy")
+    else:
+        cache.clear()
+    got: list[str] = []
+    caller = threading.Thread(target=lambda: got.append(cache.get("another", load=lambda _: "loaded")), daemon=True)
+    caller.start()
+    caller.join(PATIENCE)
+    assert got == ["loaded"]
+
+
 def test_executor_that_is_shut_down_leaves_nobody_waiting() -> None:
     """Its queued jobs are cancelled: those who wait for them are told, and the key can be loaded again."""
     began, release = threading.Event(), threading.Event()

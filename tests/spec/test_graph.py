@@ -41,7 +41,7 @@ def test_a_mistake_in_the_code_is_shown_with_the_shortest_way_to_it(graphs: Mapp
     assert found is not None
     assert found.path == ("Put", "Tick")
     code, _, specification = describe(found).partition("Get, by the specification:")
-    assert "Get, by the code:\n  entry: Fresh, value 1, age 1," in code
+    assert "Get, by the code:\n  entry: Fresh, value 1, lifetime 1/1/0/0, age 1," in code
     assert "entry: Pending" in specification
 
 

@@ -221,7 +221,7 @@ def test_what_the_specification_does_not_know_is_left_out_with_the_reason(tlc: N
     """Nothing is left out silently."""
     lines: list[str] = []
     keyspace = Keyspace[str](Policy(ttl=60), observe=TraceWriter(lines.append))
-    keyspace.put("own ttl", Loaded("x", ttl=1), 0)
+    keyspace.put("chance", Loaded("x", ttl=59.123456789), 0)
     keyspace.get("both ways", 0)
     keyspace.get("both ways", 0)
     for can_cancel in (True, False):
@@ -231,9 +231,45 @@ def test_what_the_specification_does_not_know_is_left_out_with_the_reason(tlc: N
     unmeasurable.put("fine", "x", 0)
     validation = validate({"first": read_trace(lines), "second": read_trace(fine)})
     assert validation.runs == 0
-    reasons = "\n".join(validation.left_out)
-    for reason in ("has a lifetime of its own", "at one time and not at another", "more than TLC's integers hold"):
-        assert reason in reasons
+    reasons = validation.left_out
+    for key, reason in (
+        ("'chance'", "more than TLC's integers hold"),
+        ("'both ways'", "at one time and not at another"),
+        ("'fine'", "more than TLC's integers hold"),
+    ):
+        assert any(key in line and reason in line for line in reasons)
+
+
+def of_values_with_lifetimes_of_their_own() -> list[str]:
+    """Puts and loads that say for how long, one after the other, and lookups after each of their boundaries."""
+    lines: list[str] = []
+    keyspace = Keyspace[str](Policy(ttl=60, stale_if_error=5, early_refresh=0.5), observe=TraceWriter(lines.append))
+    keyspace.put("a", Loaded("x", ttl=10, stale_while_revalidate=7), 0)
+    for at in (4, 5, 11):
+        keyspace.get("a", at * SECOND)
+    keyspace.load_succeeded(1, Loaded("y", ttl=0, stale_if_error=3), 12 * SECOND)
+    keyspace.get("a", 13 * SECOND)
+    keyspace.load_succeeded(2, "z", 14 * SECOND)
+    for at in (42, 43, 74):
+        keyspace.get("a", at * SECOND)
+    return lines
+
+
+def test_values_with_lifetimes_of_their_own_are_behaviours_too(tlc: None) -> None:
+    """`Loaded(ttl=...)` is the machine's own affair, and so the specification's."""
+    validation = validate({"own": read_trace(of_values_with_lifetimes_of_their_own())})
+    assert validation.left_out == []
+    assert validation.followed == 1
+
+
+def test_a_value_that_lives_longer_than_was_said_departs(tlc: None) -> None:
+    """An adapter that stores it for the policy's ttl keeps what its loader says is old."""
+    lines = of_values_with_lifetimes_of_their_own()
+    put = json.loads(lines[1])
+    put["event"]["lifetime"]["ttl"] *= 2
+    validation = validate({"own": read_trace([lines[0], json.dumps(put), *lines[2:]])})
+    (departed,) = validation.departed
+    assert departed.line == 2
 
 
 @given(

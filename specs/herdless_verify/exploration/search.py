@@ -210,7 +210,7 @@ class _Search:
         self._by_amount: Final = by_amount
         self._known: Final = known
         self._meaning: Final = meaning
-        self._outliner: Final = Outliner(age_cap(policy))
+        self._outliner: Final = Outliner(age_cap(policy, *bounds.lifetimes(policy)))
         self._found: Final = Exploration(policy)
         self._broken: Final[set[str]] = set()
 
@@ -350,9 +350,9 @@ def _said_by(event: Event) -> object:
         case LoadFailed():
             return type(event.error), event.is_answer
         case LoadSucceeded():
-            return event.lifetime is None, event.age
+            return event.lifetime and event.lifetime.ttl, event.age
         case Put():
-            return event.age
+            return event.lifetime.ttl, event.age
         case Get():
             return event.reloads
         case _:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
 
-from herdless_core import NANOSECONDS_PER_SECOND, NEVER, Policy, after
+from herdless_core import NANOSECONDS_PER_SECOND, NEVER, Lifetime, Policy, after
 
 MANY: Final = 2
 """The largest `max_waiters` that is explored: what matters is whether a second caller may join, and a third."""
@@ -137,10 +137,12 @@ def policy_of_ticks(
     )
 
 
-def age_cap(policy: Policy) -> int:
-    """The age in ticks beyond which nothing differs any more: the last boundary that comes at all."""
-    lifetime = policy.lifetime
-    boundaries = (after(lifetime.ttl, lifetime.kept), policy.negative_lifetime.ttl, policy.load_timeout)
+def age_cap(policy: Policy, *lifetimes: Lifetime) -> int:
+    """The age in ticks beyond which nothing differs any more: the last boundary that comes at all. lifetimes: what
+    values may get; none: the policy's.
+    """
+    ends = (after(lifetime.ttl, lifetime.kept) for lifetime in lifetimes or (policy.lifetime,))
+    boundaries = (*ends, policy.negative_lifetime.ttl, policy.load_timeout)
     return max((boundary // TICK for boundary in boundaries if boundary < NEVER), default=0)
 
 

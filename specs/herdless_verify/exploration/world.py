@@ -33,6 +33,7 @@ from herdless_core import (
     Join,
     Lifetime,
     LoadCancelled,
+    Loaded,
     LoadFailed,
     LoadSucceeded,
     LoadTimeout,
@@ -108,6 +109,8 @@ class Bounds:
     """Whether a client who waits may be answered with what is kept before the load ends."""
     oldest: int = 0
     """How old a value may be when its load begins, or when it is put; ticks."""
+    other_ttls: tuple[int, ...] = ()
+    """The ttl that a value may get beside the policy's: one of its own, or one that jitter has made shorter; ticks."""
 
     @property
     def cancellations(self) -> tuple[bool, ...]:
@@ -118,6 +121,10 @@ class Bounds:
     def ages(self) -> range:
         """How old a value may be when its load begins, or when it is put; nanoseconds."""
         return range(0, (self.oldest + 1) * TICK, TICK)
+
+    def lifetimes(self, policy: Policy) -> tuple[Lifetime, ...]:
+        """What a value may get."""
+        return (policy.lifetime, *(policy.lifetime_for(Loaded(None, ttl=ttl), 0) for ttl in self.other_ttls))
 
 
 @final
@@ -192,8 +199,9 @@ def moves(world: World, policy: Policy, bounds: Bounds) -> Iterator[Move]:
                 yield Move("WaiterLeft", WaiterLeft(state.waits_for, can_cancel), leaver=client)
             if bounds.has_soft_timeout:
                 yield Move("SoftTimeoutPassed", SoftTimeoutPassed(state.waits_for), caller=client)
-    for age in bounds.ages:
-        yield Move("Put", Put(world.truth, policy.lifetime, age))
+    for lifetime in bounds.lifetimes(policy):
+        for age in bounds.ages:
+            yield Move("Put", Put(world.truth, lifetime, age))
     yield Move("Invalidate", Invalidate())
     yield Move("Expire", Expire())
     yield Move("Refresh", Refresh(world.generation + 1))
@@ -208,7 +216,7 @@ def moves(world: World, policy: Policy, bounds: Bounds) -> Iterator[Move]:
 
 def _moves_of(load: Load, world: World, policy: Policy, bounds: Bounds) -> Iterator[Move]:
     if load.read:
-        for lifetime in (policy.lifetime, None) if bounds.may_not_keep else (policy.lifetime,):
+        for lifetime in (*bounds.lifetimes(policy), None) if bounds.may_not_keep else bounds.lifetimes(policy):
             for age in bounds.ages:
                 yield Move("LoadSucceeded", LoadSucceeded(load.generation, load.read, lifetime, age), ended=load)
     else:
@@ -331,7 +339,7 @@ class Outliner:
                 return ("Pending", flight)
             case Fresh():
                 ages = (self._age(entry, now), _instant(entry.refresh_at, now), _instant(entry.hit_until, now))
-                return ("Fresh", _code(entry.value), *ages, flight)
+                return ("Fresh", _code(entry.value), _lifetime(entry.lifetime), *ages, flight)
             case Stale():
                 windows = (_instant(entry.stale_until, now), _instant(entry.kept_until, now))
                 retry_at = _instant(entry.retry_at, now)
@@ -371,6 +379,16 @@ class Outliner:
 
 def _loads(world: World) -> frozenset[Outline]:
     return frozenset((load.generation, load.read) for load in world.loads)
+
+
+def _lifetime(lifetime: Lifetime) -> Outline:
+    durations = (
+        lifetime.ttl,
+        lifetime.early_refresh,
+        lifetime.stale_while_revalidate,
+        lifetime.stale_if_error,
+    )
+    return tuple(_instant(duration, 0) for duration in durations)
 
 
 def _instant(instant: int, now: int) -> int:

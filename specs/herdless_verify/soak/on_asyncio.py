@@ -12,6 +12,7 @@ from herdless.asyncio import Cache
 from herdless_verify.soak.meddler import meddler
 from herdless_verify.soak.model import Made
 from herdless_verify.soak.origin import Origin
+from herdless_verify.soak.plan import STUCK
 from herdless_verify.soak.scene import Scene
 from herdless_verify.soak.storm import CALLERS, Left, LookUp, Runtime, Storm
 from herdless_verify.soak.switching import switching_often
@@ -45,7 +46,8 @@ async def _play(scene: Scene) -> int:
     storm.cache = cache
     for _ in range(CALLERS):
         scene.came()
-    callers = [asyncio.create_task(storm.call(number)) for number in range(CALLERS)]
+    callers = [asyncio.create_task(storm.stay(key)) for key in STUCK]
+    callers += [asyncio.create_task(storm.call(number)) for number in range(CALLERS)]
     with scene.foreign.around(cache), meddler(scene, cache):
         await storm.run()
     for end in await _ended(scene, callers):

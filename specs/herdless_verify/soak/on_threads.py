@@ -15,7 +15,7 @@ from herdless.threads import Cache
 from herdless_core import CacheClosed, Loaded
 from herdless_verify.soak.foreign import Interrupted
 from herdless_verify.soak.model import Caller, Made
-from herdless_verify.soak.plan import Visit, next_visit
+from herdless_verify.soak.plan import STUCK, Visit, next_visit
 from herdless_verify.soak.scene import POLL_SECONDS, Scene
 from herdless_verify.soak.switching import switching_often
 
@@ -52,6 +52,8 @@ class _Storm:
 
     def _run(self) -> int:
         scene = self._scene
+        for key in STUCK:
+            Thread(target=self._stay, args=(key,), daemon=True).start()
         callers = [Thread(target=self._call, args=(number,), daemon=True) for number in range(CALLERS)]
         for caller in callers:
             scene.came()
@@ -71,6 +73,8 @@ class _Storm:
         made, plan = self._scene.load_begins(key)
         if plan.fault == "load hangs":
             self._scene.origin.recovery.wait()
+        elif plan.fault == "load hangs for ever":
+            self._scene.origin.end.wait()
         elif plan.seconds > 0:
             time.sleep(plan.seconds)
         if plan.fault == "load asks for its own key":
@@ -93,6 +97,17 @@ class _Storm:
             self._scene.findings.complain(f"a caller ended by {error!r}")
         finally:
             self._scene.went()
+
+    def _stay(self, key: str) -> None:
+        """A caller of a key whose loads hang for ever; of the first of these one that does not wait."""
+        self._scene.stays(1)
+        try:
+            with suppress(Stopped):
+                self._visit(Visit("refresh" if key == STUCK[0] else "get", key, 0.0, 0.0))
+        except BaseException as error:  # noqa: BLE001  # as in `_call`
+            self._scene.findings.complain(f"a caller ended by {error!r}")
+        finally:
+            self._scene.stays(-1)
 
     def _call_here(self) -> None:
         """The main thread, which alone is sent signals, is a caller too where there are any."""

@@ -11,6 +11,7 @@ from herdless.trio import Cache
 from herdless_verify.soak.meddler import meddler
 from herdless_verify.soak.model import Made
 from herdless_verify.soak.origin import Origin
+from herdless_verify.soak.plan import STUCK
 from herdless_verify.soak.scene import Scene
 from herdless_verify.soak.storm import CALLERS, Left, LookUp, Runtime, Storm
 
@@ -39,6 +40,8 @@ async def _play(scene: Scene) -> None:
     with trio.CancelScope() as everything:
         async with cache:
             async with trio.open_nursery() as nursery:
+                for key in STUCK:
+                    nursery.start_soon(storm.stay, key)
                 for number in range(CALLERS):
                     scene.came()
                     nursery.start_soon(storm.call, number)

@@ -27,6 +27,8 @@ class Origin:
         """What a load waits for that hangs."""
         self.is_down = False
         """Whether every load hangs."""
+        self.end: Final = make_event()
+        """What a load waits for that hangs for ever."""
 
     @property
     def hung(self) -> int:

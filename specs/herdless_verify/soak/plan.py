@@ -18,16 +18,21 @@ LoadFault: TypeAlias = Literal[
     "load fails",
     "load is slow",
     "load hangs",
+    "load hangs for ever",
     "load stops itself",
     "load ignores its cancellation",
     "load asks for its own key",
     "load asks for another key",
 ]
-"""`load stops itself`: it ends by an exception that is no `Exception`."""
+"""`load hangs for ever`: until all callers of other keys have been answered. `load stops itself`: it ends by an
+exception that is no `Exception`.
+"""
 
 Closing: TypeAlias = Literal["in the calm", "in the storm", "in the storm, cancelling"]
 
 KEYS: Final = tuple(f"key-{number:02}" for number in range(24))
+STUCK: Final = tuple(f"stuck-{number}" for number in range(3))
+"""Of these keys every load hangs for ever: the first is refreshed, and for each of the others a caller waits."""
 ONCE: Final = 0.05
 """So large a part of the lookups is of a key that nobody asks for again: they press on the capacity."""
 QUICK_SECONDS: Final = 0.004

@@ -15,7 +15,7 @@ from herdless_verify.soak.foreign import Foreign, Interrupted, Judging
 from herdless_verify.soak.model import ANY_TIME, Caller, Made
 from herdless_verify.soak.oracle import Oracle
 from herdless_verify.soak.origin import MAX_GIVEN_UP, MAX_HUNG, Origin
-from herdless_verify.soak.plan import KEYS, LoadFault, LoadPlan, RoundPlan, Visit, next_visit, plan_load
+from herdless_verify.soak.plan import KEYS, STUCK, LoadFault, LoadPlan, RoundPlan, Visit, next_visit, plan_load
 from herdless_verify.soak.watch import Watch
 
 OUTAGE_SECONDS: Final = 0.06
@@ -43,7 +43,9 @@ class Scene:
         self._is_last_call = False
         self._resting = 0
         self.inside = 0
-        """Callers that have not gone home."""
+        """Callers that have not gone home, but for those who are to wait for ever."""
+        self.stuck = 0
+        """Those."""
         self.callers_left = 0
         self.flights_left = 0
         self.stops_by: type[BaseException] | None = None
@@ -106,7 +108,7 @@ class Scene:
         else:
             self.watch.load_begins(key, generation)
         plan = plan_load(self.plan, generation)
-        fault = self._possible(plan.fault)
+        fault = "load hangs for ever" if key in STUCK else self._possible(plan.fault)
         if fault not in {None, "load ignores its cancellation"}:  # which is counted when it was cancelled
             self.findings.fault(str(fault))
         self.findings.count("loads")
@@ -219,6 +221,11 @@ class Scene:
         with self._lock:
             self.inside -= 1
 
+    def stays(self, by: int) -> None:
+        """So many more, or less, wait for a load that hangs for ever."""
+        with self._lock:
+            self.stuck += by
+
     # The phases; each yields for how many seconds to sleep
 
     def storm(self) -> Iterator[float]:
@@ -239,6 +246,7 @@ class Scene:
         self.oracle.is_closing = True
         if not self.is_cancelling and not self._is_timed:
             self.origin.recovers(for_good=True)  # close waits for loads, and these would hang for ever
+            self.origin.end.set()
         return True
 
     @property
@@ -258,7 +266,7 @@ class Scene:
     def ending(self, cache: BaseCache[str, Made, Any]) -> Iterator[float]:
         """From the storm to the end of the calm. The cache may be closed already.
 
-        What hangs, and was or will be given up at its time, hangs on to the very end: all others must progress.
+        What hangs for ever, or was or will be given up at its time, hangs on to the very end: all others must progress.
         """
         if not self._is_timed or self.oracle.is_closing:
             self.origin.recovers(for_good=True)  # else what hangs is to be given up at its time
@@ -271,7 +279,15 @@ class Scene:
         self._is_last_call = True
         yield from self._until(lambda: self.inside == 0)
         self._complain_of_waiting(self.inside, "after the last call")
+        self.findings.fault("last call beside stuck callers", self.stuck)
+        if not self._is_timed:  # else nobody need come by to give up what hangs, and takes up a refresh's room
+            yield from self._until(lambda: not _others(cache))
+            if _others(cache) and not self.is_over:
+                self.findings.complain(f"{len(_others(cache))} loads do not end beside those that hang for ever")
         self.origin.recovers(for_good=True)
+        self.origin.end.set()
+        yield from self._until(lambda: self.stuck == 0)
+        self._complain_of_waiting(self.stuck, "after the end of the loads that hung")
         yield from self._until(lambda: cache.stats().in_flight == 0)
         stats = cache.stats()
         self.flights_left = stats.in_flight
@@ -283,7 +299,7 @@ class Scene:
     def _complain_of_waiting(self, count: int, when: str) -> None:
         if count > 0 and not self.is_over:
             self.callers_left = count
-            told = ", ".join(sorted({caller.key for caller in self.oracle.waiting()}))
+            told = ", ".join(sorted({caller.key for caller in self.oracle.waiting()} - set(STUCK)) or STUCK)
             self.findings.complain(f"{count} callers still wait {self.patience:g} s {when}: for {told}")
 
     def _until(self, holds: Callable[[], bool]) -> Iterator[float]:
@@ -308,3 +324,8 @@ class Scene:
             complain(f"{stats.size} values are held, more than maxsize={maxsize}")
         elif stats.size != held:
             complain(f"{stats.size} values are counted, but the steps left {held}")
+
+
+def _others(cache: BaseCache[str, Made, Any]) -> list[object]:
+    """The keys in flight, but for those whose loads hang for ever."""
+    return [load.key for load in list(cache._flights.values()) if load.key not in STUCK]

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias, final
 from herdless_core import CacheClosed, Loaded
 from herdless_verify.soak.foreign import Interrupted
 from herdless_verify.soak.model import Caller, Made
-from herdless_verify.soak.plan import LoadPlan, Visit
+from herdless_verify.soak.plan import STUCK, LoadPlan, Visit
 from herdless_verify.soak.scene import Scene
 
 LookUp: TypeAlias = Callable[[], Awaitable[Any]]
@@ -59,6 +59,8 @@ class Storm:
     async def _take_time(self, plan: LoadPlan) -> None:
         if plan.fault == "load hangs":
             await self._scene.origin.recovery.wait()
+        elif plan.fault == "load hangs for ever":
+            await self._scene.origin.end.wait()
         elif plan.seconds > 0:
             await self._runtime.sleep(plan.seconds)
 
@@ -74,6 +76,17 @@ class Storm:
                 await self._runtime.sleep(visit.pause)
         finally:
             self._scene.went()
+
+    async def stay(self, key: str) -> None:
+        """A caller of a key whose loads hang for ever; of the first of these one that does not wait."""
+        self._scene.stays(1)
+        try:
+            if key == STUCK[0]:
+                self._scene.change(self.cache, Visit("refresh", key, 0.0, 0.0))
+            else:
+                await self._visit(Visit("get", key, 0.0, 0.0))
+        finally:
+            self._scene.stays(-1)
 
     async def _visit(self, visit: Visit) -> None:
         key = visit.key

@@ -83,7 +83,7 @@ class Run:
 
     def bounds(self) -> Bounds:
         """The world of this run, for the code."""
-        return Bounds(**self.world)
+        return Bounds(**{**self.world, "other_ttls": tuple(self.world["other_ttls"])})
 
 
 def load_runs() -> dict[str, Run]:
@@ -116,6 +116,7 @@ def _constants(policy: Mapping[str, Any], world: Mapping[str, Any]) -> dict[str,
         "MayReload": world["may_reload"],
         "HasSoftTimeout": world["has_soft_timeout"],
         "Ages": f"{{{', '.join(map(str, range(world['oldest'] + 1)))}}}",
+        "Ttls": f"{{{', '.join(map(_tla, (policy['ttl'], *world['other_ttls'])))}}}",
         **_in_camel_case(policy),
         "EarlyRefresh": early,
     }
@@ -128,4 +129,6 @@ def _in_camel_case(values: Mapping[str, Any]) -> dict[str, Any]:
 def _tla(value: object) -> str:
     if isinstance(value, bool):
         return str(value).upper()
+    if isinstance(value, list):
+        return f"{{{', '.join(map(_tla, value))}}}"
     return str(NEVER_IN_TLA if value == "never" else value)

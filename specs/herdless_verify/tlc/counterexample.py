@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _STATE: Final = re.compile(r"^State (\d+): (.*)\n((?:/\\ .*\n(?:(?!State |/\\ |\n).*\n)*)+)", re.MULTILINE)
-_ERRORS: Final = {-1: "its error", -2: "an error that is not remembered", -3: "LoadTimeout"}
+_ERRORS: Final = {-1: "its error", -2: "an error that is not remembered", -3: "LoadTimeout", -4: "an answer"}
 
 
 def counterexample(text: str) -> Table | None:

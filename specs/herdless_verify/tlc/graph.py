@@ -37,7 +37,7 @@ FLIGHT: Final = ("generation", "age", "due_at", "waiters")
 STATES: Final[Mapping[str, tuple[str, ...]]] = {
     "Absent": ("flight",),
     "Pending": ("flight",),
-    "Fresh": ("value", "age", "refresh_at", "hit_until", "flight"),
+    "Fresh": ("value", "lifetime", "age", "refresh_at", "hit_until", "flight"),
     "Stale": ("value", "age", "stale_until", "kept_until", "retry_at", "flight"),
     "Evicted": ("cause", "flight"),
 }
@@ -54,9 +54,10 @@ ORDERS: Final[Mapping[str, tuple[str, ...]]] = {
     "Forget": (),
 }
 OUTCOME: Final = ("value", "age", "is_stale")
+LIFETIME: Final = ("ttl", "early_refresh", "stale_while_revalidate", "stale_if_error")
 NO_FLIGHT: Final = (0, 0, 0, 0)
 MOVES: Final = [event.__name__ for event in EVENTS]
-INSTANTS: Final = frozenset({"due_at", "refresh_at", "hit_until", "stale_until", "kept_until", "retry_at"})
+INSTANTS: Final = frozenset({"due_at", "refresh_at", "hit_until", "stale_until", "kept_until", "retry_at", *LIFETIME})
 
 
 @final
@@ -108,6 +109,8 @@ def _field(name: str, value: Any) -> object:
         return _fields(value, FLIGHT)
     if name == "outcome":
         return _fields(value, OUTCOME)
+    if name == "lifetime":
+        return _fields(value, LIFETIME)
     return NEVER if name in INSTANTS and value == NEVER_IN_TLA else value
 
 
@@ -212,6 +215,8 @@ def _record(part: Outline, names: tuple[str, ...]) -> str:
 
 
 def _content(name: str, value: Any) -> str:
+    if name == "lifetime":
+        return "/".join(_content("", duration) for duration in value)
     if name in ("flight", "outcome"):
         return f"({_record((value[0], *value[1:]), (FLIGHT if name == 'flight' else OUTCOME)[1:])})"
     return "never" if value == NEVER else str(value)

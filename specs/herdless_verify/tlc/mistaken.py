@@ -49,6 +49,7 @@ WORLD: Final = {
     "may_reload": True,
     "has_soft_timeout": True,
     "oldest": 1,
+    "other_ttls": (4,),
 }
 
 _HEADER: Final = re.compile(r"(\w+)(\(.*?\))? ==")

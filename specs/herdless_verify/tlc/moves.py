@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, final
 
 from herdless._trace.plain import RecordedValue
@@ -14,6 +14,7 @@ from herdless_core import (
     CancelLoad,
     Effect,
     Entry,
+    Event,
     Evicted,
     Failure,
     Flight,
@@ -38,7 +39,7 @@ from herdless_core import (
     Step,
 )
 from herdless_core._errors import is_memorable
-from herdless_verify.tlc.scale import OutsideOfSpecification, Scale
+from herdless_verify.tlc.scale import Scale
 
 LOADER_ERROR: Final = -1
 CUT_SHORT: Final = -2
@@ -52,12 +53,13 @@ ANOTHER_ERROR: Final = -5
 class Moves:
     """One key of one trace, as moves of TraceCacheEntry.tla.
 
-    Raises OutsideOfSpecification for what that has no words for.
+    scale: that of the trace, or a finer one.
     """
 
     def __init__(self, trace: str, steps: Sequence[Recorded], scale: Scale) -> None:
         section = steps[0].section
         self.trace: Final = trace
+        self.scale: Final = scale
         self._scale: Final = scale
         self.size: Final = scale.size
         self._is_durable: Final = section.is_durable
@@ -97,7 +99,6 @@ class Moves:
 
     def _add(self, line: Recorded) -> None:
         step, event = line.step, line.step.event
-        _require_the_policys_lifetime(step)
         passed = self._scale.passed(self._now, step.now)
         if passed > 0:
             self._write(line, f'Silent("Pass", 0, {passed})')
@@ -161,7 +162,8 @@ class Moves:
         orders = ", ".join(self._effect_text(effect, step) for effect in step.effects)
         was_evicted = str(isinstance(step.before, Evicted)).upper()
         after_text = self._entry_text(step.after, step.now)
-        self._write(line, f'Move("{kind}", {generation}, {after_text}, <<{orders}>>, {was_evicted})')
+        said = self._said_text(event)
+        self._write(line, f'Move("{kind}", {generation}, {said}, {after_text}, <<{orders}>>, {was_evicted})')
 
     def _generation(self, generation: int) -> int:
         return self._generations.get(generation, 0)
@@ -196,10 +198,24 @@ class Moves:
                     if isinstance(entry, Fresh)
                     else (entry.stale_until, entry.kept_until, entry.retry_at)
                 )
-                parts = [value, self._scale.age(entry.loaded_at, now), *(self._scale.until(x, now) for x in instants)]
+                parts = [value, *self._lifetime_text(entry), self._scale.age(entry.loaded_at, now)]
+                parts += [self._scale.until(x, now) for x in instants]
                 return f"{type(entry).__name__}({', '.join(map(str, parts))}, {flight})"
             case Evicted():
                 return f'Evicted("{entry.cause.value}", {flight})'
+
+    def _said_text(self, event: Event) -> str:
+        """What is said of how long the value lives, where there is one."""
+        lifetime = event.lifetime if isinstance(event, Put | LoadSucceeded) else None
+        return "DoNotKeep" if lifetime is None else lifetime_text(self._scale, self._scale.units(lifetime))
+
+    def _lifetime_text(self, entry: Fresh | Stale) -> Iterator[str]:
+        if not isinstance(entry, Fresh):
+            return
+        if isinstance(entry.value, Failure):
+            yield "NegativeLifetime"
+        else:
+            yield lifetime_text(self._scale, self._scale.units(entry.lifetime))
 
     def _flight_text(self, flight: Flight | None, now: int) -> str:
         if flight is None:
@@ -243,10 +259,6 @@ class Moves:
         return TIMED_OUT if isinstance(failure.error, LoadTimeout) else self._remembered
 
 
-def _require_the_policys_lifetime(step: Step) -> None:
-    if step.policy.derived_from is not None:
-        raise OutsideOfSpecification("a failure rests for a time of its own")
-    values = [step.event] if isinstance(step.event, Put | LoadSucceeded) and step.event.lifetime is not None else []
-    found = [step.before] if isinstance(step.before, Fresh) and not isinstance(step.before.value, Failure) else []
-    if any(each.lifetime != step.policy.lifetime for each in (*values, *found)):
-        raise OutsideOfSpecification("a value has a lifetime of its own, by Loaded(ttl=...) or by jitter")
+def lifetime_text(scale: Scale, units: Iterable[int]) -> str:
+    """A lifetime in the words of CacheEntry.tla. units: its durations, as `Scale.units` gives them."""
+    return f"Lifetime({', '.join(str(scale.duration(each)) for each in units)})"

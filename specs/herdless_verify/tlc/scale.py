@@ -16,7 +16,9 @@ from herdless_core import (
     LONG_AGO,
     NEVER,
     Answer,
+    Failure,
     Fresh,
+    Lifetime,
     LoadSucceeded,
     Policy,
     Put,
@@ -48,6 +50,8 @@ class Scale:
 
     def __init__(self, policy: Policy, steps: Sequence[Step]) -> None:
         lifetime = policy.lifetime
+        self.lifetimes: Final = _lifetimes(policy, steps)
+        """Those that values have, the policy's first."""
         durations = {
             "Ttl": lifetime.ttl,
             "EarlyRefresh": lifetime.early_refresh,
@@ -57,16 +61,18 @@ class Scale:
             "LoadTimeout": policy.load_timeout,
             "RefreshBackoff": policy.refresh_backoff,
         }
-        self._unit: Final = math.gcd(*(each for each in durations.values() if each < NEVER)) or 1
-        self._has_ages: Final = any(0 < each < NEVER for each in durations.values())
+        every = [*durations.values(), *(each for lifetime in self.lifetimes for each in _durations(lifetime))]
+        finite = [each for each in every if each < NEVER]
+        self._unit: Final = math.gcd(*finite) or 1
+        self._has_ages: Final = any(finite)
         self.durations: Final = {
             name: NEVER if each >= NEVER else each // self._unit for name, each in durations.items()
         }
         units = self.durations
-        kept = max(units["StaleWhileRevalidate"], units["StaleIfError"])
-        ends = (0, after(units["Ttl"], kept), units["NegativeTtl"], units["LoadTimeout"])
-        self._ages_end: Final = max(end for end in ends if end < NEVER)
-        self._horizon: Final = sum(each for each in self.durations.values() if each < NEVER) + 1
+        ends = (0, *(after(each.ttl, each.kept) for each in self.lifetimes))
+        in_units = [end // self._unit for end in ends if end < NEVER] + [units["NegativeTtl"], units["LoadTimeout"]]
+        self._ages_end: Final = max(end for end in in_units if end < NEVER)
+        self._horizon: Final = sum(finite) // self._unit + 1
         instants = {instant for step in steps for instant in _instants(step)} - {LONG_AGO, NEVER}
         residues = sorted({instant % self._unit for instant in instants})
         self._ranks: Final = {residue: rank for rank, residue in enumerate(residues)}
@@ -77,6 +83,14 @@ class Scale:
                 f"its durations add up to {self._horizon:,} times their common measure, after which things happen at "
                 f"{self.size:,} different moments: more than TLC's integers hold"
             )
+
+    def units(self, lifetime: Lifetime) -> tuple[int, ...]:
+        """The durations of a lifetime that values of this trace have, in units."""
+        return tuple(each if each >= NEVER else each // self._unit for each in _durations(lifetime))
+
+    def duration(self, units: int) -> int:
+        """So many units, in ticks."""
+        return END_OF_TIME if units >= NEVER else units * self.size
 
     def has_room_for(self, size: int) -> bool:
         """Whether so many ticks in a unit still give numbers that TLC can hold."""
@@ -104,6 +118,17 @@ class Scale:
     def _tick(self, instant: int) -> int:
         whole, residue = divmod(instant, self._unit)
         return whole * self.size + self._ranks[residue]
+
+
+def _lifetimes(policy: Policy, steps: Sequence[Step]) -> tuple[Lifetime, ...]:
+    given = (step.event.lifetime for step in steps if isinstance(step.event, Put | LoadSucceeded))
+    entries = (entry for step in steps for entry in (step.before, step.after) if isinstance(entry, Fresh))
+    held = (entry.lifetime for entry in entries if not isinstance(entry.value, Failure))
+    return tuple({_durations(each): each for each in (policy.lifetime, *given, *held) if each is not None}.values())
+
+
+def _durations(lifetime: Lifetime) -> tuple[int, ...]:
+    return (lifetime.ttl, lifetime.early_refresh, lifetime.stale_while_revalidate, lifetime.stale_if_error)
 
 
 def _instants(step: Step) -> Iterator[int]:

@@ -15,9 +15,9 @@ generated module and one run of TLC, so that hundreds of them take seconds. The 
     instants       ticks from now: see scale.py
     other keys     are left out: generations are the cache's, all else is the key's own
 
-What the specification does not know is left out, with the reason: a value with a lifetime of its own, by
-`Loaded(ttl=...)` or jitter, a cache that could cancel its loads at one time and not at another, and a key of which a
-forked process had a value from its parent.
+What the specification does not know is left out, with the reason: a cache that could cancel its loads at one time and
+not at another, a key of which a forked process had a value from its parent, and durations that have no common measure
+worth the name, as those which jitter makes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from herdless._trace.strict import escaped
 from herdless._trace.words import describe
 from herdless_core import ABSENT, NEVER, WaiterLeft
 from herdless_verify.files import FOLDER
-from herdless_verify.tlc.moves import Moves
+from herdless_verify.tlc.moves import Moves, lifetime_text
 from herdless_verify.tlc.scale import END_OF_TIME, OutsideOfSpecification, Scale
 from herdless_verify.tlc.toolbox import HOLDS, REFUTED, Output, ToolMissing, find_jar, find_java, run_module
 
@@ -101,6 +101,8 @@ class _Setting:
 
     durations: tuple[tuple[str, int], ...]
     """In units of the scale."""
+    lifetimes: tuple[tuple[int, ...], ...]
+    """Those that values have, likewise."""
     max_waiters: int
     has_answers: bool
     remember_timeouts: bool
@@ -158,6 +160,8 @@ def _by_key(lines: Iterable[Line]) -> dict[tuple[Section, str], list[Recorded]]:
 def _setting(section: Section, steps: Sequence[Recorded], scale: Scale) -> _Setting:
     if section.is_forked and steps[0].step.before != ABSENT:
         raise OutsideOfSpecification("a forked process began with what its parent had, which its lines do not tell")
+    if any(line.step.policy.derived_from is not None for line in steps):
+        raise OutsideOfSpecification("a failure rests for a time of its own")
     can_cancel = {line.step.event.can_cancel for line in steps if isinstance(line.step.event, WaiterLeft)}
     if len(can_cancel) > 1:
         raise OutsideOfSpecification("loads can be cancelled at one time and not at another")
@@ -165,6 +169,7 @@ def _setting(section: Section, steps: Sequence[Recorded], scale: Scale) -> _Sett
     policy = section.policy
     return _Setting(
         durations=durations,
+        lifetimes=tuple(sorted(map(scale.units, scale.lifetimes))),
         max_waiters=policy.max_waiters,
         has_answers=policy.answers is not None,
         remember_timeouts=policy.remember_timeouts,
@@ -178,11 +183,7 @@ def _moves(group: list[_Sequence], left_out: list[str]) -> Iterator[Moves]:
     largest = max(each.scale.size for each in group)
     for each in group:
         each.scale.size = largest if each.scale.has_room_for(largest) else each.scale.size
-        try:
-            moves = Moves(each.trace, each.steps, each.scale)
-        except OutsideOfSpecification as reason:
-            left_out.append(f"{each.trace}, key {each.steps[0].key}: {reason}")
-            continue
+        moves = Moves(each.trace, each.steps, each.scale)
         if len(moves.written) > MOVES_IN_A_RUN:
             left_out.append(f"{each.trace}, key {each.steps[0].key}: it has more than {MOVES_IN_A_RUN:,} moves")
         else:
@@ -205,7 +206,7 @@ def _examine(setting: _Setting, batch: Sequence[Moves]) -> Validation:
     """One run of TLC; where a promise is broken another one, for those that are not the culprit."""
     with tempfile.TemporaryDirectory(prefix="herdless-traces-") as private:
         folder = Path(private)
-        (folder / f"{MODULE}.tla").write_text(_module(batch), encoding="utf-8")
+        (folder / f"{MODULE}.tla").write_text(_module(setting, batch), encoding="utf-8")
         output = run_module(folder, MODULE, _cfg(setting, batch), library=FOLDER)
     if output.status in REFUTED:
         culprit, departed = _broken(output, batch)
@@ -241,12 +242,14 @@ def _departed(moves: Moves, at: int, complaint: str) -> Departed:
     return Departed(moves.trace, line.line, describe(line.key, line.step), complaint)
 
 
-def _module(batch: Sequence[Moves]) -> str:
+def _module(setting: _Setting, batch: Sequence[Moves]) -> str:
     sequences = ",\n".join("<<\n  " + ",\n  ".join(moves.written) + " >>" for moves in batch)
     names = ",\n".join(f"<<{', '.join(map(str, moves.names))}>>" for moves in batch)
+    lifetimes = ",\n".join(lifetime_text(batch[0].scale, units) for units in setting.lifetimes)
     return (
         f"---- MODULE {MODULE} ----\nEXTENDS TraceCacheEntry\n"
-        f"RecordedMoves == <<\n{sequences} >>\nRecordedNames == <<\n{names} >>\n====\n"
+        f"RecordedMoves == <<\n{sequences} >>\nRecordedNames == <<\n{names} >>\n"
+        f"RecordedLifetimes == {{\n{lifetimes} }}\n====\n"
     )
 
 
@@ -267,6 +270,7 @@ def _cfg(setting: _Setting, batch: Sequence[Moves]) -> str:
     }
     lines = ["SPECIFICATION TraceSpec", "CONSTRAINT Reached", "CONSTANTS"]
     lines += [f"  {name} = {value}" for name, value in constants.items()]
+    lines += ["  Ttls = {}", "  Lifetimes <- RecordedLifetimes"]
     lines += ["  Never <- EndOfTime", "  Traces <- RecordedMoves", "  Names <- RecordedNames"]
     return "\n".join([*lines, *CHECKED, *(() if setting.is_durable else OF_ONE_OWNER), ""])
 
