@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from docs.playground.rules import RULES
 from herdless_core.table import AGEING, EVENTS, STATES, TABLE
 from herdless_verify.diagram import TIME, causes, in_order, svg
 
@@ -31,6 +32,15 @@ def markdown() -> str:
         lines.append(f"| {event.__name__} | {' | '.join(cells)} |")
     cells = (_cell(state.__name__, in_order(AGEING[state])) for state in STATES)
     lines.append(f"| *{TIME} alone* | {' | '.join(cells)} |")
+    lines += ["", "## What each input does"]
+    for event in EVENTS:
+        rules = RULES[event.__name__]
+        lines += [
+            "",
+            f"### {event.__name__}",
+            "",
+            *(f"- **{state.__name__}**: {rules[state.__name__]}" for state in STATES),
+        ]
     return "\n".join(lines) + "\n"
 
 

@@ -20,7 +20,9 @@ FOLDERS: Final = {
     "herdless_core": Path(herdless_core.__file__).parent,
     "herdless": Path(herdless.__file__).parent,
     "herdless_verify": Path(herdless_verify.__file__).parent,
+    "docs.playground": ROOT / "docs" / "playground",
     "docs.generate": ROOT / "docs" / "generate",
+    "docs.site": ROOT / "docs" / "site",
 }
 
 OWN: Final = {name.split(".")[0] for name in FOLDERS}
@@ -348,9 +350,11 @@ TABLE: Final[Mapping[str, Row]] = {
         },
         {"rich"},
     ),
+    "docs.playground": Row({CORE, "herdless._trace"}),  # it runs in a browser, where there is nothing else
     "docs.generate": Row(
         {
             CORE,
+            "docs.playground",
             "herdless._trace",
             "herdless_verify.crosshair",
             "herdless_verify.diagram",
@@ -361,6 +365,7 @@ TABLE: Final[Mapping[str, Row]] = {
             TESTS,
         }
     ),
+    "docs.site": Row({TESTS}, {"mkdocs"}),
 }
 """For each module, or all of a package for which no longer name is here. It may import what shares its row, too. A row
 names only rows before it, so that no two parts need each other.

@@ -1,0 +1,258 @@
+"""The site as its readers have it: every link leads somewhere, nothing comes from elsewhere, and the pages work."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, final
+
+import pytest
+from mkdocs.exceptions import Abort
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from docs.playground.tour import RACES
+from docs.site import vendored
+from docs.site.__main__ import build_site
+from docs.site.reference import MODULES, names_of, owner_of, path_of
+from herdless.threads import Cache
+from herdless.trace import TraceFile
+from tests.needs import strictness
+from tests.site.browser import NAMES, found
+from tests.site.links import Page as Parsed
+from tests.site.links import broken
+
+ROOT = Path(__file__).parents[2]
+SHOWN = (
+    "index.html",
+    "tutorial.html",
+    "machine.html",
+    "how-to/choose.html",
+    "states.html",
+    "explanation/compared.html",
+    "reference/api/herdless_core.html",
+)
+"""One page of each kind, with all that could be too wide: tables, pictures, forms, signatures."""
+
+LONG_MS = 120_000
+"""How long a browser may take, milliseconds: a bound for what hangs, which nothing here comes near."""
+
+
+def missing(why: str) -> None:
+    """What cannot be had is a skip, unless nothing may be skipped."""
+    if strictness() == "1":
+        pytest.fail(why)
+    pytest.skip(why)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site. What MkDocs warns of ends the build."""
+    folder = tmp_path_factory.mktemp("site")
+    try:
+        build_site(folder)
+    except vendored.Unavailable as error:
+        missing(str(error))
+    return folder
+
+
+@final
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves a folder, and says nothing."""
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the library's
+        """Keep it."""
+
+
+@pytest.fixture(scope="module")
+def address(site: Path) -> Iterator[str]:
+    """Where the site is served, to this machine."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The machine's own browser, without a window."""
+    program = found()
+    if program is None:
+        missing(f"none of {', '.join(NAMES)} is on the path (apt-get install chromium)")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    """A page; at its end nothing was asked of another host, and nothing was complained of."""
+    context = browser.new_context(base_url=address)
+    context.set_default_timeout(LONG_MS)
+    expect.set_options(timeout=LONG_MS)
+    opened = context.new_page()
+    wrong: list[str] = []
+    opened.on("request", lambda request: wrong.append(request.url) if is_elsewhere(request.url, address) else None)
+    opened.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    yield opened
+    context.close()
+    assert wrong == []
+
+
+def is_elsewhere(url: str, address: str) -> bool:
+    """Whether a request leaves the site."""
+    return not url.startswith((address, "data:", "blob:"))
+
+
+def test_every_link_leads_somewhere_and_nothing_is_loaded_from_elsewhere(site: Path) -> None:
+    """Pages, anchors, pictures, scripts, those in raw HTML too, of which MkDocs knows nothing."""
+    assert list(broken(site)) == []
+
+
+def test_a_broken_link_is_found(tmp_path: Path) -> None:
+    """The look above can fail, for each kind."""
+    (tmp_path / "a.html").write_text(
+        '<a href="b.html">x</a><a href="#nowhere">y</a><script src="https://example.org/x.js"></script>'
+        '<link rel="stylesheet" href="c.css">',
+        encoding="utf-8",
+    )
+    assert len(list(broken(tmp_path))) == 4
+
+
+@pytest.mark.parametrize("wrong", ["[x](missing.md)", "[x](guide.md#no-such-heading)"])
+def test_the_build_ends_at_a_wrong_link(wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Warnings are errors: a page or a heading that is not there."""
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "index.md").write_text(f"# Start\n\n{wrong}\n", encoding="utf-8")
+    (docs / "guide.md").write_text("# Guide\n", encoding="utf-8")
+    config = ROOT / "docs" / "site" / "mkdocs.yml"
+    text = re.sub(r"^(hooks|nav|plugins):.*?(?=^\w|\Z)", "", config.read_text(encoding="utf-8"), flags=re.M | re.S)
+    (tmp_path / "mkdocs.yml").write_text(text.replace("docs_dir: ..", "docs_dir: docs"), encoding="utf-8")
+    monkeypatch.setattr("docs.site.__main__.CONFIG", tmp_path / "mkdocs.yml")
+    with pytest.raises(Abort):
+        build_site(tmp_path / "built")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_public_name_is_described(module: str, site: Path) -> None:
+    """With an anchor of its own, on the page of the module that others have it from."""
+    described = {
+        each: Parsed((site / path_of(each)).with_suffix(".html")).anchors
+        for each in {owner_of(module, name) for name in names_of(module)} | {module}
+    }
+    owners = {name: owner_of(module, name) for name in names_of(module)}
+    assert [name for name, owner in owners.items() if f"{owner}.{name}" not in described[owner]] == []
+
+
+def test_every_public_module_has_its_page() -> None:
+    """A module whose names are listed in `__all__`, and whose path has no underscore."""
+    listed = set()
+    for room in ("core", "adapters", "specs"):
+        for path in (ROOT / room).rglob("*.py"):
+            parts = path.relative_to(ROOT / room).with_suffix("").parts
+            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            is_public = not any(part.startswith("_") for part in name.split("."))
+            if is_public and re.search(r"^__all__", path.read_text(encoding="utf-8"), re.MULTILINE):
+                listed.add(name)
+    assert listed == set(MODULES)
+
+
+def test_site_can_be_searched(page: Page) -> None:
+    """By the index that is built with it."""
+    page.goto("/index.html")
+    page.locator("input.md-search__input").fill("stale_while_revalidate")
+    expect(page.locator(".md-search-result__item").first).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_pages_fit_the_screen(width: int, scheme: Any, page: Page) -> None:
+    """Nobody has to scroll sideways, on a desk or on a phone; what is wide scrolls by itself."""
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=scheme)
+    wide = []
+    for name in SHOWN:
+        page.goto(f"/{name}", wait_until="domcontentloaded")
+        shown = page.evaluate("[document.documentElement.scrollWidth, document.body.dataset.mdColorScheme]")
+        if shown != [width, "slate" if scheme == "dark" else "default"]:
+            wide.append((name, shown))
+    assert wide == []
+
+
+@pytest.fixture
+def machine(page: Page) -> Page:
+    """The page of the machine, started by its button."""
+    page.goto("/machine.html")
+    page.click("#start")
+    expect(page.locator("#bench")).to_be_visible()
+    return page
+
+
+def press(page: Page, *buttons: str) -> None:
+    """Click these buttons of the bench."""
+    for button in buttons:
+        page.click(f"[data-press='{button}']")
+
+
+def test_machine_is_played_in_the_browser(machine: Page, site: Path, tmp_path: Path) -> None:
+    """By clicking: the bench, its links, a policy that is refused, the whole tour, and traces of the reader's own."""
+    press(machine, "get Ann", "get Ben")
+    expect(machine.locator("#machine")).to_have_attribute("data-state", "Pending")
+    expect(machine.locator("#callers")).to_contain_text("Ben waits for load 1")
+    press(machine, "load 1 gives")
+    expect(machine.locator("#callers")).to_contain_text("Ann: v1")
+    expect(machine.locator("#picture rect.present + text")).to_have_text("Fresh")
+    expect(machine.locator("#step")).to_contain_text("predicates hold of this step")
+    _links_of_the_step_lead_somewhere(machine, site)
+    press(machine, "time 60")
+    expect(machine.locator("#machine")).to_have_attribute("data-state", "Stale")
+
+    machine.fill("#policy-ttl", "")
+    machine.click("#again")
+    expect(machine.locator("#refused")).to_contain_text("ttl")
+
+    machine.click("[data-mode=tour]")
+    for number, race in enumerate(RACES):
+        machine.select_option("#race", str(number))
+        for _ in race.moves:
+            machine.click("#next")
+        expect(machine.locator("#next")).to_be_disabled()
+        expect(machine.locator("#elsewhere")).to_contain_text("Elsewhere:")
+        for name, told in race.told.items():
+            expect(machine.locator("#callers")).to_contain_text(f"{name}: {told}")
+        _links_of_the_step_lead_somewhere(machine, site)
+    machine.click("#back")
+    expect(machine.locator("#next")).to_be_enabled()
+
+    trace = tmp_path / "users.trace"
+    with TraceFile(trace) as recorder, Cache(str.upper, ttl=60, observe=recorder) as cache:
+        cache.get("a")
+        cache.invalidate("a")
+    machine.click("[data-mode=trace]")
+    machine.set_input_files("#file", trace)
+    expect(machine.locator("#verdict")).to_contain_text("3 steps are what the machine does")
+    machine.click("#later")
+    expect(machine.locator("#line")).to_contain_text("step 2 of 3")
+    expect(machine.locator("#step")).to_contain_text("LoadSucceeded in Pending")
+    lines = trace.read_text(encoding="utf-8").splitlines(keepends=True)
+    trace.write_text("".join([*lines[:2], *lines[3:]]), encoding="utf-8")
+    machine.set_input_files("#file", trace)
+    expect(machine.locator("#verdict")).to_contain_text("departs at line")
+    trace.write_text("no trace\n", encoding="utf-8")
+    machine.set_input_files("#file", trace)
+    expect(machine.locator("#verdict")).to_contain_text("line 1")
+
+
+def _links_of_the_step_lead_somewhere(page: Page, site: Path) -> None:
+    """Its rule and its promises: made by the page itself, so that the look at the files does not see them."""
+    for link in page.locator("#step a").all():
+        target, _, anchor = (link.get_attribute("href") or "").partition("#")
+        assert anchor in Parsed(site / target).anchors
