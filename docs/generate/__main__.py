@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from docs.generate import spec, states, trace
+from docs.generate import costs, spec, states, trace, tutorial
 from tests.benchmarks import archive
 from tests.contract import matrix
 
@@ -36,7 +36,14 @@ def _performance() -> Pages:
     return {archive.PAGE: archive.with_generated_part(page, archive.generated_part(archive.load()))}
 
 
-GENERATORS: Final[Sequence[Generator]] = (states.pages, _runtimes, _performance, trace.pages, spec.pages)
+GENERATORS: Final[Sequence[Generator]] = (
+    states.pages,
+    _runtimes,
+    _performance,
+    tutorial.pages,
+    trace.pages,
+    spec.pages,
+)
 """All there are, the slowest last."""
 
 

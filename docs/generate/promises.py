@@ -56,18 +56,18 @@ STATEFUL: Final = {
 @final
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """One row of the README's table."""
+    """One row of the table in docs/reference/promises.md."""
 
     name: str
     words: str
     letters: str
-    """Which checkers guard it: E T C S R, as the README explains them."""
+    """Which checkers guard it: E T C S R, as that page explains them."""
 
 
 @cache
-def readme() -> tuple[Promise, ...]:
-    """The promises of the README, in its order."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def promised() -> tuple[Promise, ...]:
+    """The promises of docs/reference/promises.md, in its order."""
+    text = (ROOT / "docs" / "reference" / "promises.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\w+) \| (.*) \| ([ETCSR ]+) \|$", text, re.MULTILINE)
     return tuple(Promise(*row) for row in rows)
 
@@ -131,7 +131,7 @@ def broken_on_purpose() -> tuple[str, ...]:
 def overview() -> str:
     """Each promise in a line, with where it is said and how often it is checked."""
     lines = ["| promise | in plain words | TLA+ | predicate | TLC runs | contracts | scenarios |", "|---" * 7 + "|"]
-    for promise in readme():
+    for promise in promised():
         stating = formulas(promise.name)
         runs = {run for operator in stating for run in runs_of(operator)}
         predicate = f"`{INVARIANTS[promise.name].__name__}`" if promise.name in INVARIANTS else "-"
@@ -144,16 +144,16 @@ def overview() -> str:
     return "\n".join(lines) + "\n"
 
 
-def readme_promises() -> str:
-    """A section for each promise of the README."""
-    return "\n".join(line for promise in readme() for line in _section(promise.name, promise.words))
+def promise_sections() -> str:
+    """A section for each promise of that table."""
+    return "\n".join(line for promise in promised() for line in _section(promise.name, promise.words))
 
 
 def foundations() -> str:
     """A section for what else is checked, and the promises rest on."""
-    promised = {promise.name for promise in readme()}
+    known = {promise.name for promise in promised()}
     stating = [each.promise for module in MODULES for each in operators(module).values() if _is_run(each)]
-    others = [name for name in dict.fromkeys((*INVARIANTS, *stating)) if name not in promised]
+    others = [name for name in dict.fromkeys((*INVARIANTS, *stating)) if name not in known]
     return "\n".join(line for name in others for line in _section(name, ""))
 
 

@@ -24,7 +24,7 @@ _PART: Final = re.compile(
 
 PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "overview": promises.overview,
-    "promises": promises.readme_promises,
+    "promises": promises.promise_sections,
     "foundations": promises.foundations,
     "not promised": tables.not_promised,
     "must be possible": tables.must_be_possible,

@@ -11,7 +11,7 @@ from docs.generate import __main__ as generate
 from docs.generate import states
 
 
-@pytest.mark.parametrize("generator", generate.GENERATORS[:3], ids=lambda pages: f"{pages.__module__}.{pages.__name__}")
+@pytest.mark.parametrize("generator", generate.GENERATORS[:5], ids=lambda pages: f"{pages.__module__}.{pages.__name__}")
 def test_pages_are_as_they_are_made(generator: generate.Generator) -> None:
     """A page that lags behind the code is worse than none. Of the others tests/spec and tests/trace say so."""
     assert list(generate.drifted([generator])) == []

@@ -51,6 +51,14 @@ def test_every_link_into_the_repository_names_a_file_of_this_version(metadata: M
     assert [file for file in sorted(files) if not (ROOT / file).is_file()] == []
 
 
+def test_every_picture_is_a_file_of_this_version(metadata: Message, targets: list[str]) -> None:
+    """It is loaded from where the file itself is, and not the page about it."""
+    start = f"https://raw.githubusercontent.com/herdless/herdless/v{metadata['Version']}/"
+    pictures = [target for target in targets if target.endswith(".svg")]
+    assert pictures
+    assert [picture for picture in pictures if not (ROOT / picture.removeprefix(start)).is_file()] == []
+
+
 def test_every_link_of_the_readme_is_among_them(targets: list[str]) -> None:
     """None is lost on the way."""
     readme = re.findall(r"\]\(([^)\s]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))

@@ -53,7 +53,7 @@ def test_drift_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content
     assert list(drifted([lambda: spec.with_parts(contents)])) == []
 
 
-@pytest.mark.parametrize("promise", promises.readme(), ids=lambda promise: promise.name)
+@pytest.mark.parametrize("promise", promises.promised(), ids=lambda promise: promise.name)
 def test_the_readme_claims_no_check_that_there_is_not(promise: promises.Promise) -> None:
     """Its letters are what readers believe us by."""
     assert promises.letters(promise.name) == promise.letters
@@ -61,7 +61,7 @@ def test_the_readme_claims_no_check_that_there_is_not(promise: promises.Promise)
 
 def test_the_readme_has_all_twenty_one() -> None:
     """The table is read by a regular expression, which must not lose a row."""
-    assert len(promises.readme()) == 21
+    assert len(promises.promised()) == 21
 
 
 @pytest.mark.parametrize("module", MODULES)
