@@ -40,6 +40,7 @@ GENERATORS: Final[Sequence[Generator]] = (
     states.pages,
     _runtimes,
     _performance,
+    costs.pages,
     tutorial.pages,
     trace.pages,
     spec.pages,
