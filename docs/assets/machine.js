@@ -171,10 +171,16 @@ function prepareTrace() {
     mark(step.to);
     showStep(step, `${step.by}, key ${step.key}: ${step.said}`);
   };
+  by("file").onclick = () => { by("file").value = ""; }; // so that the same file can be chosen again
   by("file").onchange = async () => {
     const [file] = by("file").files;
     if (!file) return;
-    const found = call("replay", await file.text());
+    let found;
+    try {
+      found = call("replay", await file.text());
+    } catch (error) {
+      found = { error: error.message };
+    }
     replayed = found.error ? null : found;
     at = found.departs ? Math.max(0, found.steps.findIndex(({ line }) => line === found.departs)) : 0;
     by("verdict").textContent = `${file.name}: ${found.error ?? found.verdict}`;

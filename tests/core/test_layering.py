@@ -355,7 +355,11 @@ TABLE: Final[Mapping[str, Row]] = {
         {
             CORE,
             "docs.playground",
+            "herdless._durable",
             "herdless._trace",
+            "herdless.asyncio",
+            "herdless.stores",
+            "herdless.threads",
             "herdless_verify.crosshair",
             "herdless_verify.diagram",
             "herdless_verify.exploration",
@@ -363,7 +367,8 @@ TABLE: Final[Mapping[str, Row]] = {
             "herdless_verify.mutants",
             "herdless_verify.tlc",
             TESTS,
-        }
+        },
+        {"asyncio"},
     ),
     "docs.site": Row({TESTS}, {"mkdocs"}),
 }
