@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
-from importlib import import_module
+from functools import cache
+from pathlib import Path
 from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
+ROOMS: Final = ("core", "adapters", "specs")
 
 MODULES: Final[Mapping[str, str]] = {
     "herdless": "what all runtimes share",
@@ -50,11 +55,44 @@ def page_of(module: str) -> str:
 
 
 def owner_of(module: str, name: str) -> str:
-    """The module on whose page a public name of this module is described: the first one that has it."""
-    thing = getattr(import_module(module), name)
-    return next(each for each in MODULES if name in names_of(each) and getattr(import_module(each), name) is thing)
+    """The module on whose page a public name of this module is described: the first one that has the same thing."""
+    origin = _origin(module, name)
+    return next(each for each in MODULES if name in names_of(each) and _origin(each, name) == origin)
 
 
-def names_of(module: str) -> list[str]:
-    """The public names of a module."""
-    return list(import_module(module).__all__)
+@cache
+def names_of(module: str) -> tuple[str, ...]:
+    """The public names of a module, read without importing it: what it binds to need not be installed."""
+    for node in ast.walk(_parsed(module)):
+        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.List):
+            target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+            if ast.unparse(target) == "__all__":
+                return tuple(ast.literal_eval(node.value))
+    raise ValueError(f"{module} has no __all__")
+
+
+@cache
+def _origin(module: str, name: str) -> tuple[str, str]:
+    """Where a name was made: by which module, under which name there."""
+    for node in ast.walk(_parsed(module)):
+        if isinstance(node, ast.ImportFrom) and node.module is not None and _file(node.module):
+            for alias in node.names:
+                if name == (alias.asname or alias.name):
+                    return _origin(node.module, alias.name)
+    return module, name
+
+
+@cache
+def _parsed(module: str) -> ast.Module:
+    path = _file(module)
+    if path is None:
+        raise ValueError(f"there is no module {module}")
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _file(module: str) -> Path | None:
+    """The file of a module of ours; None for others."""
+    parts = module.split(".")
+    places = [ROOT.joinpath(room, *parts) for room in ROOMS]
+    found = [file for place in places for file in (place / "__init__.py", place.with_suffix(".py")) if file.is_file()]
+    return found[0] if found else None

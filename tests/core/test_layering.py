@@ -370,7 +370,7 @@ TABLE: Final[Mapping[str, Row]] = {
         },
         {"asyncio"},
     ),
-    "docs.site": Row({TESTS}, {"mkdocs"}),
+    "docs.site": Row({TESTS}, {"griffe", "mkdocs"}),
 }
 """For each module, or all of a package for which no longer name is here. It may import what shares its row, too. A row
 names only rows before it, so that no two parts need each other.

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from pathlib import Path
 from typing import Any, final
 
@@ -17,6 +18,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from docs.playground.tour import RACES
 from docs.site import vendored
 from docs.site.__main__ import build_site
+from docs.site.arguments import as_list
 from docs.site.reference import MODULES, names_of, owner_of, path_of
 from herdless.threads import Cache
 from herdless.trace import TraceFile
@@ -150,6 +152,21 @@ def test_every_public_name_is_described(module: str, site: Path) -> None:
     }
     owners = {name: owner_of(module, name) for name in names_of(module)}
     assert [name for name, owner in owners.items() if f"{owner}.{name}" not in described[owner]] == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_names_that_are_read_are_those_that_are_imported(module: str) -> None:
+    """The pages are made without importing anything; what they say must be so."""
+    assert list(names_of(module)) == list(import_module(module).__all__)
+    for name in names_of(module):
+        assert getattr(import_module(owner_of(module, name)), name) is getattr(import_module(module), name)
+
+
+def test_arguments_of_docstrings_are_points_of_a_list() -> None:
+    """A dozen of them in one paragraph is not read; what is no argument stays as it is."""
+    doc = "What it is: this.\n\nttl: how long; it\n    goes on.\nkey, value: both.\n\nRaises: nothing."
+    made = "What it is: this.\n\n- `ttl`: how long; it\n    goes on.\n- `key, value`: both.\n\nRaises: nothing."
+    assert as_list(doc) == made
 
 
 def test_every_public_module_has_its_page() -> None:
