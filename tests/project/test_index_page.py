@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ROOMS = (".", "specs")
 REPOSITORY = "https://github.com/herdless/herdless"
+SITE = "https://herdless.github.io/herdless/"
 TARGET = re.compile(r"\]\(([^)\s]+)\)|^\[[^\]]+\]:\s*(\S+)|(?:href|src)=\"([^\"]+)\"", re.MULTILINE)
 """Where a link or an image leads to: beside its words, in a definition below, in HTML."""
 
@@ -69,6 +70,7 @@ def test_project_urls_are_those_of_the_repository(metadata: Message) -> None:
     """The index lists them beside the page; those to files name files."""
     urls = dict(url.split(", ", 1) for url in metadata.get_all("Project-URL", []))
     assert urls.keys() >= {"Homepage", "Source", "Documentation", "Changelog", "Issues", "Security"}
+    assert urls.pop("Documentation") == SITE
     assert all(url.startswith(REPOSITORY) for url in urls.values())
     files = [url.partition("/blob/main/")[2] for url in urls.values() if "/blob/" in url]
     assert [file for file in files if not (ROOT / file).is_file()] == []
