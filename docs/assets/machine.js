@@ -6,6 +6,7 @@ const FIELDS = [
   ["stale_if_error", 300],
   ["negative_ttl", 0],
   ["load_timeout", 10],
+  ["soft_timeout", ""],
   ["max_waiters", ""],
 ];
 const LABELS = {
@@ -13,7 +14,7 @@ const LABELS = {
   row: "the row changes", "time 1": "+1 s", "time 10": "+10 s", "time 60": "+60 s",
 };
 const GROUPS = [
-  ["Callers", (name) => /^(get|leave) /.test(name)],
+  ["Callers", (name) => /^(get|leave|patience) /.test(name)],
   ["The key", (name) => ["put", "invalidate", "expire", "refresh", "evict", "restart"].includes(name)],
   ["Loads", (name) => name.startsWith("load ")],
   ["The world", (name) => name.startsWith("time ") || name === "row"],
@@ -93,7 +94,7 @@ function show(view) {
     if (!names.length) return [];
     const group = element("fieldset", "");
     group.append(element("legend", title), ...names.map((name) => {
-      const button = element("button", LABELS[name] ?? name, { "data-press": name });
+      const button = element("button", LABELS[name] ?? name.replace(/^patience (.*)$/, "$1's soft_timeout"), { "data-press": name });
       button.onclick = () => show(call("press", name));
       return button;
     }));

@@ -37,6 +37,7 @@ from herdless_core import (
     Restarted,
     Save,
     Settle,
+    SoftTimeoutPassed,
     StartLoad,
     Step,
     WaiterLeft,
@@ -103,6 +104,8 @@ class Bench:
         """What can be pressed now."""
         for name, caller in self.callers.items():
             yield f"get {name}" if caller.waits_for is None else f"leave {name}"
+            if caller.waits_for is not None and self.policy.soft_timeout < NEVER:
+                yield f"patience {name}"
         yield from ("put", "invalidate", "expire", "refresh", "evict", "restart")
         for load in self.loads.values():
             if load.state in {"runs", "cancelled"}:
@@ -125,6 +128,10 @@ class Bench:
                 assert generation is not None  # noqa: S101 - or there is no such button
                 self.callers[name] = Caller(told="left")
                 self._step(name, WaiterLeft(generation, self.can_cancel))
+            case ["patience", name]:
+                generation = self.callers[name].waits_for
+                assert generation is not None  # noqa: S101 - or there is no such button
+                self._step(name, SoftTimeoutPassed(generation))
             case ["load", number, end]:
                 self._report(self.loads[int(number)], end)
             case [request, *_]:

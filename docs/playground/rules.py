@@ -20,8 +20,10 @@ from herdless_core import (
     Put,
     Refresh,
     Refuse,
+    Report,
     Restarted,
     Settle,
+    SoftTimeoutPassed,
     Stale,
     StartLoad,
     Step,
@@ -107,6 +109,13 @@ RULES: Final[Mapping[str, Mapping[str, str]]] = {
         "Stale": "One waiter less.",
         "Evicted": "One waiter less. When the last one leaves, the load is cancelled, if the runtime can.",
     },
+    "SoftTimeoutPassed": {
+        "Absent": "The load is not the entry's: nothing changes.",
+        "Pending": "No value is kept: the caller waits on.",
+        "Fresh": "The caller is answered with the value, and waits no more; the load goes on.",
+        "Stale": "The caller is answered with the value that is kept, as stale, and waits no more; the load goes on.",
+        "Evicted": "Nothing is kept: the caller waits on.",
+    },
     "Restarted": {
         "Absent": "Nothing was in flight.",
         "Pending": "Whoever ran the load is gone: the key can be loaded again.",
@@ -133,7 +142,7 @@ def promises_of(step: Step) -> tuple[str, ...]:
 
 def _is_superseded(step: Step) -> bool:
     flight = step.before.flight
-    is_report = isinstance(step.event, LoadSucceeded | LoadFailed | DeadlinePassed | WaiterLeft)
+    is_report = isinstance(step.event, Report)
     return is_report and (flight is None or flight.generation != getattr(step.event, "generation", None))
 
 
@@ -156,6 +165,8 @@ def _promises(step: Step) -> Iterator[str]:
             yield "EvictedIsFinal" if isinstance(step.after, Evicted) else "PendingIsNoVictim"
         case WaiterLeft():
             yield "WaiterCount"
+        case SoftTimeoutPassed():
+            yield from ("SoftAnswer", "WaiterCount")
         case Restarted():
             yield "GenerationMonotone"
         case Put() | Refresh():

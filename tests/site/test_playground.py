@@ -25,6 +25,7 @@ from herdless_core.table import EVENTS, STATES
 POLICIES = {
     "plain": Policy(ttl=60),
     "stale": Policy(ttl=60, stale_while_revalidate=60, stale_if_error=300, load_timeout=10),
+    "soft": Policy(ttl=20, stale_if_error=300, soft_timeout=1),
     "all": Policy(ttl=20, stale_while_revalidate=20, negative_ttl=15, load_timeout=5, max_waiters=2, early_refresh=0.5),
 }
 
