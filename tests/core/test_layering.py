@@ -352,22 +352,10 @@ TABLE: Final[Mapping[str, Row]] = {
     ),
     "docs.playground": Row({CORE, "herdless._trace"}),  # it runs in a browser, where there is nothing else
     "docs.generate": Row(
-        {
-            CORE,
-            "docs.playground",
-            "herdless._durable",
-            "herdless._trace",
-            "herdless.asyncio",
-            "herdless.stores",
-            "herdless.threads",
-            "herdless_verify.crosshair",
-            "herdless_verify.diagram",
-            "herdless_verify.exploration",
-            "herdless_verify.mistakes",
-            "herdless_verify.mutants",
-            "herdless_verify.tlc",
-            TESTS,
-        },
+        {CORE, TESTS, "docs.playground", "herdless._durable", "herdless._trace"}
+        | {"herdless.asyncio", "herdless.stores", "herdless.threads"}
+        | {"herdless_verify.crosshair", "herdless_verify.diagram", "herdless_verify.exploration"}
+        | {"herdless_verify.mistakes", "herdless_verify.mutants", "herdless_verify.tlc"},
         {"asyncio"},
     ),
     "docs.site": Row({TESTS}, {"griffe", "mkdocs"}),
