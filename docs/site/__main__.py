@@ -8,6 +8,7 @@ Needs the extra `docs`, and npm for the first time.
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     if arguments not in ([], ["--serve"]):
         sys.stderr.write(f"usage: python -m docs.site [--serve]; {' '.join(arguments)} is not accepted\n")
         return 2
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         build_site(BUILT)
     except Abort as error:

@@ -32,8 +32,8 @@ class Unavailable(Exception):
 
 
 def installed() -> Path:
-    """The folder of the packages, installed if they are not there yet. Raises Unavailable."""
-    pins = b"".join((HERE / name).read_bytes() for name in PINS)
+    """The folder of the files, installed if they are not there yet. Raises Unavailable."""
+    pins = b"".join((HERE / name).read_bytes() for name in PINS) + repr(FILES).encode()
     root = cache_directory() / f"site-{hashlib.sha256(pins).hexdigest()[:16]}"
     if not root.exists():
         cache_directory().mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def installed() -> Path:
             _install(made)
             with suppress(OSError):  # somebody else was quicker
                 made.rename(root)
-    return root / "node_modules"
+    return root
 
 
 def _install(root: Path) -> None:
@@ -56,9 +56,13 @@ def _install(root: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - what the lock file pins
     if done.returncode != 0:
         raise Unavailable(f"`{' '.join(command)}` failed: {done.stderr.strip()[-500:]}")
+    for source, target in FILES.items():
+        (root / target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(root / "node_modules" / source, root / target)
+    shutil.rmtree(root / "node_modules")  # the rest is eight times as large
 
 
 def files() -> Mapping[str, Path]:
     """The files to vendor, by where they stand in the site. Raises Unavailable."""
-    modules = installed()
-    return {target: modules / source for source, target in FILES.items()}
+    root = installed()
+    return {target: root / target for target in FILES.values()}
