@@ -57,7 +57,7 @@ function rows(requests, processes) {
     ["no cache", { query: requests }],
     ["a ttl, no coalescing", { query: figures.sale.without * scale }],
     ["one process", { query: loads }],
-    ["a fleet on Redis", { query: loads, command: loads * fleet.load + fetches * fleet.fetch }],
+    ["a fleet on Redis, at most", { query: loads, command: loads * fleet.load + fetches * fleet.fetch }],
     ["Durable Objects", { query: loads, object: requests, row: loads * object.load }],
     ["an actor or entity engine", { query: loads, message: requests, state: loads }],
   ];

@@ -70,6 +70,7 @@ BENDS: Final[dict[Move, float]] = {
     ("Stale", "Pending"): -118,
     ("Stale", "Absent"): -215,
     ("Absent", "Evicted"): -60,
+    ("Pending", "Evicted"): 34,
     ("Stale", "Evicted"): 50,
 }
 """How far an edge swings out to its left, in the direction of its arrow."""
