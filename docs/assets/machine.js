@@ -140,11 +140,14 @@ function prepareTour() {
   race.replaceChildren(...races.map(({ name }, at) => element("option", name, { value: at })));
   let moves = 0;
   const render = () => {
-    const { policy: given, moves: all, elsewhere } = races[race.value];
+    const { policy: given, moves: all, elsewhere, sources } = races[race.value];
     show(call("race", Number(race.value), moves));
     by("place").textContent = `${moves} of ${all.length}, with ${given}`;
     by("see").textContent = moves ? all[moves - 1].see : "Press Next.";
-    by("elsewhere").textContent = moves === all.length ? `Elsewhere: ${elsewhere}` : "";
+    by("elsewhere").replaceChildren(...(moves === all.length
+      ? [`Elsewhere: ${elsewhere} Sources: `, element("a", "measured", { href: "explanation/compared.html" }),
+        ...sources.flatMap((address) => [", ", element("a", address.replace("https://github.com/", ""), { href: address })]), "."]
+      : []));
     by("back").disabled = moves === 0;
     by("next").disabled = moves === all.length;
   };

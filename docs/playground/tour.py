@@ -21,6 +21,8 @@ class Race:
     """What is pressed, and what to see in it."""
     elsewhere: str
     """What other caches do there, with the source."""
+    sources: tuple[str, ...]
+    """Addresses of the issues that it names; what was measured is in docs/explanation/compared.md."""
     told: Mapping[str, str]
     """What each caller has been told at the end."""
     held: str
@@ -43,6 +45,7 @@ RACES: Final = (
         "cachetools, dogpile.cache, cashews, cachebox, aiocache, diskcache and onecache store v1 when load 1 "
         "ends, after the invalidation, and serve it for a whole ttl (measured). "
         "FusionCache had the fault too: its issue 625.",
+        ("https://github.com/ZiggyCreatures/FusionCache/issues/625",),
         {"Ann": "v1", "Ben": "v2", "Eve": "v2"},
         "v2",
     ),
@@ -64,6 +67,7 @@ RACES: Final = (
         "In cashews, cachebox, theine and moka-py the first caller's cancellation cancels or poisons the others "
         "(measured). In Tailscale's singleflight a new caller joined the load that was being cancelled and got the "
         "cancellation: its issue 18919.",
+        ("https://github.com/tailscale/tailscale/issues/18919",),
         {"Ann": "left", "Ben": "left", "Eve": "v1"},
         "v1",
     ),
@@ -82,6 +86,7 @@ RACES: Final = (
         "A cache that stores whatever arrives puts v1 over v2: so do cachetools, cashews and dogpile.cache. In Go's "
         "singleflight the late end of load 1 removed the newer load by its key, and a third one started: "
         "golang/go issue 31420.",
+        ("https://github.com/golang/go/issues/31420",),
         {"Ann": "LoadTimeout: the load did not end within load_timeout=10 seconds", "Ben": "v2", "Eve": "v2"},
         "v2",
     ),
@@ -101,6 +106,10 @@ RACES: Final = (
         ),
         "A refresh that writes unconditionally brings v1 back to life after it was invalidated: FusionCache's issue "
         "628. In Guava the key was never loaded again after it: its issue 2971.",
+        (
+            "https://github.com/ZiggyCreatures/FusionCache/issues/628",
+            "https://github.com/google/guava/issues/2971",
+        ),
         {"Ann": "v1", "Ben": "v1, stale", "Eve": "v2"},
         "v2",
     ),
@@ -116,6 +125,7 @@ RACES: Final = (
         ),
         "async-lru evicts entries that are being loaded, so the next caller starts a second load (measured). In lru-"
         "cache the waiter got undefined: isaacs/node-lru-cache issue 274.",
+        ("https://github.com/isaacs/node-lru-cache/issues/274",),
         {"Ann": "v1", "Ben": "v1", "Eve": ""},
         "",
     ),
@@ -135,6 +145,7 @@ def tour_view() -> list[Mapping[str, Any]]:
             "policy": ", ".join(f"{name}={value}" for name, value in race.policy.items()),
             "moves": [{"press": press, "see": see} for press, see in race.moves],
             "elsewhere": race.elsewhere,
+            "sources": race.sources,
         }
         for race in RACES
     ]

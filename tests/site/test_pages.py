@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from docs.playground.tour import RACES
 from docs.site import vendored
-from docs.site.__main__ import build_site
+from docs.site.__main__ import build_site, main
 from docs.site.arguments import as_list
 from docs.site.reference import MODULES, names_of, owner_of, path_of
 from herdless.threads import Cache
@@ -143,6 +143,22 @@ def test_the_build_ends_at_a_wrong_link(wrong: str, tmp_path: Path, monkeypatch:
         build_site(tmp_path / "built")
 
 
+def test_command_refuses_what_it_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:
+    """A typing error builds nothing."""
+    assert main(["--srve"]) == 2
+    assert "--srve is not accepted" in capsys.readouterr().err
+
+
+def test_command_says_what_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where nothing was fetched before, npm is needed."""
+    monkeypatch.setenv("HERDLESS_CACHE", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main([]) == 2
+    assert "npm is missing" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_every_public_name_is_described(module: str, site: Path) -> None:
     """With an anchor of its own, on the page of the module that others have it from."""
@@ -243,6 +259,7 @@ def test_machine_is_played_in_the_browser(machine: Page, site: Path, tmp_path: P
             machine.click("#next")
         expect(machine.locator("#next")).to_be_disabled()
         expect(machine.locator("#elsewhere")).to_contain_text("Elsewhere:")
+        assert machine.locator("#elsewhere a").count() == len(race.sources) + 1
         for name, told in race.told.items():
             expect(machine.locator("#callers")).to_contain_text(f"{name}: {told}")
         _links_of_the_step_lead_somewhere(machine, site)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ def test_race_ends_as_the_tour_tells(race: Race) -> None:
     for button, _ in race.moves:
         bench.press(button)
     assert {name: caller.told for name, caller in bench.callers.items()} == dict(race.told)
+    named = set(re.findall(r"issue (\d+)", race.elsewhere))
+    assert {source.rpartition("/")[2] for source in race.sources} == named
     held = read(bench.entry, bench.now)
     assert (held.value if isinstance(held, Value) else "") == race.held
 
