@@ -21,7 +21,7 @@ from mkdocs.commands.build import build
 from mkdocs.config import load_config
 from mkdocs.exceptions import Abort
 
-from docs.site.vendored import Unavailable
+from docs.site import vendored
 
 CONFIG: Final = Path(__file__).with_name("mkdocs.yml")
 BUILT: Final = Path(__file__).parents[2] / "build" / "site"
@@ -29,6 +29,7 @@ BUILT: Final = Path(__file__).parents[2] / "build" / "site"
 
 def build_site(target: Path) -> None:
     """Build the site into a folder. Raises Abort where a page or a link is wrong, Unavailable."""
+    vendored.installed()  # before the site that is there is cleared away
     config = load_config(str(CONFIG), site_dir=str(target))
     config.plugins.on_startup(command="build", dirty=False)
     try:
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
     except Abort as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    except Unavailable as error:
+    except vendored.Unavailable as error:
         sys.stderr.write(f"{error}\n")
         return 2
     sys.stdout.write(f"{BUILT}\n")

@@ -152,11 +152,14 @@ def test_command_refuses_what_it_does_not_know(capsys: pytest.CaptureFixture[str
 def test_command_says_what_it_lacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where nothing was fetched before, npm is needed."""
-    monkeypatch.setenv("HERDLESS_CACHE", str(tmp_path))
+    """Where nothing was fetched before, npm is needed. The site that was built before stays."""
+    (tmp_path / "index.html").write_text("built before", encoding="utf-8")
+    monkeypatch.setattr("docs.site.__main__.BUILT", tmp_path)
+    monkeypatch.setenv("HERDLESS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", str(tmp_path))
     assert main([]) == 2
     assert "npm is missing" in capsys.readouterr().err
+    assert (tmp_path / "index.html").exists()
 
 
 @pytest.mark.parametrize("module", MODULES)
