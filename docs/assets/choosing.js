@@ -18,7 +18,7 @@ function link(text, href) {
 function advise() {
   const { runtime, processes, persistent, cancels, hot } = by("questions").elements;
   const isFleet = processes.value === "several" && runtime.value !== "workers";
-  const name = isFleet && choices[`${runtime.value}-fleet`] ? `${runtime.value}-fleet` : runtime.value;
+  const name = isFleet ? `${runtime.value}-fleet` : runtime.value;
   const choice = choices[name];
   const parts = [element("h3", choice.title), element("p", choice.promised)];
   const say = (text, ...more) => {
@@ -26,9 +26,6 @@ function advise() {
     line.append(...more);
     parts.push(line);
   };
-  if (isFleet && name === runtime.value) {
-    say("In several processes each has a cache of its own here; what they share is said in ", link("a fleet", "fleet.html"), ".");
-  }
   if (persistent.checked && !isFleet && runtime.value !== "workers") {
     say("A cache in memory is empty after a restart. Dump it and restore it: ", link("a warm start", "guide.html#a-warm-start"), ".");
   }

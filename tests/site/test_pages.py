@@ -308,6 +308,8 @@ def test_choosing_gives_an_adapter_and_a_bill(page: Page) -> None:
     expect(advice).to_contain_text("herdless.threads.SharedCache")
     page.check("[name=cancels]")
     expect(advice).to_contain_text("load_timeout")
+    page.select_option("[name=runtime]", "trio")
+    expect(advice).to_contain_text("herdless.trio.SharedCache")
     page.select_option("[name=runtime]", "workers")
     page.check("[name=hot]")
     expect(advice).to_contain_text("readers")
