@@ -30,6 +30,7 @@ MODULES: Final[Mapping[str, str]] = {
     "herdless_core.table": "all moves",
     "herdless_verify": "the exploration",
     "herdless_verify.contract": "what every runtime has to keep",
+    "herdless_verify.fleet": "a fleet's processes in every order",
 }
 """All public modules, in the order of the pages, and what is in each."""
 
