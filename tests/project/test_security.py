@@ -20,7 +20,7 @@ EXCEPTIONS: Final = {
     "adapters/herdless/_django/places.py: pickle": "copies of values of its own, in memory",
     "adapters/herdless/_django/signed.py: pickle": "what is signed by the site's own key",
     "adapters/herdless/stores/_redis_homes.py: urllib": "reads an address, and opens nothing",
-    "specs/herdless_verify/soak/fleet/proxy.py: socket": "what stands before the server, on loopback, to cut connections",
+    "specs/herdless_verify/soak/fleet/proxy.py: socket": "it stands before the server, on loopback, and cuts",
     "specs/herdless_verify/soak/fleet/server.py: urllib": "reads an address, and opens nothing",
     "adapters/herdless/codecs.py: pickle": "the codec that says by its name that it is unsafe",
     "specs/herdless_verify/crosshair/samples.py: eval": "the numbers that CrossHair prints",
