@@ -6,7 +6,6 @@ knows no lock and no keyspace, but for the three tables of flights that the keys
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from threading import get_ident
 from typing import Final, Generic, TypeVar
 
@@ -36,7 +35,19 @@ and after the flight had begun.
 """
 
 
-class Orders(ABC, Generic[F]):
+TO_WRITE: Final = ("_launch", "_settle", "_cancel", "_arm")
+"""What every adapter has to write. Not by `abc`: compiled by mypyc 2.4, all classes below one of its classes share one
+memory of what is an instance of which, and `isinstance` answers for one what was asked for another."""
+
+
+def require_written(kind: type) -> None:
+    """Raise TypeError for an adapter that lacks a method."""
+    missing = [name for name in TO_WRITE if getattr(kind, name) is getattr(Orders, name)]
+    if missing:
+        raise TypeError(f"{kind.__qualname__} is no adapter yet: it has to write {', '.join(missing)}")
+
+
+class Orders(Generic[F]):
     """Carries out the effects of a step, before the next step is taken.
 
     flights, started, ended: the keyspace's own tables, of the class of load that it makes.
@@ -104,7 +115,6 @@ class Orders(ABC, Generic[F]):
         Inside the lock, after the step, so it MUST NOT raise: what could is refused by `_require_runtime`.
         """
 
-    @abstractmethod
     def _launch(self, flight: F) -> None:
         """Call the loader, not under the caller's cancellation, and set `flight.is_launched` once somebody is certain
         to report the load's end.
@@ -112,24 +122,25 @@ class Orders(ABC, Generic[F]):
         Outside of the lock, so another thread may have superseded the flight already. A cache in which some callers
         run their loads themselves may leave such a flight to them.
         """
+        raise NotImplementedError
 
-    @abstractmethod
     def _settle(self, flight: F, outcome: Outcome) -> None:
         """Answer all waiters. Inside the lock. Whoever is woken is told first and forgotten afterwards, so that what
         was broken off can be done again.
         """
+        raise NotImplementedError
 
     def _settle_dropped(self, flight: F) -> None:
         """Answer all waiters of a flight whose load will not be told of: whoever ran it is gone. Inside the lock."""
         self._settle(flight, Failure(LoadCancelled("whoever ran the load is gone"), None))
 
-    @abstractmethod
     def _cancel(self, flight: F) -> None:
         """Cancel the load if the runtime can. Inside the lock."""
+        raise NotImplementedError
 
-    @abstractmethod
     def _arm(self, flight: F) -> None:
         """Set the timer for `flight.due_at`, nanoseconds by the cache's clock, which is not `NEVER`. Inside the lock.
 
         When it goes off it calls `_deadline_passed`.
         """
+        raise NotImplementedError

@@ -18,7 +18,6 @@ Rules, of which each has its reason beside the line that keeps it:
 from __future__ import annotations
 
 import contextlib
-from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -461,13 +460,13 @@ class Section(Orders[F], Generic[K, F]):
     def _look_around(self, key: K) -> None:
         """Drop what the key's flight has become where its runtime has ended. Inside the lock, before a step."""
 
-    @abstractmethod
     def _park(self, flight: F, boarded: F | None, place: object, loading: RunningLoad | None) -> Any:
         """Where a caller waits for the flight: `_enter` returns it. Inside the lock, or the wake-up could come before.
 
         boarded: the flight that this lookup is about to launch, if any; place: as `_enter_from` was given it; loading:
         the load inside which the caller is, if any.
         """
+        raise NotImplementedError
 
     def _await_softly(self, flight: F) -> None:
         """A caller is about to be parked who is to be answered with what is kept when `soft_timeout` is over: by

@@ -34,7 +34,7 @@ from herdless._loaders import Loader, no_loader, require_loader
 from herdless._log import LOGGER, Log
 from herdless._lookup import Lookup
 from herdless._observers import Guarded, Observers, guarded
-from herdless._orders import LOOK_AGAIN, F
+from herdless._orders import LOOK_AGAIN, F, require_written
 from herdless._previous import awaited_with_previous, called_with_previous, takes_previous
 from herdless._reports import Reports
 from herdless._section import LOADING, NOTHING, WAITS_FOR_TURN, K
@@ -180,6 +180,7 @@ class BaseCache(Contents[K, V, F], Generic[K, V, F]):
         previous: bool | None = None,
         **options: Unpack[PolicyOptions],
     ) -> None:
+        require_written(type(self))
         if load is not None:
             require_loader(load)
         if policy is not None and options:
