@@ -289,6 +289,13 @@ BROKEN: Final[dict[str, Broken]] = {
         _fresh("new"),
         (Save(),),
     ),
+    "a value that lives longer than was said": (
+        "HitAge",
+        ABSENT,
+        Put("new", Lifetime(ttl=1, early_refresh=1, stale_while_revalidate=0, stale_if_error=0)),
+        _fresh("new"),
+        (Save(),),
+    ),
     "a reload that is answered by what is held": (
         "ReloadIsNew",
         _fresh("old"),

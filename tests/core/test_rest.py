@@ -126,6 +126,15 @@ def test_what_is_removed_or_replaced_is_not_counted_any_more() -> None:
         assert failures() == 0
 
 
+def test_function_that_cannot_say_how_long_is_told_in_the_error() -> None:
+    """The load has failed all the same: it rests for a second, and is not remembered."""
+    policy = Policy(ttl=1, negative_ttl=lambda _: "long", refresh_backoff=lambda error: 1 / 0)  # type: ignore[arg-type, return-value]  # that is the point
+    error = OSError()
+    made = policy.after_failure(error, 0, 0.0)
+    assert (made.negative_lifetime.ttl, made.refresh_backoff) == (0, SECOND)
+    assert [note.partition(" raised ")[0] for note in error.__notes__] == ["negative_ttl=", "refresh_backoff="]
+
+
 class Unhashable:
     """A key that cannot be asked any more."""
 
@@ -136,6 +145,8 @@ class Unhashable:
 def test_key_that_cannot_be_asked_any_more_has_no_streak() -> None:
     """Its failure is told all the same."""
     streaks = Streaks[Unhashable]()
-    before = Keyspace[str](Policy()).entry("k")
-    streaks.follow(Unhashable(), before, before, failed=True)
+    cache = Keyspace[str](Policy())
+    cache.put("k", 1, 0)
+    kept = cache.entry("k")
+    streaks.follow(Unhashable(), kept, kept, failed=True)
     assert streaks.of(Unhashable()) == 0
