@@ -1,6 +1,6 @@
 """What the tests of the adapters do not reach must be listed, with the reason, in docs/coverage.md.
 
-    pytest tests/contract tests/runtimes --cov --cov-report=json:coverage.json
+    pytest tests/contract tests/runtimes tests/fleet/test_decorated.py --cov --cov-report=json:coverage.json
     python -m tests.runtimes.coverage_gaps coverage.json
 
 fails when a line or a branch is not reached that the page does not list, or when it lists one that is gone. Lines are

@@ -19,7 +19,7 @@ import herdless.asyncio
 import herdless.threads
 import herdless.trio
 from herdless import NOT_MODIFIED, Loaded, PolicyError, Previous
-from herdless._previous import takes_previous
+from herdless._previous import called_with_previous, takes_previous
 from herdless.testing import VirtualClock
 from tests.runtimes.scenes import RUNTIMES, Client, Get, Told, cache_of, play, play_in
 
@@ -295,3 +295,26 @@ def test_not_modified_from_a_loader_of_one_argument_is_not_weighed(runtime: str)
     told = {"on_remove": lambda *removal: seen.append(removal)}
     play(runtime, body, lambda _key: NOT_MODIFIED, maxweight=100, weigh=weigh, **told)
     assert seen == []
+
+
+def test_loader_that_says_nothing_of_its_arguments_is_called_with_its_key() -> None:
+    """Only what is certain never to have worked with one argument may be given a second."""
+    cache = herdless.threads.Cache[str, str](functools.partial(max))
+    assert cache.get("abc") == "c"
+
+
+class Unnamed:
+    """A loader whose name is none."""
+
+    def __init__(self) -> None:
+        self.__qualname__ = 5
+
+    def __call__(self, key: str, previous: object) -> str:
+        """Load."""
+        assert previous is None
+        return key.upper()
+
+
+def test_loader_may_have_any_name_and_be_called_outside_of_a_load() -> None:
+    """It is the user's object, and in a test the user's own call."""
+    assert called_with_previous(Unnamed())("k") == "K"

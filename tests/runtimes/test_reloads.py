@@ -11,7 +11,7 @@ import trio
 import herdless.asyncio
 import herdless.threads
 import herdless.trio
-from herdless import CacheClosed, MisuseError, ReentrantLoad
+from herdless import CacheClosed, MisuseError, PolicyError, ReentrantLoad
 from herdless.testing import Threads, VirtualClock, run_threads
 
 
@@ -208,3 +208,16 @@ def test_asyncio_reload_after_the_loop_of_an_older_load_has_died() -> None:
     assert hung, "whose task is held so that it is not told of"
     for task in hung:
         task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's own word for "I know"
+
+
+def test_previous_without_a_loader_is_refused() -> None:
+    """A caller's own loader is given its key alone."""
+    with pytest.raises(PolicyError, match="previous=True is not accepted without a load"):
+        herdless.threads.Cache[str, str](previous=True)
+
+
+def test_reload_takes_a_loader_of_the_caller_s() -> None:
+    """As every lookup does."""
+    cache = herdless.threads.Cache[str, str](ttl=60)
+    assert cache.reload("k", load=str.upper) == "K"
+    assert cache.peek("k") == "K"
