@@ -244,7 +244,7 @@ LoadEnds(a) ==
 EndStep(a) ==
   IF IsError(asks[a].value)
   THEN LoadFailedStep(Aged(entry), asks[a].g, asks[a].value)
-  ELSE LoadSucceededStep(Aged(entry), asks[a].g, asks[a].value, TRUE, 0)
+  ELSE LoadSucceededStep(Aged(entry), asks[a].g, asks[a].value, LifetimeOf(Ttl), 0)
 
 \* What those who wait for the load get.
 Settlement(a) == (CHOOSE s \in Of(EndStep(a).effects, "Settle") : s.generation = asks[a].g).outcome.value
@@ -252,7 +252,7 @@ Settlement(a) == (CHOOSE s \in Of(EndStep(a).effects, "Settle") : s.generation =
 \* The result is written: a swap that is lost is tried again on what is there, so what counts is the record now.
 Write(a) ==
   /\ asks[a].pc = "done" /\ (entry.flight.generation = asks[a].g \/ ~Fences)
-  /\ LET after == IF entry.flight.generation = asks[a].g THEN EndStep(a).entry ELSE NewFresh(asks[a].value, 0)
+  /\ LET after == IF entry.flight.generation = asks[a].g THEN EndStep(a).entry ELSE NewFresh(asks[a].value, LifetimeOf(Ttl), 0)
      IN  /\ entry' = after /\ lease' = 0 /\ settled' = <<asks[a].g, Settlement(a)>>
          /\ near' = NearAfter(a, Settlement(a), after)
   /\ Give(a, Settlement(a))
@@ -312,7 +312,7 @@ InvalidateRecord(p) ==
 PutRecord(p) ==
   /\ p \in Putters /\ OneChange /\ Tell(p) /\ Bind(p)
   /\ LET known == Current(Record, FALSE)
-     IN  /\ \E age \in Ages : entry' = PutStep(known, truth, age).entry
+     IN  /\ \E age \in Ages : entry' = PutStep(known, truth, LifetimeOf(Ttl), age).entry
          /\ settled' = IF HasFlight(known) THEN <<known.flight.generation, truth>> ELSE settled
   /\ lease' = 0
   /\ UNCHANGED <<ofEntry, loads, generation, given>>

@@ -79,7 +79,7 @@ def test_requirement_that_is_not_kept_fails_with_the_way_there(shop: Path, capsy
     assert verify(*of, "--require", "age<=300") == 1
     printed = capsys.readouterr().out
     assert f"--require age<=300, by explore: not kept by {shop.stem}:prices: it is 360\n  " in printed
-    assert "Put -> Refresh -> " in printed.partition("it is 360")[2], "the shortest way there"
+    assert "\n  Put -> " in printed.partition("it is 360")[2], "the shortest way there"
     assert verify("--policy-of", f"{shop.stem}:user", "--require", "wait<=2") == 1
     assert "there is no bound" in capsys.readouterr().out
 

@@ -49,7 +49,7 @@ def test_lost_wake_up_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A waiter looks whether its load has ended, and only then begins to listen for the end."""
     bells: dict[int, Any] = {}
 
-    def wait(_self: Any, flight: Any, wait: Any, _expires_at: int) -> Any:
+    def wait(_self: Any, flight: Any, wait: Any, *_until: int) -> Any:
         if wait.outcome is None:
             with bell_of(flight) as bell:
                 bell.wait()

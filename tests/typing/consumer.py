@@ -239,7 +239,7 @@ async def decorated() -> None:
     find.invalidate()  # expect: call-arg
     find_here("a", "b")  # expect: call-arg
     _ = find("a").append  # expect: attr-defined
-    herdless.asyncio.cached(find_here)  # expect: arg-type
+    herdless.asyncio.cached(find_here)  # expect: call-overload
 
 
 async def words_of_decorated_functions() -> None:
@@ -288,7 +288,7 @@ async def words_in_a_class() -> None:
     Service.of_instance_here.peek("a")  # expect: arg-type
     await service.of_instance(1)  # expect: arg-type
     BetterService.of_class.lookup(1)  # expect: arg-type
-    herdless.threads.cached(per_instance="yes")  # expect: arg-type
+    herdless.threads.cached(per_instance="yes")  # expect: call-overload
 
 
 async def decorated_in_a_class() -> None:
