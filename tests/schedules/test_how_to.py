@@ -57,7 +57,8 @@ def test_adapter_of_the_page_passes_the_contract_suite(checked: str) -> None:
     found = verdicts(checked, "TestGevent")
     skipped = {name for name, verdict in found.items() if verdict == "SKIPPED"}
     cancels = {"test_load_that_nobody_waits_for_is_stored", "test_04_left_load_that_goes_on_is_joined"}
-    assert skipped == cancels | {scenario.__name__ for scenario in PARTS["Many keys at once"]}
+    told_apart = {"test_reload_is_not_given_what_a_tag_has_made_outdated"}
+    assert skipped == cancels | told_apart | {scenario.__name__ for scenario in PARTS["Many keys at once"]}
     assert {verdict for name, verdict in found.items() if name not in skipped} == {"PASSED"}
     assert len(found) > 100
     assert "a load that nobody waits for is cancelled, so none is left to join" in checked
