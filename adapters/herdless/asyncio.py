@@ -228,6 +228,8 @@ class Cache(AsyncioLoads[K, V]):
         it.
         """
         if isinstance(waiting, Future):
+            if waiting.done() and not waiting.cancelled():
+                return  # it was answered, perhaps before the load's end, and did not leave
             call_in(waiting.get_loop(), waiting.cancel)  # where the caller's coroutine was closed, it is not yet
             self._left(flight, can_cancel=True)
         elif not has_begun:  # a coroutine, which else tells of this itself

@@ -46,6 +46,36 @@ def test_soft_timeout_is_one_of_the_cache_s_clock() -> None:
     asyncio.run(main())
 
 
+def test_caller_who_is_cancelled_just_after_a_soft_answer_did_not_leave() -> None:
+    """Or it would count off another one, whose load would then be cancelled."""
+    clock = Clock()
+
+    async def main() -> None:
+        release = asyncio.Event()
+
+        async def load(key: str) -> str:
+            await release.wait()
+            return key.upper()
+
+        async with herdless.asyncio.Cache(load, ttl=1, stale_if_error=100, soft_timeout=5, clock=clock) as cache:
+            cache.put("k", "old")
+            clock.now += 20 * NANOSECONDS_PER_SECOND
+            callers = [asyncio.create_task(cache.get("k")) for _ in range(2)]
+            await asyncio.sleep(0)
+            (flight,) = cache._flights.values()
+            clock.now += 5 * NANOSECONDS_PER_SECOND
+            cache._look_at_soft_timeout(flight, flight.waiters[0], clock.now)
+            callers[0].cancel()
+            await asyncio.wait(callers[:1])
+            entered = cache._keyspace.entry("k").flight
+            assert entered is not None
+            assert entered.waiters == 1
+            release.set()
+            assert await callers[1] == "K"
+
+    asyncio.run(main())
+
+
 def test_caller_with_a_timeout_of_its_own_gets_what_is_kept_before_it() -> None:
     """On threads both are looked at: the shorter one is over first."""
     clock = Clock()
