@@ -13,8 +13,8 @@ from typing import Any, Final, Generic, NoReturn, TypeVar, final
 from herdless._answers import stopped_by, value_of, value_of_reply, without_this_frame
 from herdless._loaders import Loader
 from herdless_core import Answer, Fresh, LoadCancelled, Outcome, PolicyError, Refuse, ShowKey, Value
+from herdless_core._checks import check_count
 from herdless_core._copies import copy_of
-from herdless_core._policy import check_count
 
 K = TypeVar("K")
 W = TypeVar("W")

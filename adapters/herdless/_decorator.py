@@ -28,7 +28,7 @@ from herdless._methods import InstanceMethod, Method, clear, info_of
 from herdless._words import hang_words
 from herdless.adapter import LOADING, not_awaitable
 from herdless_core import NEVER, Fresh, Loaded, PolicyError
-from herdless_core._policy import check_boolean
+from herdless_core._checks import check_boolean
 
 __all__ = [
     "AsyncCached",

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias, final
 
 from herdless._log import UNNAMED, Log
 from herdless_core import Loaded, PolicyError, ShowKey
-from herdless_core._policy import check_count
+from herdless_core._checks import check_count
 from herdless_core._previous import is_not_modified
 
 Weigh: TypeAlias = Callable[[Any, Any], int]

@@ -60,7 +60,7 @@ from herdless_core import (
     tags_named,
     with_tags,
 )
-from herdless_core._policy import check_boolean
+from herdless_core._checks import check_boolean
 
 __all__ = [
     "LOADING",

@@ -6,6 +6,7 @@ summary of all moves. The order in which to read: `_states`, `_events`, `_effect
 `_keyspace`.
 """
 
+from herdless_core._durations import LONG_AGO, NANOSECONDS_PER_SECOND, NEVER, Duration, after
 from herdless_core._effects import (
     Answer,
     CancelLoad,
@@ -58,20 +59,10 @@ from herdless_core._events import (
 from herdless_core._held import value_in
 from herdless_core._holdings import Holding, RemovalCause
 from herdless_core._keyspace import Keyspace
+from herdless_core._loaded import Loaded, with_tags
 from herdless_core._machine import Step, age, peek, read, transition
 from herdless_core._plain import MAX_MESSAGE_CHARACTERS, Plain, describe, from_plain, to_plain
-from herdless_core._policy import (
-    LONG_AGO,
-    NANOSECONDS_PER_SECOND,
-    NEVER,
-    Duration,
-    Lifetime,
-    Loaded,
-    Policy,
-    PolicyOptions,
-    after,
-    with_tags,
-)
+from herdless_core._policy import Lifetime, Policy, PolicyOptions
 from herdless_core._previous import NOT_MODIFIED, Previous
 from herdless_core._records import entries_of, record_of
 from herdless_core._running import RunningLoad

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from herdless_core._durations import after
 from herdless_core._effects import Answer, CancelLoad, Save, StartLoad, Value
 from herdless_core._events import Expire, Get, LoadFailed, LoadSucceeded, Refresh, Restarted, WaiterLeft
 from herdless_core._machine import Step, age
-from herdless_core._policy import after
 from herdless_core._states import Evicted, Failure, Flight, Fresh, Pending, Stale
 
 

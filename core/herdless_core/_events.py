@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, final
 
-from herdless_core._policy import Lifetime, Loaded
+from herdless_core._loaded import Loaded
+from herdless_core._policy import Lifetime
 
 
 @final

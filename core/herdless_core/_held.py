@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
+from herdless_core._durations import NEVER
 from herdless_core._effects import CancelLoad, Effects, Value
 from herdless_core._events import Event, Expire, Invalidate, Put, Restarted
 from herdless_core._holdings import LEAST, Holding, value_of
+from herdless_core._loaded import Loaded
 from herdless_core._machine import age, transition
-from herdless_core._policy import NEVER, Loaded
 from herdless_core._running import RunningLoad
 from herdless_core._states import ABSENT, Entry, Failure, Fresh, Stale
 from herdless_core._stats import Stats

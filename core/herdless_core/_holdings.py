@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, final
 
 from herdless_core._events import Event, LoadSucceeded, Put
+from herdless_core._loaded import Loaded, bare_of
 from herdless_core._machine import age
-from herdless_core._policy import Loaded, bare_of
 from herdless_core._states import Cause, Entry, Evicted, Failure, Fresh, Stale
 
 K = TypeVar("K")

@@ -36,7 +36,9 @@ from __future__ import annotations
 
 from typing import TypeVar, final
 
+from herdless_core._checks import check_count
 from herdless_core._doors import Doors
+from herdless_core._durations import LONG_AGO
 from herdless_core._effects import Answer, CancelLoad, Effects, Join, Outcome, StartLoad, Value, has_effect, reply_of
 from herdless_core._errors import LoadCancelled, NoLoader, ReentrantLoad
 from herdless_core._events import (
@@ -54,6 +56,7 @@ from herdless_core._events import (
     put_of,
     success_of,
 )
+from herdless_core._loaded import Loaded, is_kept
 from herdless_core._machine import (
     NO_ANSWER,
     NOT_STALE,
@@ -69,7 +72,7 @@ from herdless_core._machine import (
     too_late,
     transition,
 )
-from herdless_core._policy import LONG_AGO, Loaded, Policy, check_count, is_kept
+from herdless_core._policy import Policy
 from herdless_core._previous import is_not_modified, nothing_before
 from herdless_core._reentrancy import begin_wait, end_wait
 from herdless_core._running import RunningLoad

@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, TypeAlias, assert_never, final
 
+from herdless_core._durations import LONG_AGO, NANOSECONDS_PER_SECOND, after
 from herdless_core._effects import (
     FORGET,
     SAVE,
@@ -46,7 +47,7 @@ from herdless_core._events import (
     SoftTimeoutPassed,
     WaiterLeft,
 )
-from herdless_core._policy import LONG_AGO, NANOSECONDS_PER_SECOND, Lifetime, Policy, after
+from herdless_core._policy import Lifetime, Policy
 from herdless_core._states import ABSENT, Absent, Cause, Entry, Evicted, Failure, Flight, Fresh, Pending, Stale
 
 Next: TypeAlias = tuple[Entry, Effects]

@@ -11,44 +11,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, TypedDict, final
 
-from herdless_core._checks import check_boolean, check_count, check_duration, check_weight
+from herdless_core._checks import check_boolean, check_count
 from herdless_core._durations import (
     DURATION,
-    LONG_AGO,
     NANOSECONDS_PER_SECOND,
     NEVER,
     Duration,
-    after,
     is_number,
     nanoseconds,
     seconds,
 )
 from herdless_core._errors import PolicyError, is_memorable
-from herdless_core._loaded import UNCHANGED, Loaded, bare_of, is_kept, with_tags
+from herdless_core._loaded import Loaded, _loaded_of  # noqa: F401  # a pickle of herdless 0.1 names the second one here
 from herdless_core._rest import Backoff, asked, backoff_after, backoff_range
-
-__all__ = [
-    "LONG_AGO",
-    "NANOSECONDS_PER_SECOND",
-    "NEVER",
-    "UNCHANGED",
-    "Answers",
-    "Duration",
-    "Lifetime",
-    "Loaded",
-    "NegativeTtl",
-    "Policy",
-    "PolicyOptions",
-    "RefreshBackoff",
-    "after",
-    "bare_of",
-    "check_boolean",
-    "check_count",
-    "check_duration",
-    "check_weight",
-    "is_kept",
-    "with_tags",
-]
 
 Answers: TypeAlias = type[Exception] | tuple[type[Exception], ...] | Callable[[Any], bool]
 """Which exceptions of a loader are answers: a class, several, or a function that says so of one."""

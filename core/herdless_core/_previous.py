@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeGuard, TypeVar, final
 
+from herdless_core._durations import NANOSECONDS_PER_SECOND
 from herdless_core._errors import PolicyError
-from herdless_core._policy import NANOSECONDS_PER_SECOND, UNCHANGED, Loaded
+from herdless_core._loaded import UNCHANGED, Loaded
 from herdless_core._states import Entry, Failure, Fresh, Stale
 
 V_co = TypeVar("V_co", covariant=True)

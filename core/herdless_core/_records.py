@@ -21,20 +21,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeGuard
 
+from herdless_core._checks import check_duration
+from herdless_core._durations import LONG_AGO, NANOSECONDS_PER_SECOND, NEVER, Duration, after
 from herdless_core._errors import PolicyError
 from herdless_core._events import Put
 from herdless_core._machine import transition
 from herdless_core._plain import Plain
-from herdless_core._policy import (
-    LONG_AGO,
-    NANOSECONDS_PER_SECOND,
-    NEVER,
-    Duration,
-    Lifetime,
-    Policy,
-    after,
-    check_duration,
-)
+from herdless_core._policy import Lifetime, Policy
 from herdless_core._shown import ShowKey, shown
 from herdless_core._states import ABSENT, Entry, Fresh, Stale
 from herdless_core._tags import tags_of

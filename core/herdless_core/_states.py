@@ -45,7 +45,8 @@ from types import TracebackType
 from typing import Any, ClassVar, Final, TypeAlias, final
 
 from herdless_core._copies import copy_of
-from herdless_core._policy import LONG_AGO, Lifetime, after
+from herdless_core._durations import LONG_AGO, after
+from herdless_core._policy import Lifetime
 
 
 @final

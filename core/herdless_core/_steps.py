@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
+from herdless_core._durations import LONG_AGO, NANOSECONDS_PER_SECOND, NEVER
 from herdless_core._effects import CancelLoad, Effects, Save, has_effect
 from herdless_core._errors import CacheClosed, TooManyLoads
 from herdless_core._events import DeadlinePassed, Event, Evict, Get, Invalidate, LoadFailed, Restarted
 from herdless_core._holdings import Holding, Holdings, RemovalCause
+from herdless_core._loaded import bare_of, is_kept
 from herdless_core._machine import NO_ANSWER, NOTHING, Step, age, too_late, transition
-from herdless_core._policy import LONG_AGO, NANOSECONDS_PER_SECOND, NEVER, Lifetime, Policy, bare_of, is_kept
+from herdless_core._policy import Lifetime, Policy
 from herdless_core._previous import Kept, is_not_modified, previous_of
 from herdless_core._running import RunningLoad
 from herdless_core._shown import Shown

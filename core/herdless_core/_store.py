@@ -27,10 +27,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, Generic, TypeVar, final
 
+from herdless_core._durations import NEVER
 from herdless_core._eviction import Line, S3Fifo, Standing, Victim
 from herdless_core._holdings import Holdings, RemovalCause, value_of
 from herdless_core._machine import age
-from herdless_core._policy import NEVER
 from herdless_core._shown import Shown, shown
 from herdless_core._states import ABSENT, Entry, Fresh, Pending, Stale
 from herdless_core._tags import Tags

@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from herdless_core._effects import CancelLoad, Effects
 from herdless_core._events import Invalidate, LoadSucceeded, Put
+from herdless_core._loaded import Loaded
 from herdless_core._machine import NOTHING
-from herdless_core._policy import Loaded
 from herdless_core._running import RunningLoad
 from herdless_core._steps import Steps, cancellations_in
 from herdless_core._tags import Tags

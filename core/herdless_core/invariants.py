@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
+from herdless_core._durations import LONG_AGO, after
 from herdless_core._duties import DUTIES
 from herdless_core._effects import (
     Answer,
@@ -54,7 +55,7 @@ from herdless_core._events import (
     WaiterLeft,
 )
 from herdless_core._machine import Step, age, transition
-from herdless_core._policy import LONG_AGO, Policy, after
+from herdless_core._policy import Policy
 from herdless_core._shift import shape, shapes, shift
 from herdless_core._states import Entry, Evicted, Failure, Flight, Fresh, Pending, Stale
 

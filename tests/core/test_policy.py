@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from datetime import timedelta
 from typing import Any, Final
 
@@ -325,3 +326,9 @@ def test_jitter_only_shortens(ttl: int, jitter: float, luck: float, loaded: bool
 def test_after_is_addition_up_to_never(instant: int, duration: int) -> None:
     """A duration that does not end leads to the instant that does not come, from wherever it is counted."""
     assert after(instant, duration) == (NEVER if duration == NEVER else instant + duration)
+
+
+def test_loaded_of_an_earlier_herdless_is_read() -> None:
+    """What it pickled names the function by the module in which it was."""
+    loaded = pickle.loads(b"cherdless_core._policy\n_loaded_of\n(I5\nI7\nNNI01\ntR.")  # noqa: S301  # of this very line
+    assert (loaded.value, loaded.ttl, loaded.keep, loaded.tags) == (5, 7, True, ())

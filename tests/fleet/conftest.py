@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -54,17 +55,15 @@ def own_postgres() -> Iterator[Postgres]:
 @pytest.fixture
 def postgres_fleet(shared_postgres: Postgres, origin: Origin) -> Iterator[Fleet]:
     """Processes on the shared PostgreSQL."""
-    fleet = Fleet(shared_postgres, origin)
-    yield fleet
-    fleet.close()
+    with closing(Fleet(shared_postgres, origin)) as fleet:
+        yield fleet
 
 
 @pytest.fixture
 def own_postgres_fleet(own_postgres: Postgres, origin: Origin) -> Iterator[Fleet]:
     """Processes on one that may be killed."""
-    fleet = Fleet(own_postgres, origin)
-    yield fleet
-    fleet.close()
+    with closing(Fleet(own_postgres, origin)) as fleet:
+        yield fleet
 
 
 @pytest.fixture(scope="session")
@@ -87,17 +86,15 @@ def origin(origin_server: Server) -> Iterator[Origin]:
 @pytest.fixture
 def fleet(server: Server, origin: Origin) -> Iterator[Fleet]:
     """Processes on the shared server."""
-    fleet = Fleet(server, origin)
-    yield fleet
-    fleet.close()
+    with closing(Fleet(server, origin)) as fleet:
+        yield fleet
 
 
 @pytest.fixture
 def own_fleet(own_server: Server, origin: Origin) -> Iterator[Fleet]:
     """Processes on a server that may be killed."""
-    fleet = Fleet(own_server, origin)
-    yield fleet
-    fleet.close()
+    with closing(Fleet(own_server, origin)) as fleet:
+        yield fleet
 
 
 @pytest.fixture(params=["asyncio", "threads", "trio"])

@@ -20,7 +20,7 @@ from herdless._django.async_loads import AsyncLoads
 from herdless._django.fleet import FleetPlace
 from herdless._django.places import Change, Kept, LocalPlace, Place
 from herdless_core import NANOSECONDS_PER_SECOND, Loaded, PolicyError
-from herdless_core._policy import bare_of, is_kept
+from herdless_core._loaded import bare_of, is_kept
 from herdless_core._previous import is_not_modified, nothing_before
 
 T = TypeVar("T")

@@ -49,7 +49,7 @@ from herdless_core import (
 from herdless_core._fleet import session as sessions
 from herdless_core._fleet.record import NANOSECONDS_PER_MILLISECOND, Record, parse
 from herdless_core._fleet.session import Ended, Got, Load, Seen, Session, Swap, Terms
-from herdless_core._policy import bare_of, is_kept
+from herdless_core._loaded import bare_of, is_kept
 from herdless_core._previous import is_not_modified, nothing_before
 
 T = TypeVar("T")

@@ -23,10 +23,10 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias, assert_never, final
 
+from herdless_core._durations import NEVER
 from herdless_core._effects import Outcome, Value
 from herdless_core._errors import LoadCancelled, LoadTimeout, RemoteLoadError
 from herdless_core._plain import Plain, describe, from_plain, integer_to_plain, to_plain
-from herdless_core._policy import NEVER
 from herdless_core._states import ABSENT, Absent, Entry, Evicted, Failure, Flight, Fresh, Pending, Stale
 
 TOKEN_BYTES: Final = 16

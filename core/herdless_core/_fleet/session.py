@@ -38,8 +38,9 @@ from herdless_core._events import (
     success_of,
 )
 from herdless_core._fleet.record import NANOSECONDS_PER_MILLISECOND, Record, Settled, outcome_of
+from herdless_core._loaded import Loaded, is_kept
 from herdless_core._machine import Step, age, peek, too_late, transition
-from herdless_core._policy import Loaded, Policy, is_kept
+from herdless_core._policy import Policy
 from herdless_core._states import ABSENT, Cause, Entry, Evicted, Failure, Flight
 
 Draw: TypeAlias = Callable[[int], int]
