@@ -110,15 +110,15 @@ class Fleet:
         self,
         *colours: str,
         store: str | None = None,
-        timeout: float = 1.0,
+        timeout: float = PATIENCE,
         connecting: dict[str, Any] | None = None,
         shift: int = 0,
         **options: Any,
     ) -> list[Worker]:
         """One process for each colour, all of which listen when this returns.
 
-        store, timeout, connecting: what the store is made of; shift: by how many seconds their clocks are wrong;
-        options: those of the cache.
+        store, timeout, connecting: what the store is made of, which is not down because the machine is busy; shift: by
+        how many seconds their clocks are wrong; options: those of the cache.
         """
         config = {
             "store": store or self.server.url,

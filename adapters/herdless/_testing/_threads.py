@@ -282,7 +282,7 @@ class Lock:
     def acquire(self, blocking: bool = True) -> bool:  # as `threading.Lock` has it
         """Take it; waits until it is free, unless `blocking` is False."""
         self._threads.park("acquires a lock", lambda: not (self._is_held and blocking))
-        was_held, self._is_held = self._is_held, True
+        was_held, self._is_held = self._is_held and not self._threads.is_over, True
         return not was_held
 
     def release(self) -> None:
@@ -315,7 +315,9 @@ class RLock:
         me = threading.get_ident()
         self._threads.park("acquires a lock", lambda: not blocking or self._owner in {None, me})
         if self._owner not in {None, me}:
-            return False
+            if not self._threads.is_over:
+                return False
+            self._depth = 0  # whoever held it was stopped at the end of the run
         self._owner = me
         self._depth += 1
         return True
