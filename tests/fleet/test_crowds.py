@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -39,6 +39,12 @@ def real_store(request: pytest.FixtureRequest) -> Store:
 # Callers who leave
 
 
+async def soon(main: Callable[[], Awaitable[None]]) -> None:
+    """Fail where it waits for something that does not come."""
+    with trio.fail_after(PATIENCE):
+        await main()
+
+
 async def slowly(key: str) -> str:
     """What the key is worth: itself, so that a reply that went astray is seen."""
     return key
@@ -50,7 +56,11 @@ def test_callers_who_leave_take_no_reply_of_others_along_on_asyncio(real_store: 
     """
 
     async def main() -> None:
-        async with herdless.asyncio.SharedCache(slowly, store=real_store, ttl=600) as cache:
+        options: dict[str, Any] = {"ttl": 600, "lease": HOUR}  # of a claim that stayed behind nobody would see the end
+        async with (
+            asyncio.timeout(PATIENCE),
+            herdless.asyncio.SharedCache(slowly, store=real_store, **options) as cache,
+        ):
             for turn in range(10):
                 keys = [f"{turn}:{number}" for number in range(30)]
                 tasks = [asyncio.ensure_future(cache.get(key)) for key in keys]
@@ -79,7 +89,8 @@ def test_callers_who_leave_take_no_reply_of_others_along_on_trio(real_store: Sto
                 scope.cancel()
 
     async def main() -> None:
-        async with herdless.trio.SharedCache(slowly, store=real_store, ttl=600) as cache:
+        options: dict[str, Any] = {"ttl": 600, "lease": HOUR}
+        async with herdless.trio.SharedCache(slowly, store=real_store, **options) as cache:
             for turn in range(4):
                 keys = [f"{turn}:{number}" for number in range(20)]
                 async with trio.open_nursery() as nursery:
@@ -90,7 +101,7 @@ def test_callers_who_leave_take_no_reply_of_others_along_on_trio(real_store: Sto
                 assert [await cache.get(key) for key in keys] == keys
             assert cache.stats().store_errors == 0
 
-    trio.run(main)
+    trio.run(soon, main)
 
 
 # Many keys, few connections

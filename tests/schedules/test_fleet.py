@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -20,6 +22,7 @@ STATES = {
     "expire, get": 182,
     "a late holder": 3217,
     "the holder is killed": 472,
+    "callers leave": 1906,
     "a reply is lost": 336,
     "the record is forgotten": 826,
 }
@@ -64,6 +67,17 @@ def test_a_rule_that_is_left_out_is_missed(
     found = walks(LARGE, MOST_WALKS, seed=1)
     assert found.violation.startswith(promise)
     assert found.path != ()
+
+
+def test_a_claim_that_comes_late_and_is_not_fenced_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its caller is gone, and all would wait for the lease of a load that nobody runs."""
+
+    def without_fence(*asked: Any) -> session.Claim | None:
+        claim = session.claim_in(*asked)
+        return claim and replace(claim, before=None)
+
+    monkeypatch.setattr("herdless_verify.fleet.process.claim_in", without_fence)
+    assert every_order(SCENES["callers leave"]).violation.startswith("nobody leads what is claimed")
 
 
 def test_who_waits_without_end_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

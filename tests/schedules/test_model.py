@@ -169,3 +169,14 @@ def test_a_put_may_take_effect_after_a_removal_that_came_in_between() -> None:
     with model.removing("a"):
         pass
     assert list(model.wrong_in_answer(caller(model), value))
+
+
+@pytest.mark.parametrize("is_answer", [True, False])
+def test_who_comes_after_an_error_that_is_an_answer_was_told_is_not_told_what_was_before(is_answer: bool) -> None:
+    """Until it was told, nobody can know that its step took effect: it is observed before, and may be taken back."""
+    model = a_model()
+    value, error = made(model), made(model)
+    error.replaces = is_answer
+    assert not list(model.wrong_in_answer(caller(model), value))
+    model.was_told(error)
+    assert bool(list(model.wrong_in_answer(caller(model), value))) is is_answer

@@ -27,7 +27,7 @@ from herdless_core import (
 )
 from herdless_core._fleet import session as sessions
 from herdless_core._fleet.record import Record
-from herdless_core._fleet.session import Ended, Got, Load, Park, Parked, Read, Request, Session, Swap, claim_in
+from herdless_core._fleet.session import Claim, Ended, Got, Load, Park, Parked, Read, Request, Session, Swap, claim_in
 
 LONGEST_WAIT: Final = 3_600.0
 """Seconds after which a thread that waits looks at the clock, whatever it waits for."""
@@ -131,7 +131,7 @@ class ThreadsSessions(ThreadsLinks[K, V], Generic[K, V]):
         place: where it hears of the key, if it may have to wait; prefetched: what it is to read first; leaves: whether
         leaving a claim is what it does.
         """
-        claimed: tuple[Record, Flight] | None = None
+        claimed: Claim | None = None
         is_over = False
         try:
             request = next(session)
@@ -155,7 +155,7 @@ class ThreadsSessions(ThreadsLinks[K, V], Generic[K, V]):
             return got
         finally:
             if not is_over and claimed is not None and not leaves and not link.is_closed:
-                leaving = sessions.leave(self._terms, *claimed)
+                leaving = sessions.leave(self._terms, claimed)
                 self._spawn(link, functools.partial(self._drive, link, key, text, leaving, leaves=True))
 
     def _carry_out(self, link: Link, key: K, text: str, request: Request, place: Place | None) -> object:

@@ -165,6 +165,18 @@ class Got:
     """The flight that this process has claimed, and that is to be led behind the answer by `lead`."""
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A flight that this process leads, or is about to."""
+
+    record: Record
+    """As it was when the flight was claimed."""
+    flight: Flight
+    before: Record | None
+    """What the claim expects to find, where it may not be written yet."""
+
+
 Session: TypeAlias = Generator[Request, Any, Got]
 
 Asks: TypeAlias = Callable[[Terms, bytes], Session]
@@ -272,18 +284,24 @@ def lead(terms: Terms, record: Record, flight: Flight, *, is_covered: bool = Tru
     return Got(failure or _settled(effects, flight.generation), record, now, "loaded", fenced=True)
 
 
-def leave(terms: Terms, record: Record, flight: Flight) -> Session:
+def leave(terms: Terms, claim: Claim) -> Session:
     """Nobody waits in this process any more for the load that it leads, which was cancelled.
 
-    record, flight: as for `lead`.
+    A claim that was broken off may be on its way still, and come later than this. So where what it expects lies there
+    yet, that is written anew, and kept for as long as the claim's lease would last.
     """
-    seen = Seen(record, flight.started_at)
-    while seen.record.generation == flight.generation and not seen.won:
+    seen = Seen(claim.record, claim.flight.started_at)
+    while not seen.won:
         move = _Move(terms, seen.record, seen.now, lease_counts=False)
-        move.take(WaiterLeft(flight.generation, can_cancel=True))
-        if move.generation == flight.generation:
-            move.take(Restarted())  # a refresh: the value stays, and whoever looks next loads it again
-        seen = yield move.swap()
+        is_claimed = move.generation == claim.flight.generation
+        if is_claimed:
+            move.take(WaiterLeft(claim.flight.generation, can_cancel=True))
+            if move.generation == claim.flight.generation:
+                move.take(Restarted())  # a refresh: the value stays, and whoever looks next loads it again
+        elif claim.before is None or claim.before.token != seen.record.token:
+            break
+        swap = move.swap()
+        seen = yield swap if is_claimed else replace(swap, keep=max(swap.keep, terms.lease))
     return Got(None, seen.record, seen.now, "loaded")
 
 
@@ -342,16 +360,18 @@ def _change(terms: Terms, event_of: Callable[[int], Event], *, drops: bool = Tru
         return Got(outcome_of(seen.record.entry), seen.record, seen.now, "loaded", leads=flight)
 
 
-def claim_in(request: Request, owner: str) -> tuple[Record, Flight] | None:
-    """What the request claims or holds for this owner, if anything: the record as it is then, and the flight."""
-    if isinstance(request, Swap):
-        record = request.after if request.after.owner == owner else request.before
+def claim_in(request: Request, owner: str) -> Claim | None:
+    """What the request claims or holds for this owner, if anything."""
+    if isinstance(request, Swap) and request.after.owner == owner:
+        record, before = request.after, request.before
+    elif isinstance(request, Swap):
+        record, before = request.before, None
     elif isinstance(request, Load):
-        record = request.record
+        record, before = request.record, None
     else:
         return None
     flight = record.entry.flight
-    return None if flight is None or record.owner != owner else (record, flight)
+    return None if flight is None or record.owner != owner else Claim(record, flight, before)
 
 
 @final

@@ -28,12 +28,13 @@ from herdless_core import (
     Policy,
     Settle,
     StoreDown,
+    WaiterLeft,
     age,
     transition,
 )
 from herdless_core._effects import reply_of
 from herdless_core._fleet import session as sessions
-from herdless_core._fleet.session import Ended, Got, Parked, Seen, Terms
+from herdless_core._fleet.session import Claim, Ended, Got, Load, Parked, Seen, Swap, Terms, claim_in
 
 KEY: Final = "k"
 SECOND: Final = 1_000_000_000
@@ -70,6 +71,10 @@ class Run:
     """The truth that its load has read."""
     said: str = ""
     """All that it was told, by which it is where it is."""
+    claim: Claim | None = None
+    """What it has claimed, or is about to."""
+    flight: int = 0
+    """The near cache's, for which it is done; 0: for none."""
 
 
 @final
@@ -137,6 +142,12 @@ class Near:
             assert any(isinstance(effect, Settle) for effect in effects)  # noqa: S101  # as the machine promises
         return self.waiters.pop(generation, [])
 
+    def leave(self, generation: int) -> None:
+        """All leave who wait for the flight, and it is cancelled."""
+        for _ in self.waiters.pop(generation, []):
+            event = WaiterLeft(generation, can_cancel=True)
+            self._entry, _effects = transition(self._entry, event, self._clock(), self._policy)
+
     def __repr__(self) -> str:
         return f"{self._entry} {self.waiters}"
 
@@ -190,6 +201,8 @@ class Process(Shared[str, int]):
         self.link: Final = Link(self)
         self.news: Final[deque[Heard | Told]] = deque()
         self.runs: Final[dict[int, Run]] = {}
+        self.late: Final[list[Swap]] = []
+        """What it has asked of the store, and does not wait for any more."""
         self.is_alive = True
         self.begun = 0
         self.asked_at = -1
@@ -233,7 +246,7 @@ class Process(Shared[str, int]):
             def ends(got: Got | None, _is_down: bool) -> None:
                 self._fetched(generation, began, was_blind, got)
 
-            self._begin("get", sessions.ask(self._terms), ends)
+            self._begin("get", sessions.ask(self._terms), ends, generation)
 
     def change(self, name: str, work: Work, returns: Callable[[], None]) -> None:
         """A caller changes the key; returns: is called where that is known to be done."""
@@ -268,6 +281,19 @@ class Process(Shared[str, int]):
         """Tell the session this."""
         run.said += told(reply)
         self._step(run, lambda: run.work.send(reply))
+
+    def leave(self, run: Run) -> None:
+        """All leave for whom this is done. What was on its way to the store may arrive all the same."""
+        del self.runs[run.number]
+        self.near.leave(run.flight)
+        if run.phase == "asks" and isinstance(run.request, Swap):
+            self.late.append(run.request)
+        if run.claim is not None:
+            self._begin("leave", sessions.leave(self._terms, run.claim), lambda _got, _is_down: None)
+
+    def leads(self, generation: int) -> bool:
+        """Whether it is about to load this flight of the record, loads it, or is about to write what came of it."""
+        return any(run.claim is not None and run.claim.flight.generation == generation for run in self.runs.values())
 
     def fail(self, run: Run) -> None:
         """Tell the session that the store cannot be asked."""
@@ -318,20 +344,23 @@ class Process(Shared[str, int]):
     def snapshot(self) -> str:
         """By which two states of it are the same."""
         runs = [(run.name, run.phase, told(run.reply), run.read, run.said) for run in self.runs.values()]
+        late = [swap.after.version for swap in self.late]
         trust = self._trust
         heard = (self.is_listening, self.link.is_heard, trust.is_blind, trust.until, self.asked_at, list(self.news))
-        return repr((self.is_alive, self.begun, self._drawn, self.near, heard, runs))
+        return repr((self.is_alive, self.begun, self._drawn, self.near, heard, runs, late))
 
     # Sessions
 
-    def _begin(self, name: str, work: Work, ends: Callable[[Got | None, bool], None]) -> None:
+    def _begin(self, name: str, work: Work, ends: Callable[[Got | None, bool], None], flight: int = 0) -> None:
         self._begun_runs += 1
-        run = self.runs[self._begun_runs] = Run(self._begun_runs, name, work, ends)
+        run = self.runs[self._begun_runs] = Run(self._begun_runs, name, work, ends, flight=flight)
         self._step(run, lambda: next(work))
 
     def _step(self, run: Run, go: Callable[[], Any]) -> None:
         try:
             run.request, run.reply, run.phase = go(), None, "asks"
+            if isinstance(run.request, Load | Swap):
+                run.claim = claim_in(run.request, self.owner) or run.claim
         except StopIteration as end:
             self._end(run, end.value, is_down=False)
         except StoreDown:

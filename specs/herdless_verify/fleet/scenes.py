@@ -31,6 +31,8 @@ class Scene:
     """How often processes may ask the store whether all has arrived, beside the first time."""
     renewals: int = 0
     """How often leases may be renewed."""
+    leaves: int = 0
+    """How often all who wait in one process may leave."""
     deaf: frozenset[int] = frozenset()
     """The processes that are told nothing."""
 
@@ -43,6 +45,8 @@ SCENES: Final[Mapping[str, Scene]] = {
     "a late holder": Scene(intents=(("get",), ("get",)), ticks=1, tick=2),
     "a renewed lease": Scene(intents=(("get",), ("get",)), ticks=2, renewals=1),
     "the holder is killed": Scene(intents=(("get",), ("get",)), kills=1),
+    "callers leave": Scene(intents=(("get",), ("get",)), leaves=1),
+    "callers leave twice": Scene(intents=(("get",), ("get",)), leaves=2),
     "a reply is lost": Scene(intents=(("get",), ("get",)), losses=1),
     "the record is forgotten": Scene(intents=(("get",), ("get",)), forgets=1),
     "a change is told": Scene(intents=(("get", "get"), ("invalidate",)), ticks=2, beats=1),
@@ -65,5 +69,6 @@ LARGE: Final = Scene(
     forgets=1,
     beats=12,
     renewals=4,
+    leaves=2,
 )
 """One of which orders are drawn."""

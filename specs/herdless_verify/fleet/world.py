@@ -6,7 +6,8 @@ reply    the reply arrives, or is lost               break    a connection is go
 timer    the time of who waits is over               kill     kill -9
 orphan   who waits sees that the holder is gone      forget   the store lets go of the record
 load     a load ends                                 tick     time goes on
-renew    a holder says that it lives
+renew    a holder says that it lives                 leave    those who wait are cancelled
+late     what was asked for one who left arrives
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ BEGINNING: Final = 1_000_000 * SECOND
 Move: TypeAlias = tuple[str, int, int]
 """What happens, in which process (-1: in none), to which of its sessions (0: to none)."""
 
-MISFORTUNES: Final = frozenset({"lose request", "lose reply", "break", "kill", "forget"})
+MISFORTUNES: Final = frozenset({"lose request", "lose reply", "break", "kill", "forget", "leave"})
 
 
 class Violation(Exception):
@@ -55,6 +56,7 @@ class World:
             "forget": scene.forgets,
             "beat": scene.beats,
             "renew": scene.renewals,
+            "leave": scene.leaves,
         }
         self._floor = 0
         """The truth when the key was last invalidated or put, in the store."""
@@ -96,6 +98,8 @@ class World:
             yield from ((name, number, run.number) for name in self._moves_of_run(process, run))
         if process.news:
             yield "hear", number, 0
+        if process.late:
+            yield "late", number, 0
         if number not in self.scene.deaf:
             if process.is_listening and left["beat"] and self.now > process.asked_at:
                 yield "beat", number, 0
@@ -107,6 +111,8 @@ class World:
             yield "kill", number, 0
 
     def _moves_of_run(self, process: Process, run: Run) -> Iterator[str]:
+        if self._left["leave"] and run.flight:
+            yield "leave"
         match run.phase, run.request:
             case "asks", Load():
                 yield "load"
@@ -145,12 +151,17 @@ class World:
         process = self.processes[number]
         if place:
             self._of_run(name, process, process.runs[place])
-            return
+        elif name == "begin":
+            self._begin(process)
+        else:
+            self._of_process(name, process)
+
+    def _of_process(self, name: str, process: Process) -> None:
         match name:
-            case "begin":
-                self._begin(process)
             case "hear":
                 process.hear()
+            case "late":
+                self._swapped(process.late.pop(0))
             case "beat":
                 self._left["beat"] -= 1
                 process.ask_store()
@@ -210,6 +221,9 @@ class World:
                 process.go_on(run, Parked(owner_is_gone=True))
             case "load":
                 process.go_on(run, Ended(process.encoded(run.read), run.request.record, self.now, 0.0))
+            case "leave":
+                self._left["leave"] -= 1
+                process.leave(run)
             case "renew":
                 self._left["renew"] -= 1
                 record = run.request.record
@@ -233,7 +247,7 @@ class World:
             case Read():
                 run.reply = Seen(parse(self.store.read(KEY)), self.now)
             case Swap():
-                run.reply = self._swapped(request)
+                run.reply = self._swapped(request, process.owner if run.name == "leave" else "")
             case Forget():
                 self.store.forget(KEY)
                 self._floor = self.truth
@@ -249,7 +263,8 @@ class World:
                 raise ValueError(request)
         run.phase = "answered"
 
-    def _swapped(self, swap: Swap) -> Seen:
+    def _swapped(self, swap: Swap, leaver: str = "") -> Seen:
+        """Compare and set. leaver: who gives up by it what it has claimed."""
         before = parse(self.store.read(KEY))
         raw = swap.after.dump()
         won, there = self.store.swap(KEY, swap.before.token, raw, None, drops=swap.drops)
@@ -258,12 +273,12 @@ class World:
         if any(isinstance(step.event, Put) for step in swap.steps):
             self._floor = self.truth
         if self.is_judging:
-            self._judge(before, swap)
+            self._judge(before, swap, leaver)
         return Seen(parse(raw), self.now, won=True)
 
     # What has to hold
 
-    def _judge(self, before: Record, swap: Swap) -> None:
+    def _judge(self, before: Record, swap: Swap, leaver: str) -> None:
         """What was written follows from what was there, by steps of the machine, each of which keeps all promises."""
         entry: Entry = before.entry
         for step in swap.steps:
@@ -271,14 +286,14 @@ class World:
                 raise Violation(f"a step begins with {step.before}, and what was there is {entry}")
             if broken := violated(step):
                 raise Violation(f"{', '.join(broken)}: {step.event} of {step.before}")
-            self._of_lease(before, step)
+            self._of_lease(before, step, leaver)
             entry = ABSENT if isinstance(step.after, Evicted) else step.after
         if isinstance(entry, Fresh | Stale) and isinstance(entry.value, bytes) and int(entry.value) < self._floor:
             raise Violation(f"NoStaleSet: {int(entry.value)} is stored, which was read before {self._floor} was true")
 
-    def _of_lease(self, before: Record, step: Step) -> None:
+    def _of_lease(self, before: Record, step: Step, leaver: str) -> None:
         is_taken = isinstance(step.event, Restarted) and before.lease > self.now
-        if is_taken and before.owner != "" and before.owner not in self._missed:
+        if is_taken and before.owner not in {"", leaver} and before.owner not in self._missed:
             raise Violation(f"SingleFlight: the lease of {before.owner} is taken away while it lives")
         for effect in step.effects:
             if isinstance(effect, StartLoad):
@@ -302,15 +317,27 @@ class World:
         """Nothing goes wrong any more, and time goes on: whoever asks has to be answered."""
         for _ in range(1_000):
             moves = [move for move in self.moves() if move[0] not in MISFORTUNES | {"begin", "tick", "renew"}]
-            waiting = [p for p in self.processes if p.is_alive and (p.runs or p.near.waiters)]
+            waiting = [p for p in self.processes if p.is_alive and (p.runs or p.late or p.near.waiters)]
             if not waiting:
+                self._judge_claim()
                 return
             quick = [move for move in moves if move[0] != "beat"]
             if quick or moves:
                 self.do((quick or moves)[0])
             else:
+                self._judge_claim()
                 self.now += SECOND
         raise Violation("EveryGetAnswered: somebody waits without end")
+
+    def _judge_claim(self) -> None:
+        """Who waits for a load waits for one that is run, or for a holder that is gone or could not say that it is."""
+        record = parse(self.store.read(KEY))
+        flight = record.entry.flight
+        if flight is None or self.now >= record.lease or self.scene.losses:
+            return
+        for process in self.processes:
+            if process.is_alive and process.owner == record.owner and not process.leads(flight.generation):
+                raise Violation("nobody leads what is claimed, and all wait for its lease to end")
 
     def snapshot(self) -> str:
         """By which two states are the same."""

@@ -33,7 +33,18 @@ class LoadBroke(Exception):
 class Made:
     """A value, or the error of a load, of which it is known who made it and when."""
 
-    __slots__ = ("fresh_for", "kept_for", "key", "last", "loaded_at", "made_until", "name", "number", "settled_at")
+    __slots__ = (
+        "fresh_for",
+        "kept_for",
+        "key",
+        "last",
+        "loaded_at",
+        "made_until",
+        "name",
+        "number",
+        "replaces",
+        "settled_at",
+    )
 
     def __init__(self, key: str, name: str, number: int, fresh_for: int, kept_for: int) -> None:
         self.key: Final = key
@@ -49,6 +60,8 @@ class Made:
         self.settled_at = ANY_TIME
         """When it was committed. Who began before may have waited for it, however old it was."""
         self.loaded_at = 0
+        self.replaces = False
+        """Whether it is an error in the place of what was there: an answer, of a load that was not superseded."""
         self.last: object = None
         """What ends with it, and may do something then."""
 
@@ -121,10 +134,13 @@ class Model:
             else:
                 self._bar(key, at)
 
-    def answered_by_error(self, made: Made) -> None:
-        """A load ended by an error that is an answer: who begins later may not see what was before it."""
-        with self._lock:
-            self._bar(made.key, made.number)
+    def was_told(self, made: Made) -> None:
+        """A caller was told this error. If it is an answer, who begins later may not see what was before it: not from
+        its step on, which is observed before the tables show it, and which an interrupt may take back.
+        """
+        if made.replaces:
+            with self._lock:
+                self._bar(made.key, made.number)
 
     def _bar(self, key: str, number: int) -> None:
         self._barriers[key] = max(self._barriers.get(key, 0), number)

@@ -62,8 +62,7 @@ class Oracle(Model):
             case LoadFailed(generation=generation, error=LoadBroke(made=made), is_answer=is_answer):
                 made.loaded_at, made.settled_at = step.now, self.number()
                 flight = step.before.flight if step.before.is_reachable else None
-                if is_answer and flight is not None and flight.generation == generation:
-                    self.answered_by_error(made)
+                made.replaces = is_answer and flight is not None and flight.generation == generation
             case Put(value=Made() as made):
                 made.loaded_at, made.settled_at = step.now, self.number()
             case _:
@@ -103,6 +102,8 @@ class Oracle(Model):
         if isinstance(error, TimeoutError) and not isinstance(error, LoadTimeout):
             self._findings.fault("caller leaves")
         self._complain(caller, self.wrong_in_error(caller, error))
+        if isinstance(error, LoadBroke):
+            self.was_told(error.made)
 
     def left(self, caller: Caller) -> None:
         """The lookup was cancelled."""

@@ -16,7 +16,7 @@ from herdless.stores import StoreDown
 from herdless_core import NANOSECONDS_PER_SECOND, NEVER, Flight, Loaded
 from herdless_core._fleet import session as sessions
 from herdless_core._fleet.record import Record
-from herdless_core._fleet.session import Ended, Got, Load, Park, Parked, Read, Request, Session, Swap, claim_in
+from herdless_core._fleet.session import Claim, Ended, Got, Load, Park, Parked, Read, Request, Session, Swap, claim_in
 
 
 class AwaitedSessions(AwaitedLinks[K, V], Generic[K, V]):
@@ -124,7 +124,7 @@ class AwaitedSessions(AwaitedLinks[K, V], Generic[K, V]):
         place: where it hears of the key, if it may have to wait; prefetched: what it is to read first; leaves: whether
         leaving a claim is what it does.
         """
-        claimed: tuple[Record, Flight] | None = None
+        claimed: Claim | None = None
         is_over = False
         try:
             request = next(session)
@@ -146,7 +146,7 @@ class AwaitedSessions(AwaitedLinks[K, V], Generic[K, V]):
             return got
         finally:
             if not is_over and claimed is not None and not leaves:
-                leaving = self._drive(link, key, text, sessions.leave(self._terms, *claimed), leaves=True)
+                leaving = self._drive(link, key, text, sessions.leave(self._terms, claimed), leaves=True)
                 self._spawn(link, leaving, name=LEAVES)
 
     async def _carry_out(
