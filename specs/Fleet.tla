@@ -23,7 +23,8 @@ CONSTANTS
   MaxBreaks,           \* how many connections break,
   MaxCrashes,          \* processes die,
   MaxLosses,           \* times the store comes back empty,
-  MaxChanges,          \* invalidations, puts and expirations there are
+  MaxChanges,          \* invalidations, puts and expirations there are,
+  MaxLeaves,           \* and times all leave who wait for a flight of a near cache
   MaxTold,             \* messages on their way to one process
   MayFail,             \* whether loads may fail
   KnowsTheLiving,      \* whether a flight is given up too whose holder does not listen any more
@@ -34,7 +35,8 @@ CONSTANTS
   Drops,               \* rule: what is told of a change is dropped
   JoinsOnlyYoung,      \* rule: without trust nobody joins a flight that began more than Staleness ago
   ForgetsOnTrust,      \* rule: when trust returns, what was read without it is not kept
-  AgesFromTheLoad      \* rule: a near cache keeps a value for as long as the record does, and not for a ttl of its own
+  AgesFromTheLoad,     \* rule: a near cache keeps a value for as long as the record does, and not for a ttl of its own
+  VoidsClaims          \* rule: who leaves voids a claim of its own that may be on its way to the store
 
 VARIABLES
   lease,     \* ticks until the holder is taken for dead
@@ -86,13 +88,13 @@ NothingSeen == [entry |-> Absent, lease |-> 0, settled |-> <<0, 0>>]
 Record == [entry |-> entry, lease |-> lease, settled |-> settled]
 
 \* No flight: it is at no point, has seen nothing, and is owed nothing. `same`: the record is still the one that it saw;
-\* `gone`: the holder of the flight that it waits for does not listen.
+\* `gone`: the holder of the flight that it waits for does not listen; `late`: a claim of one who left is on its way.
 IdleAsk ==
-  [pc |-> "idle", need |-> 0, attached |-> FALSE, seen |-> NothingSeen, same |-> FALSE, gone |-> FALSE, g |-> 0,
-   value |-> 0, age |-> 0]
+  [pc |-> "idle", need |-> 0, attached |-> FALSE, seen |-> NothingSeen, same |-> FALSE, gone |-> FALSE, late |-> FALSE,
+   g |-> 0, value |-> 0, age |-> 0]
 
-\* The flights after somebody wrote: nobody has seen what is there now.
-Written(as) == [a \in Asks |-> [as[a] EXCEPT !.same = FALSE]]
+\* The flights after somebody wrote: nobody has seen what is there now, and no claim on its way expects it.
+Written(as) == [a \in Asks |-> [as[a] EXCEPT !.same = FALSE, !.late = FALSE]]
 
 \* The flights after a process let go of what it knew: none of its own may be joined or kept.
 Detached(p, as) == [a \in Asks |-> IF a[1] = p THEN [as[a] EXCEPT !.attached = FALSE] ELSE as[a]]
@@ -281,6 +283,45 @@ Renew(a) ==
   /\ UNCHANGED <<entry, settled, ofNear, ofWorld, ofEntry, loads, generation, given, left>>
 
 -----------------------------------------------------------------------------
+(* Callers who leave *)
+
+\* The step of a claim that is on its way.
+LateStep == GetStep(Current(Record, FALSE), generation + 1, FALSE)
+
+\* All leave who wait for a flight: its claim is on its way, or its load runs and is cancelled.
+Leave(a) ==
+  /\ left.leaves > 0 /\ left' = [left EXCEPT !.leaves = @ - 1]
+  /\ \/ /\ asks[a].pc = "seen" /\ asks[a].same /\ Of(LateStep.effects, "StartLoad") # {}
+        /\ asks' = [asks EXCEPT ![a] = [IdleAsk EXCEPT !.pc = "leave", !.late = TRUE]]
+        /\ UNCHANGED loads
+     \/ /\ asks[a].pc = "lead"
+        /\ asks' = [asks EXCEPT ![a] = [IdleAsk EXCEPT !.pc = "leave", !.g = asks[a].g]]
+        /\ loads' = {l \in loads : l.generation # asks[a].g}
+  /\ UNCHANGED <<ofStore, ofNear, ofWorld, ofEntry, generation, given>>
+
+\* The claim arrives, and finds what it expects: nobody will load.
+ArriveLate(a) ==
+  /\ asks[a].late /\ generation < MaxGeneration /\ Of(LateStep.effects, "StartLoad") # {}
+  /\ entry' = LateStep.entry /\ lease' = Lease
+  /\ generation' = generation + 1
+  /\ asks' = Written([asks EXCEPT ![a].g = IF asks[a].pc = "leave" THEN generation + 1 ELSE 0])
+  /\ UNCHANGED <<settled, ofNear, ofWorld, ofEntry, loads, given, left>>
+
+\* What was claimed is free for others. Where the claim is not there, what it expects is written anew.
+LeaveRecord(a) ==
+  /\ asks[a].pc = "leave"
+  /\ IF asks[a].g # 0 /\ entry.flight.generation = asks[a].g
+     THEN LET known == WaiterLeftStep(Aged(entry), asks[a].g, TRUE).entry
+          IN  /\ entry' = IF HasFlight(known) THEN RestartedStep(known).entry ELSE known
+              /\ lease' = 0
+              /\ asks' = Written([asks EXCEPT ![a] = IdleAsk])
+     ELSE /\ asks' = IF asks[a].late /\ VoidsClaims
+                     THEN Written([asks EXCEPT ![a] = IdleAsk])
+                     ELSE [asks EXCEPT ![a] = [IdleAsk EXCEPT !.late = asks[a].late]]
+          /\ UNCHANGED <<entry, lease>>
+  /\ UNCHANGED <<settled, ofNear, ofWorld, ofEntry, loads, generation, given, left>>
+
+-----------------------------------------------------------------------------
 (* Changes, and how they become known *)
 
 \* All who listen are told, and the process itself has let go of what it knew.
@@ -442,11 +483,13 @@ FleetInit ==
   /\ owed = [v \in 1 .. MaxTruth |-> NotOwed]
   /\ own = [p \in Processes |-> 1]
   /\ given = TRUE
-  /\ left = [breaks |-> MaxBreaks, crashes |-> MaxCrashes, losses |-> MaxLosses, changes |-> MaxChanges]
+  /\ left = [breaks |-> MaxBreaks, crashes |-> MaxCrashes, losses |-> MaxLosses, changes |-> MaxChanges,
+              leaves |-> MaxLeaves]
 
 \* What a flight does by itself.
 Work(a) ==
   Read(a) \/ React(a) \/ Wake(a) \/ MissHolder(a) \/ LoadReadsTruth(a) \/ LoadEnds(a) \/ Write(a) \/ BeFenced(a)
+    \/ LeaveRecord(a)
 
 \* What can happen.
 FleetStep ==
@@ -463,6 +506,9 @@ FleetStep ==
   \/ \E a \in Asks : BeFenced(a)
   \/ \E a \in Asks : GiveAlone(a)
   \/ \E a \in Asks : Renew(a)
+  \/ \E a \in Asks : Leave(a)
+  \/ \E a \in Asks : ArriveLate(a)
+  \/ \E a \in Asks : LeaveRecord(a)
   \/ \E p \in Processes : InvalidateRecord(p)
   \/ \E p \in Processes : PutRecord(p)
   \/ \E p \in Processes : ExpireRecord(p)
@@ -504,6 +550,12 @@ LeaseProp == [][generation' > generation => ~HasFlight(entry) \/ lease = 0 \/ Kn
 
 \* SingleFlight, of the fleet where nobody dies and leases are renewed in time: one load is in the air.
 OneLoadInv == Cardinality(loads) <= 1
+
+\* SingleFlight, of the fleet where nobody dies and nobody is cut off: a flight in the record is led, or just given up, so
+\* that nobody waits for a lease to end.
+LedFlightInv ==
+  HasFlight(entry) /\ lease > 0 =>
+    \E a \in Asks : asks[a].pc \in {"lead", "done", "leave"} /\ asks[a].g = entry.flight.generation
 
 \* EveryGetAnswered, of the fleet: whoever asks is answered, whoever dies, if loads end and time passes.
 FleetAnswersLive == \A a \in Asks : asks[a].pc # "idle" ~> asks[a].pc = "idle"
