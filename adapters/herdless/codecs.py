@@ -44,7 +44,7 @@ def json() -> Codec:
     """
     return Codec(
         lambda value: standard_json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode(),
-        standard_json.loads,
+        lambda encoded: standard_json.loads(encoded.decode()),  # which need not guess how text was encoded
     )
 
 

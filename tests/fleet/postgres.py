@@ -94,7 +94,7 @@ class Postgres:
         """On a connection of the test's own."""
         import psycopg
 
-        with psycopg.connect(self.url, autocommit=True, connect_timeout=5) as connection:
+        with psycopg.connect(self.url, autocommit=True, connect_timeout=round(PATIENCE)) as connection:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 

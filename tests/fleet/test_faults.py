@@ -49,7 +49,7 @@ def test_a_process_that_is_cut_off_without_a_word_answers_nothing_old_for_long(
     fleet: Fleet, proxy: Proxy, colour: str
 ) -> None:
     """Its connections look well, and no message comes: it has the time since it last heard, and stops by itself."""
-    (cut_off,) = fleet.start(colour, store=proxy.url, ttl=600, staleness=STALENESS, timeout=0.2)
+    (cut_off,) = fleet.start(colour, store=proxy.url, ttl=600, staleness=STALENESS, timeout=1.0)
     (other,) = fleet.start("asyncio", ttl=600, staleness=STALENESS)
     assert cut_off.value("key") == other.value("key") == "key 1"
     proxy.cut()
@@ -97,7 +97,7 @@ def test_a_connection_that_is_closed_by_the_server_is_made_again(fleet: Fleet, c
 @pytest.mark.parametrize("colour", COLOURS)
 def test_a_store_that_is_down_leaves_each_process_to_itself(own_fleet: Fleet, colour: str) -> None:
     """By default. A change says that it could not be made. When the store is back, empty, all is as before."""
-    one, two = own_fleet.start(colour, "asyncio", ttl=600, staleness=STALENESS, timeout=0.2)
+    one, two = own_fleet.start(colour, "asyncio", ttl=600, staleness=STALENESS)
     assert one.value("key") == two.value("key") == "key 1"
     own_fleet.server.kill()
     own_fleet.origin.set("key", "new")
@@ -115,7 +115,7 @@ def test_a_store_that_is_down_leaves_each_process_to_itself(own_fleet: Fleet, co
 @pytest.mark.parametrize("colour", COLOURS)
 def test_a_store_that_is_down_is_told_of_where_that_is_asked_for(own_fleet: Fleet, colour: str) -> None:
     """`store_down="raise"`: rather no answer than a load for each process."""
-    (one,) = own_fleet.start(colour, ttl=600, staleness=STALENESS, store_down="raise", timeout=0.2)
+    (one,) = own_fleet.start(colour, ttl=600, staleness=STALENESS, store_down="raise")
     assert one.value("key") == "key 1"
     own_fleet.server.kill()
     assert one.do("get", "other")["error"] == "StoreDown"
@@ -128,7 +128,7 @@ def test_a_store_that_is_down_is_told_of_where_that_is_asked_for(own_fleet: Flee
 @pytest.mark.parametrize("colour", COLOURS)
 def test_nobody_hangs_whose_store_is_killed_during_a_load(own_fleet: Fleet, colour: str) -> None:
     """Who waits elsewhere loads by itself; who leads answers its own callers, and keeps nothing."""
-    leader, other = own_fleet.start(colour, "asyncio", ttl=600, staleness=STALENESS, timeout=0.2)
+    leader, other = own_fleet.start(colour, "asyncio", ttl=600, staleness=STALENESS)
     own_fleet.origin.hold("key")
     first = leader.begin("get", "key")
     own_fleet.origin.wait_for("key", 1)
@@ -149,7 +149,7 @@ def test_nobody_hangs_whose_store_is_killed_during_a_load(own_fleet: Fleet, colo
 @pytest.mark.parametrize("colour", COLOURS)
 def test_a_store_that_answers_nothing_is_down(own_fleet: Fleet, colour: str) -> None:
     """Frozen, with all connections open: a reply is waited for no longer than `timeout`."""
-    (one,) = own_fleet.start(colour, ttl=600, staleness=STALENESS, timeout=0.2)
+    (one,) = own_fleet.start(colour, ttl=600, staleness=STALENESS, timeout=1.0)
     assert one.value("key") == "key 1"
     own_fleet.server.freeze()
     own_fleet.origin.set("key", "new")
@@ -163,7 +163,7 @@ def test_a_store_that_answers_nothing_is_down(own_fleet: Fleet, colour: str) -> 
 def test_processes_that_begin_without_a_store_serve_and_find_it_later(own_fleet: Fleet) -> None:
     """A deployment must not depend on which is started first."""
     own_fleet.server.kill()
-    one, two = own_fleet.start("asyncio", "threads", ttl=600, staleness=STALENESS, timeout=0.2)
+    one, two = own_fleet.start("asyncio", "threads", ttl=600, staleness=STALENESS)
     assert one.value("key") == two.value("key") == "key 1"
     assert own_fleet.origin.loads("key") == 2
     own_fleet.server.start()

@@ -42,7 +42,7 @@ class TestPostgresStore(StoreSuite):
 
     def make_store(self) -> Store:
         """A name that nobody has used."""
-        return PostgresStore(self.server.url, name=f"n{next(names)}", timeout=10.0)
+        return PostgresStore(self.server.url, name=f"n{next(names)}", timeout=PATIENCE)
 
     def cut(self, store: Store) -> None:
         """As an administrator does."""
@@ -54,7 +54,7 @@ class TestPostgresStore(StoreSuite):
 
 def test_four_processes_and_200_callers_are_one_load(postgres_fleet: Fleet) -> None:
     """Again and again."""
-    workers = postgres_fleet.start(*COLOURS, "threads", ttl=60, timeout=10.0)
+    workers = postgres_fleet.start(*COLOURS, "threads", ttl=60, timeout=PATIENCE)
     for key in range(5):
         herds = [worker.begin("get", key, times=50) for worker in workers]
         assert [values_of(herd) for herd in herds] == [{f"{key} 1"}] * 4
@@ -63,7 +63,7 @@ def test_four_processes_and_200_callers_are_one_load(postgres_fleet: Fleet) -> N
 
 def test_who_waits_for_a_process_that_is_killed_is_served_by_one_load(postgres_fleet: Fleet) -> None:
     """And need not wait for its lease, which is ten minutes here: the server sees that its connection is gone."""
-    holder, *others = postgres_fleet.start("trio", *COLOURS, ttl=60, lease=NEVER_BY_ITSELF, timeout=10.0)
+    holder, *others = postgres_fleet.start("trio", *COLOURS, ttl=60, lease=NEVER_BY_ITSELF, timeout=PATIENCE)
     postgres_fleet.origin.hold("key")
     holder.begin("get", "key")
     postgres_fleet.origin.wait_for("key", 1)
@@ -78,7 +78,7 @@ def test_who_waits_for_a_process_that_is_killed_is_served_by_one_load(postgres_f
 
 def test_a_holder_that_was_stopped_and_wakes_late_is_fenced(postgres_fleet: Fleet) -> None:
     """The token of what it wrote is not there any more."""
-    holder, other = postgres_fleet.start("threads", "asyncio", ttl=60, lease=0.5, timeout=10.0)
+    holder, other = postgres_fleet.start("threads", "asyncio", ttl=60, lease=0.5, timeout=PATIENCE)
     postgres_fleet.origin.hold("key")
     late = holder.begin("get", "key")
     postgres_fleet.origin.wait_for("key", 1)
@@ -96,7 +96,7 @@ def test_a_holder_that_was_stopped_and_wakes_late_is_fenced(postgres_fleet: Flee
 
 def test_changes_and_large_values_are_every_processs(postgres_fleet: Fleet) -> None:
     """Put, expire, invalidate; and five megabytes."""
-    one, two = postgres_fleet.start("asyncio", "trio", ttl=600, stale_while_revalidate=600, timeout=10.0)
+    one, two = postgres_fleet.start("asyncio", "trio", ttl=600, stale_while_revalidate=600, timeout=PATIENCE)
     postgres_fleet.origin.set("large", "large:5000000")
     assert [len(worker.value("large")) for worker in (one, two)] == [5_000_000] * 2
     assert postgres_fleet.origin.loads("large") == 1
@@ -118,7 +118,7 @@ def test_changes_and_large_values_are_every_processs(postgres_fleet: Fleet) -> N
 def test_a_server_that_is_killed_and_comes_back_empty(own_postgres_fleet: Fleet) -> None:
     """Each process is left to itself meanwhile, changes say so, and then all is as before: the table is unlogged."""
     server, origin = own_postgres_fleet.server, own_postgres_fleet.origin
-    workers = own_postgres_fleet.start(*COLOURS, ttl=600, staleness=STALENESS, timeout=0.5)
+    workers = own_postgres_fleet.start(*COLOURS, ttl=600, staleness=STALENESS)
     wait_until(lambda: {worker.value("key") for worker in workers} == {"key 1"})
     server.kill()
     origin.set("key", "new")
@@ -133,7 +133,7 @@ def test_a_server_that_is_killed_and_comes_back_empty(own_postgres_fleet: Fleet)
 def test_a_server_that_answers_nothing_is_down(own_postgres_fleet: Fleet) -> None:
     """Frozen, with all connections open: libpq itself would wait for ever."""
     server, origin = own_postgres_fleet.server, own_postgres_fleet.origin
-    workers = own_postgres_fleet.start(*COLOURS, ttl=600, staleness=STALENESS, timeout=0.5)
+    workers = own_postgres_fleet.start(*COLOURS, ttl=600, staleness=STALENESS, timeout=1.0)
     wait_until(lambda: {worker.value("key") for worker in workers} == {"key 1"})
     server.freeze()
     origin.set("key", "new")
@@ -169,7 +169,7 @@ def test_a_forked_child_has_connections_of_its_own(shared_postgres: Postgres) ->
 
 def test_no_more_connections_are_made_than_was_said(shared_postgres: Postgres) -> None:
     """A server has few; who finds none free in time is told that the store is down."""
-    connection = PostgresStore(shared_postgres.url, name="few", timeout=5.0, connections=2).connect()
+    connection = PostgresStore(shared_postgres.url, name="few", timeout=PATIENCE, connections=2).connect()
     holds: Any = connection
     with holds._free, holds._free:
         quick = PostgresStore(shared_postgres.url, name="few", timeout=0.05, connections=1).connect()
@@ -212,7 +212,7 @@ def test_a_role_that_may_make_no_table_uses_one_that_is_there(own_postgres: Post
     """As migrations make it, from `schema`; and a table whose name is a word of SQL is as good as any."""
     own_postgres.execute("CREATE ROLE cache LOGIN")
     own_postgres.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
-    store = PostgresStore(own_postgres.url.replace("postgres@", "cache@"), name="n", table="order", timeout=5.0)
+    store = PostgresStore(own_postgres.url.replace("postgres@", "cache@"), name="n", table="order", timeout=PATIENCE)
     connection = store.connect()
     with pytest.raises(StoreDown, match="permission denied"):
         connection.read("key")
@@ -230,7 +230,7 @@ def test_a_role_that_may_make_no_table_uses_one_that_is_there(own_postgres: Post
 
 def test_a_table_that_was_dropped_is_made_again(own_postgres: Postgres) -> None:
     """As a store that comes back empty."""
-    connection = PostgresStore(own_postgres.url, name="n", timeout=5.0).connect()
+    connection = PostgresStore(own_postgres.url, name="n", timeout=PATIENCE).connect()
     assert connection.swap("key", b"", record(1), None, drops=False)[0]
     own_postgres.execute("DROP TABLE herdless_records")
     with pytest.raises(StoreDown):
@@ -243,7 +243,7 @@ def test_a_table_that_was_dropped_is_made_again(own_postgres: Postgres) -> None:
 def test_records_whose_time_is_over_are_deleted(shared_postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
     """PostgreSQL forgets nothing by itself."""
     monkeypatch.setattr(_postgres_talk, "SWEEPS_EVERY", 0.0)
-    connection = PostgresStore(shared_postgres.url, name="swept", timeout=5.0).connect()
+    connection = PostgresStore(shared_postgres.url, name="swept", timeout=PATIENCE).connect()
     for number in range(3):
         assert connection.swap(f"key {number}", b"", record(1), 1, drops=False)[0]
     assert connection.swap("lasting", b"", record(1), None, drops=False)[0]
@@ -259,13 +259,13 @@ def test_records_whose_time_is_over_are_deleted(shared_postgres: Postgres, monke
 @pytest.mark.parametrize("raw", [b"", b"\x00", b"\xff" * 64])
 def test_what_somebody_else_wrote_is_loaded_over(postgres_fleet: Fleet, raw: bytes) -> None:
     """As in Redis; also what is shorter than a token."""
-    connection = PostgresStore(postgres_fleet.server.url, name=postgres_fleet.name, timeout=5.0).connect()
+    connection = PostgresStore(postgres_fleet.server.url, name=postgres_fleet.name, timeout=PATIENCE).connect()
     assert connection.read("key") is None
     postgres_fleet.server.execute(
         "INSERT INTO herdless_records VALUES "  # noqa: S608  # of the test's own
         f"('{postgres_fleet.name}', 'key', '\\x{raw.hex()}', 'infinity', false)"
     )
-    (one,) = postgres_fleet.start("threads", ttl=600, timeout=10.0)
+    (one,) = postgres_fleet.start("threads", ttl=600, timeout=PATIENCE)
     assert one.value("key") == "key 1"
     assert connection.read("key") != raw
     connection.close()
@@ -273,7 +273,7 @@ def test_what_somebody_else_wrote_is_loaded_over(postgres_fleet: Fleet, raw: byt
 
 def test_notifications_of_others_are_passed_over(shared_postgres: Postgres) -> None:
     """Anybody may notify on any channel."""
-    connection = PostgresStore(shared_postgres.url, name="loud", timeout=5.0).connect()
+    connection = PostgresStore(shared_postgres.url, name="loud", timeout=PATIENCE).connect()
     listener = connection.listen("me")
     assert listener is not None
     for payload in ("", "x", "d", "dzz", "d0000000000000000", "d0000000000000000[1]", 'q0000000000000000"k"'):
@@ -322,7 +322,7 @@ def test_an_argument_out_of_its_range_is_named(options: dict[str, Any]) -> None:
 
 def test_a_key_that_is_too_long_is_refused(shared_postgres: Postgres) -> None:
     """Neither the index nor a notification takes it."""
-    connection = PostgresStore(shared_postgres.url, name="n", timeout=5.0).connect()
+    connection = PostgresStore(shared_postgres.url, name="n", timeout=PATIENCE).connect()
     with pytest.raises(PolicyError, match="1201 bytes"):
         connection.read("x" * 1_201)
     assert connection.swap("\0" * 1_200, b"", record(1), None, drops=True)[0]

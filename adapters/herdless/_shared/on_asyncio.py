@@ -60,7 +60,7 @@ class SharedCache(AsyncioLinks[K, V], Generic[K, V]):
                     return entry.value.value  # type: ignore[no-any-return]  # the keyspace holds values as Any
         except TypeError:
             pass
-        return (await self.lookup(key)).value
+        return await self._get(key)
 
     # Beginning and end
 

@@ -61,14 +61,18 @@ class SharedCache(ThreadsSessions[K, V], Generic[K, V]):
                     return entry.value.value  # type: ignore[no-any-return]  # the keyspace holds values as Any
         except TypeError:
             pass
-        return self.lookup(key, timeout).value
+        self._prepare(key)  # a `lookup` would cost a second look at the entry
+        return self._cache.get(key, timeout).value  # type: ignore[no-any-return]  # as above
 
     def lookup(self, key: K, timeout: float | None = None) -> Lookup[V]:
         """Like `get`, and says how the value was got, and its age."""
+        self._prepare(key)
+        return self._lookup_of(self._cache.lookup(key, timeout))
+
+    def _prepare(self, key: K) -> None:
         if self._link is None or not self._link.begun.is_set():
             self._open()  # first: what is asked for before it listens is not kept
         self._before_lookup(key)
-        return self._lookup_of(self._cache.lookup(key, timeout))
 
     def get_many(
         self, keys: Iterable[K], timeout: float | None = None, *, return_exceptions: bool = False

@@ -167,7 +167,7 @@ def _parse(raw: bytes) -> Record:
     body_at = _HEAD_AT + int.from_bytes(raw[_LENGTH_AT:_HEAD_AT])
     if body_at > len(raw):
         raise ValueError("the head is cut off")
-    head = json.loads(raw[_HEAD_AT:body_at])
+    head = json.loads(raw[_HEAD_AT:body_at].decode())  # which need not guess how text was encoded
     second_at = body_at + _number(head.get("n", 0))
     entry = from_plain(head["e"], lambda _: raw[body_at:second_at])
     _require_sound(entry)

@@ -38,6 +38,13 @@ class AwaitedWords(AwaitedSessions[K, V], Generic[K, V]):
         self._before_lookup(key)
         return self._lookup_of(await self._cache.lookup(key))
 
+    async def _get(self, key: K) -> V:
+        """`get`, where nothing that is held here may be answered. A `lookup` would cost a second look at the entry."""
+        if not self._is_open():
+            await self._open()  # as above
+        self._before_lookup(key)
+        return (await self._cache.get(key)).value  # type: ignore[no-any-return]  # as in `reload`
+
     async def get_many(self, keys: Iterable[K], *, return_exceptions: bool = False) -> dict[K, V]:
         """The values of the keys, in their order, each once; see `Cache.get_many`. Each has a record of its own; the
         store is asked for those of all keys that are not held here at once.
