@@ -82,7 +82,9 @@ INHERITABLE: Final = {
     "adapter.BaseCache",
     "_running.RunningLoad",
     "_asyncio_loads.AsyncioLoads",
+    "_asyncio_waits.AsyncioWaits",
     "_threads_loads.ThreadsLoads",
+    "_threads_waits.ThreadsWaits",
     "_trio_loads.TrioLoads",
 }
 """The classes from which adapters of other people derive (docs/how-to/write-an-adapter.md), and durable_objects, with

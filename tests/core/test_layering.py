@@ -150,12 +150,14 @@ TABLE: Final[Mapping[str, Row]] = {
         {CORE, ADAPTER, "herdless._awaiting", "herdless._loop_thread", "herdless._room"}, {"asyncio"}
     ),
     "herdless._asyncio_bulk": Row({CORE, ADAPTER, "herdless._asyncio_loads", "herdless._bulk"}, {"asyncio"}),
+    "herdless._asyncio_waits": Row({CORE, ADAPTER, "herdless._asyncio_loads"}, {"asyncio"}),
     "herdless.asyncio": Row(
         {
             CORE,
             ADAPTER,
             "herdless._asyncio_bulk",
             "herdless._asyncio_loads",
+            "herdless._asyncio_waits",
             "herdless._bulk",
             "herdless._decorator",
             "herdless._lazily",
@@ -180,6 +182,9 @@ TABLE: Final[Mapping[str, Row]] = {
     ),
     "herdless._threads_loads": Row({CORE, ADAPTER, "herdless._primitives", "herdless._workers"}, {"threading"}),
     "herdless._threads_bulk": Row({CORE, ADAPTER, "herdless._bulk", "herdless._threads_loads"}),
+    "herdless._threads_waits": Row(
+        {CORE, ADAPTER, "herdless._room", "herdless._threads_bulk", "herdless._threads_loads"}, {"threading"}
+    ),
     "herdless.threads": Row(
         {
             CORE,
@@ -188,12 +193,11 @@ TABLE: Final[Mapping[str, Row]] = {
             "herdless._decorator",
             "herdless._lazily",
             "herdless._lookup",
-            "herdless._room",
             "herdless._threads_bulk",
             "herdless._threads_loads",
+            "herdless._threads_waits",
             "herdless._workers",
         },
-        {"threading"},
     ),
     "herdless.codecs": Row({CORE}),  # the packages by their names, where they are asked for
     "herdless.stores": Row(  # redis-py and psycopg by their names, where they are used; trio where it is

@@ -218,7 +218,7 @@ class LoopThread:
 
     def call(self, coroutine: Any) -> Any:
         """Run the coroutine there and wait for it here."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(10)
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(60)
 
     def start(self, coroutine: Any) -> Any:
         """Run the coroutine there; returns when the loop has begun it and nothing was left to do at once."""
@@ -235,7 +235,7 @@ def test_waiters_in_another_loop_are_woken_there() -> None:
         first, second = leader.start(cache.get("k")), joiner.start(cache.get("k"))
         assert cache.stats().joins == 1
         leader.loop.call_soon_threadsafe(gate.open.set)
-        assert first.result(10) == second.result(10) == "K"
+        assert first.result(60) == second.result(10) == "K"
     assert gate.keys == ["k"]
 
 
@@ -275,7 +275,7 @@ def test_load_that_ends_with_its_loop_is_loaded_again_elsewhere() -> None:
             return joined
 
         joined = asyncio.run(leave_a_load_behind())
-        assert joined.result(10) == "k"
+        assert joined.result(60) == "k"
 
 
 def test_last_waiter_of_several_loops_takes_the_load_along() -> None:
@@ -309,11 +309,11 @@ def test_request_from_a_thread_without_a_loop(request_: str) -> None:
             case _:
                 getattr(cache, request_)("k")
         if request_ == "put":
-            assert future.result(10) == "put"
+            assert future.result(60) == "put"
             other.call(ticks())
             assert gate.cancelled == ["k"]
         else:
             other.loop.call_soon_threadsafe(gate.open.set)
-            assert future.result(10) == "K"
+            assert future.result(60) == "K"
         other.call(ticks())
         assert cache.peek("k") == {"put": "put", "expire": "K"}.get(request_)

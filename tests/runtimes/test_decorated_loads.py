@@ -94,7 +94,7 @@ def test_what_stops_the_caller_stops_the_load() -> None:
         calls.append(a)
         if len(calls) == 1:
             thread.start()
-            assert joined.wait(10)
+            assert joined.wait(60)
             raise KeyboardInterrupt
         return a
 

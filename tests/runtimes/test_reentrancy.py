@@ -19,6 +19,7 @@ import trio.testing
 import herdless.asyncio
 import herdless.threads
 import herdless.trio
+from herdless import _asyncio_waits
 from herdless.testing import VirtualClock, run_asyncio, run_trio
 from herdless_core import ReentrantLoad
 
@@ -73,7 +74,7 @@ async def shielded(ask: Ask) -> None:
 async def later(ask: Ask) -> None:
     """It begins to wait when the task has been asking for long."""
     asking = asyncio.create_task(ask())
-    await asyncio.sleep(2 * herdless.asyncio.LOOK_EVERY)
+    await asyncio.sleep(2 * _asyncio_waits.LOOK_EVERY)
     await asking
 
 

@@ -11,6 +11,7 @@ import herdless._orders
 import herdless._reports
 import herdless._section
 import herdless._threads_loads
+import herdless._threads_waits
 import herdless.threads
 from herdless.testing import explore, sample
 from tests.schedules import threads_scene as scenes
@@ -19,7 +20,14 @@ from tests.schedules.threads_scene import Play, run_scene
 
 ADAPTER = tuple(
     str(module.__file__)
-    for module in (herdless.threads, herdless._threads_loads, herdless._reports, herdless._section, herdless._orders)
+    for module in (
+        herdless.threads,
+        herdless._threads_waits,
+        herdless._threads_loads,
+        herdless._reports,
+        herdless._section,
+        herdless._orders,
+    )
 )
 
 
