@@ -24,7 +24,7 @@ from herdless_core._shown import Shown
 from herdless_core._states import ABSENT, Entry, Evicted, Failure
 from herdless_core._stats import Counters
 from herdless_core._store import Store
-from herdless_core._streaks import Streaks
+from herdless_core._streaks import Streaks, is_failure
 from herdless_core._turns import Turns
 
 K = TypeVar("K")
@@ -423,11 +423,6 @@ class Steps(Generic[K]):
             self._end(running.generation)
         self._store.forget_stray(running.generation)
         self._is_torn = was_torn
-
-
-def is_failure(event: Event) -> bool:
-    """Whether a load fails by it, if by anything."""
-    return isinstance(event, DeadlinePassed) or (isinstance(event, LoadFailed) and not event.is_answer)
 
 
 def cancellations_in(effects: Effects) -> tuple[CancelLoad, ...]:

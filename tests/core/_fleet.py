@@ -13,19 +13,8 @@ from typing import Final
 from herdless_core import Failure, Loaded, Policy, Step, StoreDown, Value
 from herdless_core._fleet import session as sessions
 from herdless_core._fleet.record import TOKEN_BYTES, Record, parse
-from herdless_core._fleet.session import (
-    Ended,
-    Got,
-    Load,
-    Park,
-    Parked,
-    Read,
-    Request,
-    Seen,
-    Session,
-    Swap,
-    Terms,
-)
+from herdless_core._fleet.requests import Ended, Load, Park, Parked, Read, Request, Seen, Swap
+from herdless_core._fleet.session import Got, Session, Terms
 
 SECOND: Final = 1_000_000_000
 BEGINNING: Final = 1_000_000 * SECOND

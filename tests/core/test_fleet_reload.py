@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from herdless_core import LoadTimeout, Policy
 from herdless_core._fleet import session as sessions
-from herdless_core._fleet.session import Load, Park
+from herdless_core._fleet.requests import Load, Park
 from tests.core._fleet import SECOND, World, error_of, value_of
 
 

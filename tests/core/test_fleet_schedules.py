@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from herdless_core import ABSENT, Failure, Get, Loaded, Policy, StartLoad, StoreDown, Value
+from herdless_core._fleet import requests
 from herdless_core._fleet import session as sessions
-from herdless_core._fleet.session import Load, Park, Read, Swap
+from herdless_core._fleet.requests import Load, Park, Read, Swap
 from herdless_core.invariants import violated
 from tests.core._fleet import LEASE, SECOND, Process, World
 
@@ -71,7 +72,7 @@ class Fleet(RuleBasedStateMachine):
                 process.step()
                 self._judge(before)
             case Park():
-                process.reply(sessions.Parked())
+                process.reply(requests.Parked())
             case _:
                 return
         self._note(process)
@@ -109,7 +110,7 @@ class Fleet(RuleBasedStateMachine):
             "error": Failure(OSError(), None),
         }
         result = None if self.world.now >= flight.due_at else results[how]
-        process.reply(sessions.Ended(result, process.request.record, self.world.now, 0.0))
+        process.reply(requests.Ended(result, process.request.record, self.world.now, 0.0))
         self._note(process)
 
     @rule(place=st.integers(0, 4))

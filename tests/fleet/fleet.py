@@ -94,6 +94,10 @@ class Worker:
             pass  # the pipe was closed
 
 
+BUSY: Final = 20
+"""Unless a test says another `staleness`: who says nothing for less than half of it is busy, and not taken for dead."""
+
+
 class Fleet:
     """Processes that share a cache."""
 
@@ -126,7 +130,7 @@ class Fleet:
             "name": self.name,
             "timeout": timeout,
             "connecting": connecting or {},
-            "options": options,
+            "options": {"staleness": BUSY, **options},
         }
         started = [Worker(config | self._of_one(colour), shift) for colour in colours]
         self.workers.extend(started)

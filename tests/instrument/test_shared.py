@@ -16,7 +16,7 @@ from herdless.stores import MemoryStore, Store, SyncConnection
 from herdless.testing import clear_all, disabled
 from herdless.threads import SharedCache
 
-EVENTS = ("fetched", "takeovers", "fenced", "store_errors", "blind")
+EVENTS = ("fetched", "takeovers", "fenced", "soft_answers", "store_errors", "blind")
 
 
 class NamedStore(Store):

@@ -10,7 +10,7 @@ import pytest
 
 from herdless._shared.base import Shared
 from herdless._shared.trust import Trust
-from herdless_core._fleet import session
+from herdless_core._fleet import requests, session
 from herdless_verify.fleet import SCENES, Scene, every_order, walks
 from herdless_verify.fleet.scenes import LARGE
 from tests.command import fleet_mistakes
@@ -72,8 +72,8 @@ def test_a_rule_that_is_left_out_is_missed(
 def test_a_claim_that_comes_late_and_is_not_fenced_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its caller is gone, and all would wait for the lease of a load that nobody runs."""
 
-    def without_fence(*asked: Any) -> session.Claim | None:
-        claim = session.claim_in(*asked)
+    def without_fence(*asked: Any) -> requests.Claim | None:
+        claim = requests.claim_in(*asked)
         return claim and replace(claim, before=None)
 
     monkeypatch.setattr("herdless_verify.fleet.process.claim_in", without_fence)

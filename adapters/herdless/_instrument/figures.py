@@ -76,7 +76,7 @@ class Figures:
     removals: Counter[str] = field(default_factory=Counter)
     """Values that were removed, by cause: `evicted`, `invalidated`, `expired`, `replaced`."""
     fleet: Counter[str] = field(default_factory=Counter)
-    """Of shared caches: `fetched`, `takeovers`, `fenced`, `store_errors`, `blind`."""
+    """Of shared caches: `fetched`, `takeovers`, `fenced`, `soft_answers`, `store_errors`, `blind`."""
     seconds: dict[str, Histogram] = field(default_factory=dict)
     """Load times by `Result`."""
     size: int = 0
@@ -140,6 +140,7 @@ def _counted(stats: Stats | SharedStats | None) -> dict[tuple[str, str], int]:
                 ("fleet", "fetched"): stats.fetched,
                 ("fleet", "takeovers"): stats.takeovers,
                 ("fleet", "fenced"): stats.fenced,
+                ("fleet", "soft_answers"): stats.soft_answers,
                 ("fleet", "store_errors"): stats.store_errors,
                 ("fleet", "blind"): stats.blind,
             }

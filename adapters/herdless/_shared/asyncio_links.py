@@ -12,7 +12,7 @@ from herdless._shared.awaited.words import AwaitedWords
 from herdless.adapter import K, V, awaitable
 from herdless.stores import AsyncConnection, StoreDown
 from herdless_core import NANOSECONDS_PER_SECOND, CacheClosed, Failure, LoadCancelled, Loaded, LoadTimeout, MisuseError
-from herdless_core._fleet.session import Ended, Load, Parked
+from herdless_core._fleet.requests import Ended, Load, Parked
 
 
 @final

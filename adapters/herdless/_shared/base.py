@@ -48,7 +48,8 @@ from herdless_core import (
 )
 from herdless_core._fleet import session as sessions
 from herdless_core._fleet.record import NANOSECONDS_PER_MILLISECOND, Record, parse
-from herdless_core._fleet.session import Ended, Got, Load, Seen, Session, Swap, Terms
+from herdless_core._fleet.requests import Ended, Load, Seen, Swap
+from herdless_core._fleet.session import Got, Session, Terms
 from herdless_core._loaded import bare_of, is_kept
 from herdless_core._previous import is_not_modified, nothing_before
 
@@ -338,6 +339,7 @@ class Shared(Generic[K, V]):
 
     def _count(self, got: Got) -> None:
         self._counters.fenced += got.fenced
+        self._counters.soft_answers += got.is_soft
         self._counters.fetched += got.how != "loaded" and got.outcome is not None
 
     def _note_end(self, key: K, request: Load, result: object, *, is_answer: bool) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, final
 
 from herdless._lookup import How
-from herdless_core._fleet.session import Swap
+from herdless_core._fleet.requests import Swap
 
 
 @final

@@ -70,11 +70,6 @@ class Fleet:
         if policy is not None and rest:
             raise PolicyError(f"policy={policy!r} is not accepted beside {', '.join(rest)}: give one or the other")
         self.policy: Final[Policy] = policy or Policy(**rest)
-        if self.policy.soft_timeout != NEVER:
-            raise PolicyError(
-                "soft_timeout is not accepted by SharedCache: give stale_while_revalidate, by which a stale value is "
-                "answered at once in all processes"
-            )
         max_waiters = self.policy.max_waiters
         near["policy"] = Policy(max_waiters=None if max_waiters == NEVER else max_waiters)
         self.near: Final[CacheOptions] = near  # type: ignore[assignment]  # of the names that it takes

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from herdless_core._fleet.session import Seen
+from herdless_core._fleet.requests import Seen
 
 
 @final

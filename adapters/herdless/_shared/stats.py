@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import final
 
 from herdless_core import Restarted, Stats
-from herdless_core._fleet.session import Swap
+from herdless_core._fleet.requests import Swap
 
 
 @final
@@ -28,6 +28,8 @@ class SharedStats:
     """Flights of others that were given up by this process, since their lease was over or their holder gone."""
     fenced: int
     """Loads of this process of which nothing was kept, since another took their place or the store was gone."""
+    soft_answers: int
+    """Times that what is kept was the answer, since `soft_timeout` passed before a load ended."""
     store_errors: int
     """Lookups for which the store could not be asked."""
     blind: int
@@ -49,7 +51,7 @@ class SharedCounters:
     def begin_anew(self) -> None:
         """From 0."""
         self.hits = self.fetched = self.loads = self.load_failures = 0
-        self.takeovers = self.fenced = self.store_errors = 0
+        self.takeovers = self.fenced = self.soft_answers = self.store_errors = 0
 
     def count_swap(self, swap: Swap) -> None:
         """It was won."""
@@ -65,6 +67,7 @@ class SharedCounters:
             load_failures=self.load_failures,
             takeovers=self.takeovers,
             fenced=self.fenced,
+            soft_answers=self.soft_answers,
             store_errors=self.store_errors,
             blind=blind,
             size=near.size,

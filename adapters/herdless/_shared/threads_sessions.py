@@ -27,7 +27,8 @@ from herdless_core import (
 )
 from herdless_core._fleet import session as sessions
 from herdless_core._fleet.record import Record
-from herdless_core._fleet.session import Claim, Ended, Got, Load, Park, Parked, Read, Request, Session, Swap, claim_in
+from herdless_core._fleet.requests import Claim, Ended, Lead, Load, Park, Parked, Read, Request, Swap, claim_in
+from herdless_core._fleet.session import Got, Session
 
 LONGEST_WAIT: Final = 3_600.0
 """Seconds after which a thread that waits looks at the clock, whatever it waits for."""
@@ -98,6 +99,17 @@ class ThreadsSessions(ThreadsLinks[K, V], Generic[K, V]):
         if drops and not got.fenced:
             self._drop(key)
 
+    def _lead_behind(self, link: Link, key: K, text: str, request: Lead) -> Got | None:
+        """The same behind a caller who waits for what it comes to, if that is soon enough."""
+        ended: queue.SimpleQueue[Got] = queue.SimpleQueue()
+        session = sessions.lead(self._terms, request.record, request.flight)
+        self._spawn(link, lambda: ended.put(self._drive(link, key, text, session)), is_urgent=True)
+        rest = (request.until - self._now()) / NANOSECONDS_PER_SECOND
+        try:
+            return ended.get(timeout=min(max(rest, 0.0), LONGEST_WAIT))
+        except queue.Empty:
+            return None
+
     def _load_alone(self, key: K) -> Loaded[bytes] | bytes:
         """Without the store, as each process does for itself."""
         self._counters.loads += 1
@@ -138,7 +150,7 @@ class ThreadsSessions(ThreadsLinks[K, V], Generic[K, V]):
             if prefetched is not None and prefetched.seen is not None and isinstance(request, Read):
                 request = session.send(prefetched.seen)
             while True:
-                claimed = claim_in(request, self._terms.owner) or claimed
+                claimed = claim_in(request, self._terms.owner, claimed)
                 try:
                     if link.is_closed:
                         raise StoreDown("the cache was closed")
@@ -175,6 +187,8 @@ class ThreadsSessions(ThreadsLinks[K, V], Generic[K, V]):
                 return self._park_session(link, text, request, place)
             case Load():
                 return self._run(link, key, text, request)
+            case Lead():
+                return self._lead_behind(link, copied(key), text, request)
         assert_never(request)
 
     def _park_session(self, link: Link, text: str, request: Park, place: Place) -> Parked:
@@ -229,11 +243,14 @@ class ThreadsSessions(ThreadsLinks[K, V], Generic[K, V]):
                 if clock() >= due_at:
                     return None
 
-    def _spawn(self, link: Link, work: Callable[[], object]) -> None:
-        """Do it in the background. That the store is down is no news there."""
+    def _spawn(self, link: Link, work: Callable[[], object], *, is_urgent: bool = False) -> None:
+        """Do it in the background. That the store is down is no news there.
+
+        is_urgent: whether a caller waits for it.
+        """
 
         def run() -> None:
             with contextlib.suppress(StoreDown):
                 work()
 
-        link.workers.submit(functools.partial(contextvars.copy_context().run, run), Job(is_urgent=False))
+        link.workers.submit(functools.partial(contextvars.copy_context().run, run), Job(is_urgent=is_urgent))

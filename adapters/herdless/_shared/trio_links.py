@@ -15,7 +15,7 @@ from herdless.adapter import LOGGER, K, V, awaitable
 from herdless.stores import AsyncConnection, StoreDown
 from herdless_core import NANOSECONDS_PER_SECOND, NEVER, CacheClosed, Failure, Loaded, LoadTimeout
 from herdless_core._fleet.record import Record
-from herdless_core._fleet.session import Ended, Load, Parked
+from herdless_core._fleet.requests import Ended, Load, Parked
 
 LEAVES_IN: Final = 5.0
 """Seconds that leaving a claim to others may take, where all else is cancelled already."""

@@ -8,9 +8,10 @@ subscribes to a channel of its own, by which `PUBSUB NUMSUB` shows that it is al
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import Any, Final, final
 
 from herdless.stores._protocol import (
@@ -110,6 +111,11 @@ class RedisStore(Store):
         """See `Store`. Raises PolicyError where redis-py is not installed."""
         return _AsyncRedis(self, self._pool("redis.asyncio"))
 
+    @property
+    def patience(self) -> float:
+        """Seconds for one question as a whole: several servers may have to be asked first where the right one is."""
+        return self.timeout if self._homes is None else self.timeout * (2 + len(self._homes.nodes))
+
     def _pool(self, module: str) -> tuple[Any, Any]:
         """Two clients: one for commands, one that listens."""
         client, retry = _imported(module), _imported(f"{module}.retry").Retry
@@ -117,13 +123,21 @@ class RedisStore(Store):
         homes, found = self._homes, dict[str, Any]()
         if homes is not None:
             found["connection_class"] = connection_class(homes, module, self.name, self.timeout)
-        pool = client.BlockingConnectionPool.from_url(
+        bounds: dict[str, Any] = {}
+        if module == "redis":
+            bounds = {
+                "max_connections": self.connections,
+                "timeout": self.timeout,
+                "socket_timeout": self.timeout,
+            }
+        else:  # bounded by `_AsyncRedis`: the client would make a task for each wait that has a timeout
+            bounds = {"socket_timeout": None}
+        kind = client.BlockingConnectionPool if module == "redis" else client.ConnectionPool
+        pool = kind.from_url(
             self._url,
-            max_connections=self.connections,
-            timeout=self.timeout,
-            socket_timeout=self.timeout,
             socket_connect_timeout=self.timeout,
             retry=retry(no_backoff, 1),
+            **bounds,
             **found,
         )
         listening = client.Redis.from_url(
@@ -282,33 +296,48 @@ class _SyncListener(SyncListener):
 class _AsyncRedis(_Redis, AsyncConnection):
     """See `AsyncConnection` for every method."""
 
-    async def read(self, key: str) -> bytes | None:
+    def __init__(self, store: RedisStore, clients: tuple[Any, Any]) -> None:
+        super().__init__(store, clients)
+        self._patience: Final = store.patience
+        self._free: Final = asyncio.Semaphore(store.connections)
+
+    @contextlib.asynccontextmanager
+    async def _asking(self) -> AsyncIterator[None]:
+        """One question, for which there is a connection; StoreDown where it is not answered in time."""
         with _told():
+            async with asyncio.timeout(self._patience), self._free:
+                yield
+
+    async def read(self, key: str) -> bytes | None:
+        async with self._asking():
             return _bytes_or_none(await self._reading(key))
 
     async def read_many(self, keys: Sequence[str]) -> list[bytes | None]:
-        with _told():
-            return [_bytes_or_none(found) for chunk in _chunks(keys) for found in await self._reading_many(chunk)]
+        found: list[bytes | None] = []
+        for chunk in _chunks(keys):
+            async with self._asking():
+                found += map(_bytes_or_none, await self._reading_many(chunk))
+        return found
 
     async def swap(self, key: str, expected: bytes, record: bytes, keep: int | None, *, drops: bool) -> Swapped:
-        with _told():
+        async with self._asking():
             return _swapped(await self._swapping(key, expected, record, keep, drops))
 
     async def forget(self, key: str) -> None:
-        with _told():
+        async with self._asking():
             await self._forgetting(key)
 
     async def forget_many(self, keys: Sequence[str]) -> None:
-        with _told():
-            for chunk in _chunks(keys):
+        for chunk in _chunks(keys):
+            async with self._asking():
                 await self._forgetting_many(chunk)
 
     async def renew(self, key: str, version: bytes, lease: int, keep: int | None) -> bool:
-        with _told():
+        async with self._asking():
             return bool(await self._renewing(key, version, lease, keep) == 1)
 
     async def mark(self, key: str, version: bytes, keep: int | None) -> bool:
-        with _told():
+        async with self._asking():
             return bool(await self._marking(key, version) == 1)
 
     async def listen(self, owner: str) -> AsyncListener:
@@ -319,11 +348,11 @@ class _AsyncRedis(_Redis, AsyncConnection):
 
     async def alive(self, owners: Iterable[str]) -> set[str]:
         asked = list(owners)
-        with _told():
+        async with self._asking():
             return _alive_of(asked, await self._counting(asked))
 
     async def time(self) -> int:
-        with _told():
+        async with self._asking():
             return _nanoseconds(await self._client.time())
 
     async def close(self) -> None:
@@ -369,7 +398,7 @@ def _told() -> Iterator[None]:
     try:
         yield
     except (_imported("redis.exceptions").RedisError, OSError) as error:
-        raise StoreDown(f"{type(error).__name__}: {error}") from error
+        raise StoreDown(f"{type(error).__name__}: {str(error) or 'no answer in time'}") from error
 
 
 def _imported(module: str) -> Any:

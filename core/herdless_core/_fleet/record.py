@@ -80,6 +80,8 @@ class Record:
     version: bytes = b""
     is_awaited: bool = False
     token: Token = b""
+    failures: int = 0
+    """How many loads failed in a row while the value was kept."""
 
     @staticmethod
     def token_of(version: bytes, lease: int) -> Token:
@@ -124,6 +126,8 @@ class Record:
         entry_bytes = sum(map(len, bodies))
         if self.owner:
             head["o"] = self.owner
+        if self.failures:
+            head["f"] = self.failures
         if self.settled is not None:
             head["s"] = _settled_to_plain(self.settled, bodies)
         if bodies:
@@ -182,6 +186,7 @@ def _parse(raw: bytes) -> Record:
         raw[:VERSION_BYTES],
         raw[AWAITED_AT] == 1,
         raw[:TOKEN_BYTES],
+        _number(head.get("f", 0)),
     )
 
 

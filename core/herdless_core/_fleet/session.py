@@ -8,6 +8,7 @@ out, each by the means of its runtime:
     Swap     writing it if the one that was seen is still there   Seen, with `won`
     Park     waiting until something is told of the key           Parked
     Load     calling the loader, the lease being renewed          Ended
+    Lead     carrying out `lead` behind the caller                Got, or None where it is too late for the caller
 
 Where the store cannot be asked, the adapter throws StoreDown into the session, at the request that failed.
 
@@ -23,6 +24,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias, final
 
+from herdless_core._durations import NEVER, after
 from herdless_core._effects import Answer, Effects, Outcome, Settle, StartLoad, Value, reply_of
 from herdless_core._errors import LoadTimeout, StoreDown
 from herdless_core._events import (
@@ -33,15 +35,29 @@ from herdless_core._events import (
     LoadFailed,
     Refresh,
     Restarted,
+    SoftTimeoutPassed,
     WaiterLeft,
     put_of,
     success_of,
 )
 from herdless_core._fleet.record import NANOSECONDS_PER_MILLISECOND, Record, Settled, outcome_of
+from herdless_core._fleet.requests import (
+    Claim,
+    Ended,
+    Lead,
+    Load,
+    Park,
+    Parked,
+    Read,
+    Request,
+    Seen,
+    Swap,
+)
 from herdless_core._loaded import Loaded, is_kept
 from herdless_core._machine import Step, age, peek, too_late, transition
 from herdless_core._policy import Policy
 from herdless_core._states import ABSENT, Cause, Entry, Evicted, Failure, Flight
+from herdless_core._streaks import failures_after, is_failure
 
 Draw: TypeAlias = Callable[[int], int]
 """Gives an integer of so many random bits."""
@@ -51,6 +67,9 @@ Found: TypeAlias = Literal["fetched", "joined", "loaded"]
 
 Exchanged: TypeAlias = Callable[[Entry, int], Loaded[bytes] | bytes | None]
 """From the entry, as old as it is now, and that instant to the value that takes its place."""
+
+LUCK_BITS: Final = 53
+"""So many make a random number for the jitter."""
 
 GENERATION_BITS: Final = 21
 """So many random bits keep apart the flights that start within one millisecond."""
@@ -68,86 +87,6 @@ class Terms:
     draw: Draw
 
 
-# What a session asks for, and what it is told
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Read:
-    """What lies in the store."""
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Swap:
-    """Write `after`, if the record that has the token of `before` is still there."""
-
-    before: Record
-    after: Record
-    keep: int
-    """For how long the store has to keep it, in nanoseconds; `NEVER`: for ever."""
-    drops: bool
-    """Whether every process has to drop what it holds of the key. Who waits for the flight is told in any case."""
-    steps: tuple[Step, ...]
-    """All done where the swap is won, and none where it is lost."""
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Park:
-    """Mark this record as awaited, and wait until another one is told of, its owner is gone, or it is `until`."""
-
-    record: Record
-    until: int
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Load:
-    """Call the loader once. Until it has ended, or `flight.due_at` has come, renew the lease of the record."""
-
-    record: Record
-    flight: Flight
-
-
-Request: TypeAlias = Read | Swap | Park | Load
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What lies in the store now, after a swap that was lost; or what was written by one that was won."""
-
-    record: Record
-    now: int
-    """The instant by the store's clock, in nanoseconds; rather too late than too early."""
-    won: bool = False
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Parked:
-    """The end of waiting."""
-
-    owner_is_gone: bool = False
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How a load ended."""
-
-    result: Loaded[bytes] | bytes | Failure | None
-    """What the loader gave, encoded; its error; None: it has not ended, and it is `due_at`."""
-    record: Record
-    """The one of the request, with the lease that it has by now."""
-    now: int
-    luck: float
-    """The random number for the jitter, 0 <= luck < 1."""
-    is_answer: bool = False
-    """Whether the error is an answer: `Policy.is_answer`."""
-
-
 @final
 @dataclass(frozen=True, slots=True)
 class Got:
@@ -163,18 +102,8 @@ class Got:
     """Whether nothing of it is to be kept, here or anywhere: another took the flight's place."""
     leads: Flight | None = None
     """The flight that this process has claimed, and that is to be led behind the answer by `lead`."""
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A flight that this process leads, or is about to."""
-
-    record: Record
-    """As it was when the flight was claimed."""
-    flight: Flight
-    before: Record | None
-    """What the claim expects to find, where it may not be written yet."""
+    is_soft: bool = False
+    """Whether it is the value that is kept, since `soft_timeout` passed before a load ended."""
 
 
 Session: TypeAlias = Generator[Request, Any, Got]
@@ -188,7 +117,7 @@ def ask(terms: Terms, unreadable: bytes = b"") -> Session:
 
     unreadable: the version of a record whose value could not be decoded. It is taken for Absent.
     """
-    awaited = gone = 0
+    awaited = gone = soft_at = 0
     seen: Seen = yield Read()
     while True:
         record, now = seen.record, seen.now
@@ -199,17 +128,21 @@ def ask(terms: Terms, unreadable: bytes = b"") -> Session:
             return Got(outcome, record, now, "joined")
         move = _Move(terms, record, now, gone)
         if awaited and awaited == move.generation and now >= move.due_at:
-            move.take(DeadlinePassed(awaited))
+            move.give_up(awaited)
             seen = yield move.swap()
             continue
         generation = move.next_generation()
         effects = move.take(Get(generation))
         reply = reply_of(effects)
+        kept = None if isinstance(reply, Answer) else move.kept_softly()
+        soft_at = soft_at or after(now, terms.policy.soft_timeout)
         if not _starts_load(effects):
             if isinstance(reply, Answer):
                 return Got(reply.outcome, record, now, "joined" if awaited else "fetched")
+            if kept is not None and now >= soft_at:
+                return Got(kept, record, now, "joined", is_soft=True)
             awaited = move.generation
-            parked: Parked = yield Park(record, min(record.lease, move.due_at))
+            parked: Parked = yield Park(record, min(record.lease, move.due_at, NEVER if kept is None else soft_at))
             gone = awaited if parked.owner_is_gone else 0
             seen = yield Read()
             continue
@@ -220,7 +153,10 @@ def ask(terms: Terms, unreadable: bytes = b"") -> Session:
         assert flight is not None  # noqa: S101  # it has the generation
         if isinstance(reply, Answer):
             return Got(reply.outcome, seen.record, seen.now, "joined" if awaited else "fetched", leads=flight)
-        return (yield from lead(terms, seen.record, flight))
+        if kept is None:
+            return (yield from lead(terms, seen.record, flight))
+        led: Got | None = yield Lead(seen.record, flight, soft_at)
+        return led or Got(kept, seen.record, seen.now, "joined", is_soft=True)
 
 
 def reload(terms: Terms, unreadable: bytes = b"") -> Session:
@@ -240,7 +176,7 @@ def reload(terms: Terms, unreadable: bytes = b"") -> Session:
             return Got(outcome, record, now, "joined")
         move = _Move(terms, record, now, gone)
         if move.generation and now >= move.due_at:
-            move.take(DeadlinePassed(move.generation))
+            move.give_up(move.generation)
         if move.generation:
             awaited, kept = move.generation, outcome_of(record.entry)
             parked: Parked = yield Park(record, min(record.lease, move.due_at))
@@ -264,13 +200,13 @@ def lead(terms: Terms, record: Record, flight: Flight, *, is_covered: bool = Tru
     told of a load that failed also where a value that is kept covers that for others.
     """
     ended: Ended = yield Load(record, flight)
-    event, policy = _end_of(terms, flight, ended), _policy_of(terms, ended)
+    event = _end_of(terms, flight, ended)
     failure = None if is_covered else _failure_of(ended)
     not_before = flight.due_at if ended.result is None else ended.now  # the adapter's clock is not the store's
     record, now = ended.record, max(ended.now, not_before)
     while record.generation == flight.generation:
         move = _Move(terms, record, now, lease_counts=False)
-        effects = move.take(event, policy)
+        effects = move.take(event, _policy_of(terms, ended, record.failures))
         swap = move.swap()
         try:
             seen: Seen = yield swap
@@ -360,20 +296,6 @@ def _change(terms: Terms, event_of: Callable[[int], Event], *, drops: bool = Tru
         return Got(outcome_of(seen.record.entry), seen.record, seen.now, "loaded", leads=flight)
 
 
-def claim_in(request: Request, owner: str) -> Claim | None:
-    """What the request claims or holds for this owner, if anything."""
-    if isinstance(request, Swap) and request.after.owner == owner:
-        record, before = request.after, request.before
-    elif isinstance(request, Swap):
-        record, before = request.before, None
-    elif isinstance(request, Load):
-        record, before = request.record, None
-    else:
-        return None
-    flight = record.entry.flight
-    return None if flight is None or record.owner != owner else Claim(record, flight, before)
-
-
 @final
 class _Move:
     """Steps that are taken one after the other, to be written by one swap."""
@@ -387,6 +309,7 @@ class _Move:
         self._now: Final = now
         self._steps: Final[list[Step]] = []
         self._settled = record.settled
+        self._failures = record.failures
         self._entry: Entry = record.entry
         flight = record.entry.flight
         is_over = lease_counts and now >= record.lease
@@ -424,8 +347,23 @@ class _Move:
         for effect in effects:
             if isinstance(effect, Settle):
                 self._settled = _settlement(effect, after)
+        failed = is_failure(event) and after.flight is None
+        self._failures = failures_after(self._failures, age(self._entry, self._now), after, failed=failed)
         self._entry = after
         return effects
+
+    def give_up(self, generation: int) -> None:
+        """The flight is overdue."""
+        policy, luck = self._terms.policy, self._terms.draw(LUCK_BITS) / 2**LUCK_BITS
+        event = DeadlinePassed(generation)
+        self.take(event, policy.after_failure(too_late(policy), self._failures, luck) if policy.rests_differ else None)
+
+    def kept_softly(self) -> Outcome | None:
+        """What a caller who has waited for `soft_timeout` is answered with, if that may be."""
+        if self._terms.policy.soft_timeout >= NEVER:
+            return None
+        _, effects = transition(self._entry, SoftTimeoutPassed(self.generation), self._now, self._terms.policy)
+        return next((effect.outcome for effect in effects if isinstance(effect, Answer)), None)
 
     def swap(self, *, claim: bool = False, drops: bool = False) -> Swap:
         """The request that writes it. claim: whether this process takes the lease of the flight."""
@@ -441,6 +379,7 @@ class _Move:
             self._settled,
             version,
             token=Record.token_of(version, lease),
+            failures=self._failures,
         )
         return Swap(self._record, after, after.keep(self._now), drops, tuple(self._steps))
 
@@ -455,15 +394,13 @@ def _end_of(terms: Terms, flight: Flight, ended: Ended) -> Event:
     return success_of(flight.generation, result, lifetime)
 
 
-def _policy_of(terms: Terms, ended: Ended) -> Policy:
-    """By which the end of a load is reported. How often it failed before, no record says: a back-off does not grow."""
+def _policy_of(terms: Terms, ended: Ended, failures: int) -> Policy:
+    """By which the end of a load is reported. failures: how many came before it in a row."""
     if ended.result is None:
-        return terms.policy.after_failure(too_late(terms.policy), 0, ended.luck)
-    return (
-        terms.policy.after_failure(ended.result.error, 0, ended.luck)
-        if isinstance(ended.result, Failure)
-        else terms.policy
-    )
+        return terms.policy.after_failure(too_late(terms.policy), failures, ended.luck)
+    if isinstance(ended.result, Failure):
+        return terms.policy.after_failure(ended.result.error, failures, ended.luck)
+    return terms.policy
 
 
 def _failure_of(ended: Ended) -> Failure | None:

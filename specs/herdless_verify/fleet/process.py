@@ -19,6 +19,7 @@ from herdless_core import (
     Answer,
     Entry,
     Failure,
+    Flight,
     Fresh,
     Get,
     Invalidate,
@@ -33,8 +34,11 @@ from herdless_core import (
     transition,
 )
 from herdless_core._effects import reply_of
+from herdless_core._fleet import requests
 from herdless_core._fleet import session as sessions
-from herdless_core._fleet.session import Claim, Ended, Got, Load, Parked, Seen, Swap, Terms, claim_in
+from herdless_core._fleet.record import Record
+from herdless_core._fleet.requests import Claim, Ended, Lead, Parked, Seen, Swap, claim_in
+from herdless_core._fleet.session import Got, Terms
 
 KEY: Final = "k"
 SECOND: Final = 1_000_000_000
@@ -66,7 +70,7 @@ class Run:
     reply: Any = None
     """What the store has answered, on its way."""
     phase: str = "asks"
-    """"asks": the request is on its way; "answered": the reply is; "parked"; "loads"; "over"."""
+    """"asks": the request is on its way; "answered": the reply is; "parked"; "led": another run loads; "over"."""
     read: int = 0
     """The truth that its load has read."""
     said: str = ""
@@ -254,7 +258,7 @@ class Process(Shared[str, int]):
         def ends(got: Got | None, is_down: bool) -> None:
             self._drop(KEY)
             if got is not None and got.leads is not None:
-                self._lead(got)
+                self._lead(got.record, got.leads)
             if not is_down:
                 self.wake_all()
                 returns()
@@ -303,7 +307,7 @@ class Process(Shared[str, int]):
     def wake_all(self) -> None:
         """Who is parked looks again; a session that is about to be does so at once."""
         for run in list(self.runs.values()):
-            if isinstance(run.request, sessions.Park):
+            if isinstance(run.request, requests.Park):
                 self.go_on(run, Parked())
 
     def hear(self) -> None:
@@ -359,8 +363,11 @@ class Process(Shared[str, int]):
     def _step(self, run: Run, go: Callable[[], Any]) -> None:
         try:
             run.request, run.reply, run.phase = go(), None, "asks"
-            if isinstance(run.request, Load | Swap):
-                run.claim = claim_in(run.request, self.owner) or run.claim
+            if not isinstance(run.request, Forget):
+                run.claim = claim_in(run.request, self.owner, run.claim)
+            if isinstance(run.request, Lead):
+                run.phase = "led"
+                self._lead(run.request.record, run.request.flight, run)
         except StopIteration as end:
             self._end(run, end.value, is_down=False)
         except StoreDown:
@@ -376,14 +383,19 @@ class Process(Shared[str, int]):
             self.near.fill(generation, Failure(StoreDown("lost"), None))
             return
         if got.leads is not None:
-            self._lead(got)
+            self._lead(got.record, got.leads)
         held = self._held(got, began, was_blind=was_blind)
         for owed in self.near.fill(generation, held):
             self._answers(self, held.value.value, owed)
 
-    def _lead(self, got: Got) -> None:
-        assert got.leads is not None  # noqa: S101  # the caller has looked
-        self._begin("lead", sessions.lead(self._terms, got.record, got.leads), lambda _got, _is_down: None)
+    def _lead(self, record: Record, flight: Flight, waits: Run | None = None) -> None:
+        """Load behind. waits: who is told what comes of it, unless that is too late."""
+
+        def ends(got: Got | None, _is_down: bool) -> None:
+            if waits is not None and waits.phase == "led" and waits.number in self.runs:
+                self.go_on(waits, got)
+
+        self._begin("lead", sessions.lead(self._terms, record, flight), ends)
 
     def _abandon(self) -> None:
         """Nobody forks here."""

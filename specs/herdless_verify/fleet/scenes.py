@@ -61,7 +61,7 @@ LARGE: Final = Scene(
         ("get", "get", "put", "get", "get", "get"),
         ("get", "expire", "get", "get", "refresh", "get", "get"),
     ),
-    policy={"ttl": 6, "stale_while_revalidate": 2, "early_refresh": 0.75},
+    policy={"ttl": 6, "stale_while_revalidate": 2, "early_refresh": 0.75, "stale_if_error": 30, "soft_timeout": 1},
     ticks=10,
     kills=1,
     breaks=2,

@@ -7,7 +7,7 @@ timer    the time of who waits is over               kill     kill -9
 orphan   who waits sees that the holder is gone      forget   the store lets go of the record
 load     a load ends                                 tick     time goes on
 renew    a holder says that it lives                 leave    those who wait are cancelled
-late     what was asked for one who left arrives
+late     what was asked for one who left arrives     soft     who waits is answered with what is kept
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from herdless.stores import MemoryStore
 from herdless_core import ABSENT, Entry, Evicted, Fresh, Policy, Put, Restarted, Stale, StartLoad, Step
 from herdless_core._fleet import session as sessions
 from herdless_core._fleet.record import Record, parse, with_lease, with_mark
-from herdless_core._fleet.session import Ended, Load, Park, Parked, Read, Seen, Swap
+from herdless_core._fleet.requests import Ended, Lead, Load, Park, Parked, Read, Seen, Swap
 from herdless_core.invariants import violated
 from herdless_verify.fleet.process import KEY, LEASE, SECOND, STALENESS, Forget, Process, Run
 from herdless_verify.fleet.scenes import Scene
@@ -96,6 +96,8 @@ class World:
             yield "begin", number, 0
         for run in process.runs.values():
             yield from ((name, number, run.number) for name in self._moves_of_run(process, run))
+            if left["leave"] and run.flight:
+                yield "leave", number, run.number
         if process.news:
             yield "hear", number, 0
         if process.late:
@@ -111,8 +113,6 @@ class World:
             yield "kill", number, 0
 
     def _moves_of_run(self, process: Process, run: Run) -> Iterator[str]:
-        if self._left["leave"] and run.flight:
-            yield "leave"
         match run.phase, run.request:
             case "asks", Load():
                 yield "load"
@@ -133,6 +133,9 @@ class World:
                     yield "timer"
                 if not self.store.alive([run.request.record.owner]):
                     yield "orphan"
+            case "led", Lead():
+                if self.now >= run.request.until:
+                    yield "soft"
             case _:
                 pass
 
@@ -216,6 +219,8 @@ class World:
                 process.fail(run)
             case "timer":
                 process.go_on(run, Parked())
+            case "soft":
+                process.go_on(run, None)
             case "orphan":
                 self._missed.add(run.request.record.owner)
                 process.go_on(run, Parked(owner_is_gone=True))

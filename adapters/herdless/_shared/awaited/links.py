@@ -12,7 +12,7 @@ from herdless._shared.links import BEATS_UNTIL_LOST, LIVING_EVERY, TRIES_AGAIN, 
 from herdless.adapter import LOGGER, K, V
 from herdless.stores import AsyncConnection, AsyncListener, Heard, StoreDown
 from herdless_core import NANOSECONDS_PER_SECOND
-from herdless_core._fleet.session import Parked
+from herdless_core._fleet.requests import Parked
 
 LEAVES: Final = "herdless leaves a claim"
 """The name of the tasks that `close` awaits, and does not cancel."""

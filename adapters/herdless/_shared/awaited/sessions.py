@@ -16,7 +16,8 @@ from herdless.stores import StoreDown
 from herdless_core import NANOSECONDS_PER_SECOND, NEVER, Flight, Loaded
 from herdless_core._fleet import session as sessions
 from herdless_core._fleet.record import Record
-from herdless_core._fleet.session import Claim, Ended, Got, Load, Park, Parked, Read, Request, Session, Swap, claim_in
+from herdless_core._fleet.requests import Claim, Ended, Lead, Load, Park, Parked, Read, Request, Swap, claim_in
+from herdless_core._fleet.session import Got, Session
 
 
 class AwaitedSessions(AwaitedLinks[K, V], Generic[K, V]):
@@ -98,6 +99,21 @@ class AwaitedSessions(AwaitedLinks[K, V], Generic[K, V]):
         if drops and not got.fenced:
             self._drop(key)
 
+    async def _lead_behind(self, link: AwaitedLink, key: K, text: str, request: Lead) -> Got | None:
+        """The same behind a caller who waits for what it comes to, if that is soon enough."""
+        place, ended = self._place(), list[Got]()
+
+        async def lead() -> None:
+            try:
+                session = sessions.lead(self._terms, request.record, request.flight)
+                ended.append(await self._drive(link, key, text, session))
+            finally:
+                place.wake()
+
+        self._spawn(link, lead())
+        await place.wait(max(request.until - self._now(), 0) / NANOSECONDS_PER_SECOND)
+        return ended[0] if ended else None
+
     async def _load_alone(self, key: K) -> Loaded[bytes] | bytes:
         """Without the store, as each process does for itself."""
         self._counters.loads += 1
@@ -131,7 +147,7 @@ class AwaitedSessions(AwaitedLinks[K, V], Generic[K, V]):
             if prefetched is not None and prefetched.seen is not None and isinstance(request, Read):
                 request = session.send(prefetched.seen)
             while True:
-                claimed = claim_in(request, self._terms.owner) or claimed
+                claimed = claim_in(request, self._terms.owner, claimed)
                 try:
                     reply = await self._carry_out(link, key, text, request, place)
                 except StoreDown as down:
@@ -168,6 +184,8 @@ class AwaitedSessions(AwaitedLinks[K, V], Generic[K, V]):
                 return await self._park(link, text, request, place)
             case Load():
                 return await self._run(link, key, text, request)
+            case Lead():
+                return await self._lead_behind(link, copied(key), text, request)
         assert_never(request)
 
     async def _park(self, link: AwaitedLink, text: str, request: Park, place: AwaitedPlace) -> Parked:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias, final
 
 from herdless._trace.plain import step_to_plain
-from herdless_core._fleet.session import Swap
+from herdless_core._fleet.requests import Swap
 
 Line: TypeAlias = dict[str, Any]
 
