@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from herdless_core import Policy
+from herdless_core import Policy, Step
 from herdless_verify.checkers.findings import POLICIES
 from herdless_verify.exploration.search import Exploration, bounds_of, explore
 from herdless_verify.exploration.world import Machine, Outline
@@ -59,6 +59,30 @@ def test_code_and_specification_take_the_same_steps(specified: Mapping[str, Watc
         assert list(differences(explored(name), found)) == [], name
 
 
+@cache
+def taken(name: str) -> tuple[Step, ...]:
+    """The steps of the code under one of the policies."""
+    steps: list[Step] = []
+
+    def note(step: Step) -> bool:
+        steps.append(step)
+        return True
+
+    explore(POLICIES[name], invariants={"noted": note})
+    return tuple(steps)
+
+
+def shows(machine: Machine, name: str) -> bool:
+    """Whether the machine takes any of these steps otherwise: where it does not, its graph is the same."""
+    try:
+        return any(
+            machine.transition(step.before, step.event, step.now, step.policy) != (step.after, step.effects)
+            for step in taken(name)
+        )
+    except Exception:  # noqa: BLE001  # of a machine that is broken
+        return True
+
+
 def is_seen(machine: Machine, name: str, steps: set[Outline]) -> bool:
     """Whether the machine takes another step than these, or none of them, under a policy."""
     try:
@@ -71,7 +95,9 @@ def is_seen(machine: Machine, name: str, steps: set[Outline]) -> bool:
 @pytest.mark.parametrize("edit", [name for name in EDITS if name != SHORT_CUT])
 def test_every_edit_of_the_machine_is_seen(edit: str, specified: Mapping[str, Watched]) -> None:
     """Most of the edits that harm break no promise: only the comparison of all steps finds them."""
-    assert any(is_seen(EDITS[edit], name, set(found.steps)) for name, found in specified.items())
+    machine = EDITS[edit]
+    where = [name for name in specified if shows(machine, name)]
+    assert any(is_seen(machine, name, set(specified[name].steps)) for name in where)
 
 
 def test_a_difference_is_told_with_the_shortest_way_to_it(specified: Mapping[str, Watched]) -> None:
