@@ -101,6 +101,7 @@ JUDGED: Final = {
     "_keyspace.Keyspace": {"maxsize", "maxweight"},
     "adapter.BaseCache": {"finish_unwatched", "maxsize", "maxweight", "name", "previous", "tag"},
     "asyncio.Cache": {"batch_size"},
+    "_threads_waits.ThreadsWaits": {"timeout"},
     "threads.Cache": {"batch_size", "timeout"},
     "trio.Cache": {"batch_size"},
     **{f"{runtime}.cached": {"function", "per_instance"} for runtime in ("asyncio", "threads", "trio")},

@@ -1,9 +1,9 @@
 """An exception that comes in between, at any bytecode of any method, leaves a cache that is as good as before.
 
 Ctrl-C in a notebook, a task queue's soft time limit and a server's abort of its worker are raised by a signal's handler
-wherever the program happens to be. By default a few are disturbed at every point, and all others at every so manieth,
-each beginning at another one, and the runtimes beside threads share the cases; with `--hypothesis-profile=deep` all of
-them are at every point, in every runtime.
+wherever the program happens to be. By default a few are disturbed at every point on threads, and all others at every so
+manieth, each beginning at another one, and the runtimes beside threads share the cases; with
+`--hypothesis-profile=deep` all of them are at every point, in every runtime.
 """
 
 from __future__ import annotations
@@ -46,13 +46,15 @@ EXHAUSTIVE = {
     ("get", "loaded by another"),
     ("invalidate", "loaded by another, for three"),
 }
-"""These are disturbed at every point in the default run too."""
+"""These are in the default run of every runtime."""
 EXHAUSTIVE_IN_THREADS = {
     *EXHAUSTIVE,
     ("get", "absent, and no turn is free"),
     ("invalidate", "loaded by another, others wait for their turn"),
 }
-"""And these, which take a minute in a loop."""
+"""On threads these are disturbed at every point in the default run too; in a loop that takes minutes."""
+OFTEN = 11
+"""At every so manieth point they are disturbed elsewhere."""
 
 
 def a_third(part: int) -> pytest.MarkDecorator:
@@ -70,11 +72,11 @@ def a_third(part: int) -> pytest.MarkDecorator:
 
 def disturb(play: Callable[..., None], situation: Situation, operation: str, every: int, **options: Any) -> None:
     """Run the scene for its points. Where not all are tried, each case begins at another one."""
-    error = options.get("error", KeyboardInterrupt)
-    exhaustive = EXHAUSTIVE_IN_THREADS if error is KeyboardInterrupt else EXHAUSTIVE
-    is_plain = error in {KeyboardInterrupt, Interrupt, in_trio.Interrupt}
-    if IS_DEEP or (is_plain and (operation, situation.name) in exhaustive):
+    is_plain = options.get("error", KeyboardInterrupt) in {KeyboardInterrupt, Interrupt, in_trio.Interrupt}
+    if IS_DEEP or (play is in_threads.play and is_plain and (operation, situation.name) in EXHAUSTIVE_IN_THREADS):
         every = 1
+    elif is_plain and (operation, situation.name) in EXHAUSTIVE:
+        every = OFTEN
     first = 1 + (SITUATIONS.index(situation) + 5 * list(OPERATIONS).index(operation)) % every
     assert (
         interrupt_everywhere(

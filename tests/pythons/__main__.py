@@ -1,9 +1,10 @@
-"""`python -m tests.pythons [--list] [--pure | --compiled] [VERSION ...]`: core and adapters on every Python >= 3.11.
+"""`python -m tests.pythons [--list] [--pure | --compiled | --all] [VERSION ...]`: core and adapters on every Python.
 
 It runs `tests/core`, `tests/contract` and `tests/runtimes` on each Python that it finds (this one, pyenv's, every
-`python3.N` on PATH), in an environment of the extra `dev` in `build/pythons`; then on the compiled wheel, which it
-builds there. What needs more than `dev` is left out, and the summary of each run says what. This Python is left out
-too, unless it is named: it has its own runs, the README's second command and `python -m tests.compiled`.
+`python3.N` on PATH) from 3.11 on, in an environment of the extra `dev` in `build/pythons`; and on the compiled wheel,
+which it builds there: on the newest Python, and with `--all` or where versions are named on each. What needs more than
+`dev` is left out, and the summary of each run says what. This Python is left out too, unless it is named: it has its
+own runs, the README's second command and `python -m tests.compiled`.
 
 The exit status is 0 when all tests passed on all of them, and the classifiers name them; 2 where a version that was
 asked for is not there.
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--pure", action="store_true", help="not the compiled wheel")
     which.add_argument("--compiled", action="store_true", help="only the compiled wheel")
+    which.add_argument("--all", action="store_true", help="the compiled wheel on each of them, not on the newest alone")
     asked = parser.parse_args(arguments)
 
     found = find_pythons()
@@ -46,20 +48,24 @@ def main(arguments: Sequence[str]) -> int:
     absent = set(asked.versions) - {python.name for python in found.pythons}
     if absent:
         parser.error(f"{', '.join(sorted(absent))} is not on this machine")
-    kinds = ["pure"] * (not asked.compiled) + ["compiled"] * (not asked.pure)
-    failed = [
-        f"{python.name} {kind}"
-        for python in found.pythons
-        if python.name in asked.versions or not (asked.versions or is_this(python))
-        for kind in kinds
-        if not passes(python, kind)
-    ]
+    chosen = [each for each in found.pythons if each.name in asked.versions or not (asked.versions or is_this(each))]
+    failed = [f"{python.name} {kind}" for python, kind in runs(chosen, asked) if not passes(python, kind)]
     unnamed = sorted({python.name for python in found.pythons} - classified())
     if failed:
         say(f"the tests failed on: {', '.join(failed)}")
     if unnamed:
         say(f"no classifier of pyproject.toml names {', '.join(unnamed)}")
     return int(bool(failed or unnamed))
+
+
+def runs(pythons: Sequence[Python], asked: argparse.Namespace) -> Iterator[tuple[Python, str]]:
+    """On which of the Pythons what is run. A build for each is minutes, and what it shows differs little."""
+    newest = max(pythons, key=lambda python: python.version, default=None)
+    for python in pythons:
+        if not asked.compiled:
+            yield python, "pure"
+        if not asked.pure and (python is newest or asked.all or asked.versions):
+            yield python, "compiled"
 
 
 def say(line: str) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import tomllib
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.pythons.__main__ import main, told
+from tests.pythons.__main__ import main, runs, told
 from tests.pythons.found import OLDEST, ROOT, Found, Python, asked, candidates, chosen, classified, find_pythons
 
 METADATA = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -106,3 +107,19 @@ def test_version_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]
         main(["3.1"])
     assert ended.value.code == 2
     assert "3.1 is not on this machine" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({}, ["3.90 pure", "3.91 pure", "3.91 compiled"]),
+        ({"all": True}, ["3.90 pure", "3.90 compiled", "3.91 pure", "3.91 compiled"]),
+        ({"versions": ["3.90", "3.91"]}, ["3.90 pure", "3.90 compiled", "3.91 pure", "3.91 compiled"]),
+        ({"pure": True}, ["3.90 pure", "3.91 pure"]),
+        ({"compiled": True}, ["3.91 compiled"]),
+    ],
+)
+def test_wheel_is_built_for_the_newest_unless_more_is_asked_for(arguments: dict[str, Any], expected: list[str]) -> None:
+    """A build takes minutes; all of it is for who has them."""
+    asked = Namespace(**{"pure": False, "compiled": False, "all": False, "versions": []} | arguments)
+    assert [f"{each.name} {kind}" for each, kind in runs([python("3.90.1"), python("3.91.1")], asked)] == expected

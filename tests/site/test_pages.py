@@ -204,7 +204,9 @@ def test_every_public_module_has_its_page() -> None:
 def test_site_can_be_searched(page: Page) -> None:
     """By the index that is built with it."""
     page.goto("/index.html")
-    page.locator("input.md-search__input").fill("stale_while_revalidate")
+    page.locator("input.md-search__input").focus()
+    expect(page.locator(".md-search-result__meta")).to_have_text("Type to start searching")  # the index is there
+    page.locator("input.md-search__input").press_sequentially("stale_while_revalidate")
     expect(page.locator(".md-search-result__item").first).to_be_visible()
 
 
