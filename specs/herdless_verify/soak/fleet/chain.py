@@ -30,6 +30,8 @@ class Link:
     before: str
     version: str
     steps: tuple[Step, ...]
+    at: float
+    """When it was tried, in seconds of the machine's clock."""
 
     @property
     def starts(self) -> list[int]:
@@ -53,7 +55,9 @@ class Chains:
         """A line of a diary; others than those about writes are left alone."""
         if "tries" in line:
             steps = tuple(self.decoder.step(step, self.policy) for step in line["steps"])
-            self.tried[line["version"]] = Link(line["tries"], process, line["before"], line["version"], steps)
+            self.tried[line["version"]] = Link(
+                line["tries"], process, line["before"], line["version"], steps, line["at"]
+            )
         elif "knows" in line:
             (self.written if line["is_written"] else self.refused).add(line["knows"])
 
