@@ -44,6 +44,7 @@ def played(fleet: Fleet, folder: Path) -> Diaries:
     wait_until(lambda: one.value("k") == "k 1" and fleet.origin.loads("k") == 2)  # stale, and loaded behind that
     fleet.origin.hold("k")
     three.do("invalidate", "k")
+    wait_until(lambda: all(worker.do("peek", "k") == {"value": None} for worker in (one, four)))  # they were told
     begun = four.begin("get", "k")
     fleet.origin.wait_for("k", 3)
     waiting = one.begin("get", "k")
@@ -55,7 +56,7 @@ def played(fleet: Fleet, folder: Path) -> Diaries:
     two.do("put", "k", "put")
     three.do("invalidate", "k")
     fleet.origin.set("k", "error: gone")
-    assert "error" in one.do("get", "k")
+    wait_until(lambda: "error" in one.do("get", "k"))
     return {path.stem: list(lines(path)) for path in folder.glob("*.jsonl")}
 
 
