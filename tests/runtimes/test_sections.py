@@ -28,7 +28,11 @@ TAKERS: Final = {
 since a call between would cost every miss; and what mends, which runs where one of them was broken off.
 """
 
-LAUNCHERS: Final = {*TAKERS - {"_section.Section._mend"}, "_threads_waits.ThreadsWaits._answer_by", "_decorator._sync.call"}
+LAUNCHERS: Final = {
+    *TAKERS - {"_section.Section._mend"},
+    "_threads_waits.ThreadsWaits._answer_by",
+    "_decorator._sync.call",
+}
 """The functions that have to mend where they are broken off: those above, and where a caller may run its own load."""
 
 
