@@ -71,9 +71,9 @@ def test_who_waits_for_a_process_that_is_killed_is_served_by_one_load(postgres_f
     postgres_fleet.origin.set("key", "second")
     holder.signal(signal.SIGKILL)
     postgres_fleet.origin.wait_for("key", 2)
-    postgres_fleet.origin.let_go("key", 3)
+    postgres_fleet.origin.let_go("key", 2)
     assert [values_of(herd) for herd in herds] == [{"second"}] * 3
-    assert postgres_fleet.origin.loads("key") in {2, 3}  # on a busy machine one that lives may be taken for dead too
+    assert postgres_fleet.origin.loads("key") == 2
 
 
 def test_a_holder_that_was_stopped_and_wakes_late_is_fenced(postgres_fleet: Fleet) -> None:

@@ -12,7 +12,7 @@ from herdless._shared.awaited.words import AwaitedWords
 from herdless.adapter import K, V, awaitable
 from herdless.stores import AsyncConnection, StoreDown
 from herdless_core import NANOSECONDS_PER_SECOND, CacheClosed, Failure, LoadCancelled, Loaded, LoadTimeout, MisuseError
-from herdless_core._fleet.requests import Ended, Load, Parked
+from herdless_core._fleet.requests import Ended, Load
 
 
 @final
@@ -21,7 +21,7 @@ class Place(AwaitedPlace):
 
     def __init__(self) -> None:
         super().__init__()
-        self._news: asyncio.Future[Parked] = asyncio.get_running_loop().create_future()
+        self._news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def look_anew(self) -> None:
         """See `BasePlace`."""
@@ -29,19 +29,14 @@ class Place(AwaitedPlace):
         if self._news.done():
             self._news = asyncio.get_running_loop().create_future()
 
-    def wake(self, *, owner_is_gone: bool = False) -> None:
+    def wake(self) -> None:
         """See `BasePlace`."""
         if not self._news.done():
-            self._news.set_result(Parked(owner_is_gone))
+            self._news.set_result(None)
 
     async def wait(self, seconds: float) -> None:
         """See `AwaitedPlace`."""
         await asyncio.wait((self._news,), timeout=seconds)
-
-    @property
-    def parked(self) -> Parked:
-        """See `AwaitedPlace`."""
-        return self._news.result() if self._news.done() else Parked()
 
 
 @final

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from typing import Final
 
 from herdless_core._fleet.record import Record
+from herdless_core._fleet.requests import Parked
 
 LIVING_EVERY: Final = 0.1
 """Seconds between two looks of the first process that waits for a load: whether its holder still lives."""
@@ -32,6 +33,8 @@ class BasePlace(ABC):
         """How many looks in a row did not find the owner alive."""
         self.has_looked = False
         """Whether it was there before the record was asked for: then nothing that was told since is missed."""
+        self._gone = ""
+        """The owner that was found to be gone, who may be another than that for whose load it waits by then."""
         self._pause = self._rests = 1
         """How many turns there are between two looks, and until the next one."""
 
@@ -45,12 +48,22 @@ class BasePlace(ABC):
         self._rests -= 1
         return bool(self.owner) and self._rests <= 0
 
-    def found(self, *, is_alive: bool) -> None:
-        """What the look has shown. Whoever missed the owner once looks again in the next turn."""
+    @property
+    def parked(self) -> Parked:
+        """What came of waiting, while that is not over."""
+        return Parked(owner_is_gone=bool(self._gone) and self._gone == self.owner)
+
+    def found(self, owner: str, *, is_alive: bool) -> None:
+        """What a look for this owner has shown, for whom it may wait no more by now. Whoever missed the owner once looks
+        again in the next turn.
+        """
+        if owner != self.owner:
+            return
         self.missed = 0 if is_alive else self.missed + 1
         self._rests = self._pause if is_alive else 1
         if self.missed >= LOOKS_UNTIL_DEAD:
-            self.wake(owner_is_gone=True)
+            self._gone = owner
+            self.wake()
 
     def is_sure_of(self, record: Record) -> bool:
         """Whether what comes of this record will be heard, without marking it first."""
@@ -59,16 +72,22 @@ class BasePlace(ABC):
     def look_anew(self) -> None:
         """Whatever was told up to now is about to be seen in the store."""
         self.has_looked = True
+        self._gone = ""
 
     @abstractmethod
-    def wake(self, *, owner_is_gone: bool = False) -> None:
+    def wake(self) -> None:
         """Look again."""
 
 
-def wake_orphans(places: Iterable[BasePlace], living: Container[str]) -> None:
-    """Those look again whose owners were not found among the living so many times in a row."""
-    for place in places:
-        place.found(is_alive=place.owner in living)
+def due_in(places: Iterable[BasePlace]) -> dict[BasePlace, str]:
+    """Those that look for their owners in this turn, each with the owner."""
+    return {place: place.owner for place in places if place.is_due()}
+
+
+def wake_orphans(looks: Mapping[BasePlace, str], living: Container[str]) -> None:
+    """Those look again whose owners were not found among the living so many times in a row. looks: as of `due_in`."""
+    for place, owner in looks.items():
+        place.found(owner, is_alive=owner in living)
 
 
 class BaseLink(ABC):

@@ -9,7 +9,15 @@ from typing import Final, Generic, final
 from herdless import _primitives
 from herdless._daemons import Begun
 from herdless._shared.base import Shared
-from herdless._shared.links import BEATS_UNTIL_LOST, LIVING_EVERY, TRIES_AGAIN, BaseLink, BasePlace, wake_orphans
+from herdless._shared.links import (
+    BEATS_UNTIL_LOST,
+    LIVING_EVERY,
+    TRIES_AGAIN,
+    BaseLink,
+    BasePlace,
+    due_in,
+    wake_orphans,
+)
 from herdless._workers import Workers
 from herdless.adapter import LOGGER, K, V
 from herdless.stores import Heard, StoreDown, SyncConnection, SyncListener
@@ -29,17 +37,14 @@ class Place(BasePlace):
     def __init__(self) -> None:
         super().__init__()
         self.news: Final = _primitives.Event()
-        self.owner_is_gone = False
 
     def look_anew(self) -> None:
         """See `BasePlace`."""
         super().look_anew()
-        self.owner_is_gone = False
         self.news.clear()
 
-    def wake(self, *, owner_is_gone: bool = False) -> None:
+    def wake(self) -> None:
         """See `BasePlace`."""
-        self.owner_is_gone = self.owner_is_gone or owner_is_gone
         self.news.set()
 
 
@@ -245,14 +250,14 @@ class ThreadsLinks(Shared[K, V], Generic[K, V]):
     def _look_for_the_living(self, link: Link) -> None:
         if not link.knows_the_living:
             return
-        places = [place for place in link.places() if place.is_due()]
-        if not places:
+        looks = due_in(link.places())
+        if not looks:
             return
-        living = link.connection.alive({place.owner for place in places})
+        living = link.connection.alive(set(looks.values()))
         if living is None:
             link.knows_the_living = False
             return
-        wake_orphans(places, living)
+        wake_orphans(looks, living)
 
     def _ask_time(self, link: Link) -> None:
         sent = self._clock()

@@ -199,7 +199,7 @@ class ThreadsSessions(ThreadsLinks[K, V], Generic[K, V]):
             if place.is_sure_of(record) or link.connection.mark(text, record.version, kept):
                 rest = max(request.until - self._now(), 0) / NANOSECONDS_PER_SECOND
                 place.news.wait(min(rest, LONGEST_WAIT) if link.is_heard else min(rest, POLL))
-            return Parked(place.owner_is_gone)
+            return place.parked
         finally:
             place.owner = ""
 

@@ -15,7 +15,7 @@ from herdless.adapter import LOGGER, K, V, awaitable
 from herdless.stores import AsyncConnection, StoreDown
 from herdless_core import NANOSECONDS_PER_SECOND, NEVER, CacheClosed, Failure, Loaded, LoadTimeout
 from herdless_core._fleet.record import Record
-from herdless_core._fleet.requests import Ended, Load, Parked
+from herdless_core._fleet.requests import Ended, Load
 
 LEAVES_IN: Final = 5.0
 """Seconds that leaving a claim to others may take, where all else is cancelled already."""
@@ -28,29 +28,21 @@ class Place(AwaitedPlace):
     def __init__(self) -> None:
         super().__init__()
         self._woken = trio.Event()
-        self._owner_is_gone = False
 
     def look_anew(self) -> None:
         """See `BasePlace`."""
         super().look_anew()
-        self._owner_is_gone = False
         if self._woken.is_set():
             self._woken = trio.Event()
 
-    def wake(self, *, owner_is_gone: bool = False) -> None:
+    def wake(self) -> None:
         """See `BasePlace`."""
-        self._owner_is_gone = self._owner_is_gone or owner_is_gone
         self._woken.set()
 
     async def wait(self, seconds: float) -> None:
         """See `AwaitedPlace`."""
         with trio.move_on_after(seconds):
             await self._woken.wait()
-
-    @property
-    def parked(self) -> Parked:
-        """See `AwaitedPlace`."""
-        return Parked(self._owner_is_gone)
 
 
 @final

@@ -8,11 +8,18 @@ from collections.abc import Coroutine
 from typing import Any, Final, Generic
 
 from herdless._shared.base import Shared
-from herdless._shared.links import BEATS_UNTIL_LOST, LIVING_EVERY, TRIES_AGAIN, BaseLink, BasePlace, wake_orphans
+from herdless._shared.links import (
+    BEATS_UNTIL_LOST,
+    LIVING_EVERY,
+    TRIES_AGAIN,
+    BaseLink,
+    BasePlace,
+    due_in,
+    wake_orphans,
+)
 from herdless.adapter import LOGGER, K, V
 from herdless.stores import AsyncConnection, AsyncListener, Heard, StoreDown
 from herdless_core import NANOSECONDS_PER_SECOND
-from herdless_core._fleet.requests import Parked
 
 LEAVES: Final = "herdless leaves a claim"
 """The name of the tasks that `close` awaits, and does not cancel."""
@@ -24,11 +31,6 @@ class AwaitedPlace(BasePlace):
     @abstractmethod
     async def wait(self, seconds: float) -> None:
         """Return when it was woken, or so many seconds are over."""
-
-    @property
-    @abstractmethod
-    def parked(self) -> Parked:
-        """What came of it."""
 
 
 class AwaitedLink(BaseLink):
@@ -127,17 +129,17 @@ class AwaitedLinks(Shared[K, V], Generic[K, V]):
     async def _wake_those_left(self, link: AwaitedLink) -> None:
         while link.places:
             await self._sleep(LIVING_EVERY)
-            places = [place for waiting in link.places.values() for place in waiting if place.is_due()]
-            if not places:
+            looks = due_in(place for waiting in link.places.values() for place in waiting)
+            if not looks:
                 continue
             try:
-                living = await link.connection.alive({place.owner for place in places})
+                living = await link.connection.alive(set(looks.values()))
             except StoreDown:
                 continue
             if living is None:
                 link.knows_the_living = False
                 return
-            wake_orphans(places, living)
+            wake_orphans(looks, living)
 
     async def _ask_time(self, link: AwaitedLink) -> None:
         sent = self._clock()
