@@ -76,12 +76,18 @@ def diaries(fleet: Fleet, folder: Path) -> Diaries:
     return found
 
 
-def judged(diaries: Diaries) -> list[str]:
-    """The complaints."""
-    chains = Chains(Policy(**OPTIONS))
+def chained(diaries: Diaries, **options: Any) -> Chains:
+    """What they say, under the policy of these options."""
+    chains = Chains(Policy(**(options or OPTIONS)))
     for name, written in diaries.items():
         for line in written:
             chains.note(name, line)
+    return chains
+
+
+def judged(diaries: Diaries) -> list[str]:
+    """The complaints."""
+    chains = chained(diaries)
     assert len(chains.links()) >= LEAST
     return list(chains.complaints())
 
@@ -97,10 +103,7 @@ def test_a_real_fleet_takes_the_steps_of_the_machine(diaries: Diaries) -> None:
 
 def followed(diaries: Diaries) -> bool:
     """Whether TLC finds a behaviour of Fleet.tla that writes this."""
-    chains = Chains(Policy(**OPTIONS))
-    for name, written in diaries.items():
-        for line in written:
-            chains.note(name, line)
+    chains = chained(diaries)
     return follows(chains.links(), chains.policy)
 
 
@@ -114,7 +117,7 @@ def test_callers_who_leave_are_in_the_specification(
     tlc: None, awaited: str, store: MemoryStore, loads: Loads, tmp_path: Path
 ) -> None:
     """What they claimed is given up, by a write of its own, and another process loads."""
-    options = {"ttl": 600, "stale_while_revalidate": 600}
+    options: dict[str, Any] = {"ttl": 600, "stale_while_revalidate": 600}
     with made(awaited, loads, store, **options) as one, made("threads", loads, store, **options) as two:
         for name, face in (("one", one), ("two", two)):
             face.cache._witness = Diary(tmp_path / f"{name}.jsonl")
@@ -126,10 +129,7 @@ def test_callers_who_leave_are_in_the_specification(
         until_begun(loads, 2)
         loads.gate.set()
         stays.result(PATIENCE)
-    chains = Chains(Policy(ttl=600, stale_while_revalidate=600))
-    for path in tmp_path.glob("*.jsonl"):
-        for line in lines(path):
-            chains.note(path.stem, line)
+    chains = chained({path.stem: list(lines(path)) for path in tmp_path.glob("*.jsonl")}, **options)
     assert [write.kind for write in writes_of(in_order(chains.links()))] == ["claim", "leave", "claim", "end"]
     assert follows(chains.links(), chains.policy)
 

@@ -54,8 +54,8 @@ class BasePlace(ABC):
         return Parked(owner_is_gone=bool(self._gone) and self._gone == self.owner)
 
     def found(self, owner: str, *, is_alive: bool) -> None:
-        """What a look for this owner has shown, for whom it may wait no more by now. Whoever missed the owner once looks
-        again in the next turn.
+        """What a look for this owner has shown, for whom it may wait no more by now. Whoever missed the owner once
+        looks again in the next turn.
         """
         if owner != self.owner:
             return

@@ -93,17 +93,19 @@ class ThreadsSessions(ThreadsLinks[K, V], Generic[K, V]):
             except Undecodable as error:
                 unreadable = self._unreadable(got, unreadable, error)
 
-    def _lead(self, link: Link, key: K, text: str, record: Record, flight: Flight, *, drops: bool = False) -> None:
+    def _lead(self, link: Link, key: K, text: str, record: Record, flight: Flight, *, drops: bool = False) -> Got:
         """Load behind an answer. drops: what is held here is older than what was asked for."""
         got = self._drive(link, key, text, sessions.lead(self._terms, record, flight))
         if drops and not got.fenced:
             self._drop(key)
+        return got
 
     def _lead_behind(self, link: Link, key: K, text: str, request: Lead) -> Got | None:
         """The same behind a caller who waits for what it comes to, if that is soon enough."""
         ended: queue.SimpleQueue[Got] = queue.SimpleQueue()
-        session = sessions.lead(self._terms, request.record, request.flight)
-        self._spawn(link, lambda: ended.put(self._drive(link, key, text, session)), is_urgent=True)
+        self._spawn(
+            link, lambda: ended.put(self._lead(link, key, text, request.record, request.flight)), is_urgent=True
+        )
         rest = (request.until - self._now()) / NANOSECONDS_PER_SECOND
         try:
             return ended.get(timeout=min(max(rest, 0.0), LONGEST_WAIT))

@@ -123,17 +123,11 @@ class RedisStore(Store):
         homes, found = self._homes, dict[str, Any]()
         if homes is not None:
             found["connection_class"] = connection_class(homes, module, self.name, self.timeout)
-        bounds: dict[str, Any] = {}
-        if module == "redis":
-            bounds = {
-                "max_connections": self.connections,
-                "timeout": self.timeout,
-                "socket_timeout": self.timeout,
-            }
-        else:  # bounded by `_AsyncRedis`: the client would make a task for each wait that has a timeout
-            bounds = {"socket_timeout": None}
-        kind = client.BlockingConnectionPool if module == "redis" else client.ConnectionPool
-        pool = kind.from_url(
+        pool_class, bounds = client.ConnectionPool, dict[str, Any](socket_timeout=None)
+        if module == "redis":  # the other is bounded by `_AsyncRedis`: its waits that have a timeout are tasks
+            pool_class = client.BlockingConnectionPool
+            bounds = {"max_connections": self.connections, "timeout": self.timeout, "socket_timeout": self.timeout}
+        pool = pool_class.from_url(
             self._url,
             socket_connect_timeout=self.timeout,
             retry=retry(no_backoff, 1),

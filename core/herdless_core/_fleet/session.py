@@ -355,8 +355,7 @@ class _Move:
     def give_up(self, generation: int) -> None:
         """The flight is overdue."""
         policy, luck = self._terms.policy, self._terms.draw(LUCK_BITS) / 2**LUCK_BITS
-        event = DeadlinePassed(generation)
-        self.take(event, policy.after_failure(too_late(policy), self._failures, luck) if policy.rests_differ else None)
+        self.take(DeadlinePassed(generation), policy.after_failure(too_late(policy), self._failures, luck))
 
     def kept_softly(self) -> Outcome | None:
         """What a caller who has waited for `soft_timeout` is answered with, if that may be."""

@@ -93,11 +93,12 @@ class AwaitedSessions(AwaitedLinks[K, V], Generic[K, V]):
 
     async def _lead(
         self, link: AwaitedLink, key: K, text: str, record: Record, flight: Flight, *, drops: bool = False
-    ) -> None:
+    ) -> Got:
         """Load behind an answer. drops: what is held here is older than what was asked for."""
         got = await self._drive(link, key, text, sessions.lead(self._terms, record, flight))
         if drops and not got.fenced:
             self._drop(key)
+        return got
 
     async def _lead_behind(self, link: AwaitedLink, key: K, text: str, request: Lead) -> Got | None:
         """The same behind a caller who waits for what it comes to, if that is soon enough."""
@@ -105,8 +106,7 @@ class AwaitedSessions(AwaitedLinks[K, V], Generic[K, V]):
 
         async def lead() -> None:
             try:
-                session = sessions.lead(self._terms, request.record, request.flight)
-                ended.append(await self._drive(link, key, text, session))
+                ended.append(await self._lead(link, key, text, request.record, request.flight))
             finally:
                 place.wake()
 
