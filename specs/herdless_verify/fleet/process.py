@@ -34,10 +34,9 @@ from herdless_core import (
     transition,
 )
 from herdless_core._effects import reply_of
-from herdless_core._fleet import requests
 from herdless_core._fleet import session as sessions
 from herdless_core._fleet.record import Record
-from herdless_core._fleet.requests import Claim, Ended, Lead, Parked, Seen, Swap, claim_in
+from herdless_core._fleet.requests import Claim, Ended, Lead, Park, Parked, Seen, Swap, claim_in
 from herdless_core._fleet.session import Got, Terms
 
 KEY: Final = "k"
@@ -307,7 +306,7 @@ class Process(Shared[str, int]):
     def wake_all(self) -> None:
         """Who is parked looks again; a session that is about to be does so at once."""
         for run in list(self.runs.values()):
-            if isinstance(run.request, requests.Park):
+            if isinstance(run.request, Park):
                 self.go_on(run, Parked())
 
     def hear(self) -> None:
